@@ -1,0 +1,60 @@
+"""What a population is: rows as production would see them, and their latent truth.
+
+`rows` gives features, `truth` the label rule. They are apart because world disturbances act in between
+(covariate drift changes rows *before* the truth is taken; concept drift changes the truth alone).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from simulator.world.keyed import Draw
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the request as clients send it. `spread` is the population's standard deviation (numbers)."""
+
+    name: str
+    kind: Literal["number", "integer", "category", "boolean"]
+    spread: float = 0.0
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n rows, columnar. `sent` holds one array per Field: float64 (null is NaN) or object of str|None.
+    `latent` holds what truth depends on but clients do not send (a customer's history)."""
+
+    event_ns: np.ndarray  # int64[n], when it happened
+    entity: np.ndarray  # int64[n], the customer, the flight
+    segment: np.ndarray  # object[n], a group name for slices
+    sent: dict[str, np.ndarray]
+    latent: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The latent outcome of n rows. `label_after_ns` is -1 where the label never comes (a cancelled flight)."""
+
+    label: np.ndarray  # int8[n]
+    label_after_ns: np.ndarray  # int64[n], from event_ns
+
+
+class Population(Protocol):
+    """Synthetic or recorded production."""
+
+    name: str
+    fields: tuple[Field, ...]
+
+    def rows(self, draw: Draw, index: np.ndarray, event_ns: np.ndarray) -> Rows:
+        """Rows number `index` (int64[n]) of the stream that `draw` is bound to, happening at `event_ns`.
+
+        A recorded population takes `index` as positions in the record and returns the recorded `event_ns`.
+        """
+
+    def truth(self, draw: Draw, index: np.ndarray, rows: Rows) -> Truth:
+        """The label rule, applied to rows as they are now."""
