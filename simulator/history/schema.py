@@ -89,7 +89,10 @@ class AlertRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """What became of one event of the scenario. `start_ns` is its first delivered item (a release: the accepted action)."""
+    """What became of one event of the scenario.
+
+    `start_ns` is its first delivered item (a release: the accepted action).
+    """
 
     name: str
     index: int  # bit in `touched`
@@ -105,7 +108,7 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Anything else with a time: action, heartbeat, steady_state, heal, driver lag, fault of a guard rail, quality estimate."""
+    """Anything else with a time; the kinds stand at the end of this file."""
 
     at_ns: int
     kind: str
@@ -134,8 +137,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One run, in memory. `items` maps each name of ITEM_COLUMNS to an array of equal length, ordered by
-    (scheduled_ns, request, row). Strings are numpy object arrays."""
+    """One run, in memory.
+
+    `items` maps each name of ITEM_COLUMNS to an array of equal length, ordered by (scheduled_ns, request, row).
+    Strings are numpy object arrays.
+    """
 
     header: Header
     items: dict[str, np.ndarray]
@@ -163,4 +169,7 @@ class History:
 #   action        {"what": str, "status": int, "body": str}
 #   quality       {"as_of_ns": int, "matured_before_ns": int, "n": int, "positive_rate": float, "brier": float}
 #   capacity      {"per_second": float}
-NOTE_KINDS: Final = ("heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity")
+#   monitor       {"psi": {field: value}}                 what the service's own monitors said
+NOTE_KINDS: Final = (
+    "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor",
+)  # fmt: skip

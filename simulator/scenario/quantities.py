@@ -90,7 +90,13 @@ Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
     WithJsonSchema(
-        {"type": ["string", "integer"], "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$", "examples": ["30m", "1h30m"]}
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$",
+            "minimum": 0,
+            "maximum": 0,  # the only duration without a unit
+            "examples": ["30m", "1h30m"],
+        }
     ),
 ]
 Share = Annotated[

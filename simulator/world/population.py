@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,12 +17,17 @@ from simulator.world.keyed import Draw
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the request as clients send it. `spread` is the population's standard deviation (numbers)."""
+    """One field of the request as clients send it. `spread` is the population's standard deviation (numbers).
+
+    `minimum` and `maximum` bound what can be true, not what can be sent: a drifting world stays within them.
+    """
 
     name: str
     kind: Literal["number", "integer", "category", "boolean"]
     spread: float = 0.0
     categories: tuple[str, ...] = ()
+    minimum: float = -math.inf
+    maximum: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Rows:
 class Truth:
     """The latent outcome of n rows. `label_after_ns` is -1 where the label never comes (a cancelled flight)."""
 
-    label: np.ndarray  # int8[n]
+    label: np.ndarray  # int8[n]; -1 where there is none
     label_after_ns: np.ndarray  # int64[n], from event_ns
 
 
@@ -58,3 +64,21 @@ class Population(Protocol):
 
     def truth(self, draw: Draw, index: np.ndarray, rows: Rows) -> Truth:
         """The label rule, applied to rows as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Part of a record: the rows [first, last), replayed from `start_ns` to `end_ns` of the record's own clock."""
+
+    first: int
+    last: int
+    start_ns: int
+    end_ns: int
+
+
+@runtime_checkable
+class Recorded(Population, Protocol):
+    """A population whose rows happened once, in an order of their own."""
+
+    def slice(self, start: str, end: str) -> Slice:
+        """The rows from the first day to the last, exclusive (ISO dates); ValueError if the record has none."""

@@ -1,0 +1,39 @@
+# Everything that a newcomer needs, with nothing on the machine but Python 3.11 and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
+RUN := .venv/bin/python
+export PYTHONHASHSEED ?= 0
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.bootstrap/bin/uv:
+	$(PYTHON) -m venv .bootstrap
+	.bootstrap/bin/pip install --quiet uv==$(UV_VERSION)
+
+.venv/.synced: pyproject.toml uv.lock | $(filter .bootstrap/bin/uv,$(UV))
+	$(UV) sync --frozen --quiet
+	touch $@
+
+setup: .venv/.synced ## install everything that is locked into .venv
+
+bundles: setup ## train and package the models of the reference service
+	$(RUN) -m scenarios.prepare
+
+certify: bundles ## run all shipped scenarios, write reports/latest, print the verdict
+	.venv/bin/seatrial run scenarios --out reports/latest --workers 2
+
+test: bundles ## run the tests
+	$(RUN) -m pytest -n 2 --dist worksteal
+
+lint: setup ## check style and types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+bench: bundles ## measure every figure that the README claims, beside its peer
+	@for name in virtual_throughput forest; do $(RUN) -m benchmarks.$$name || exit 1; done
+
+.PHONY: help setup bundles certify test lint bench

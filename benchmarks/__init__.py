@@ -1,0 +1,1 @@
+"""Each number that the README claims, as a command that measures it beside its peer."""

@@ -1,0 +1,26 @@
+"""``seatrial-service``: the reference service on uvicorn, one process."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from reference_service.app import create_app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(prog="seatrial-service", description=__doc__)
+    parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    options = parser.parse_args(arguments)
+    app = create_app(msgspec.json.decode(options.settings.read_bytes()))
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    main()

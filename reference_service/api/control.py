@@ -1,0 +1,240 @@
+"""The control plane: labels, releases, and what operators may know. Everything under /v1 needs the token."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qs
+
+import msgspec
+
+from reference_service.api import metrics
+from reference_service.bundle import BundleError
+from reference_service.pipeline import Reply, refusal
+from reference_service.policy import PolicyError
+from reference_service.release.registry import incompatible
+from reference_service.release.rollback import ReleaseRefused
+from reference_service.service import Service
+
+Handler = Callable[[Service, bytes, str], Awaitable[Reply]]
+_DECISIONS: Final = 100  # unless the caller says otherwise
+_WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The truth about one row of one request."""
+
+    id: str
+    label: Literal[0, 1]
+    row: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """A delivery of labels."""
+
+    labels: list[Label]
+
+
+class NewRelease(msgspec.Struct, frozen=True):
+    """What to release, and how."""
+
+    version: str
+    by: Literal["canary", "swap"] = "canary"
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+
+
+_labels = msgspec.json.Decoder(Labels)
+_release = msgspec.json.Decoder(NewRelease)
+
+
+def authorised(headers: list[tuple[bytes, bytes]], token: str) -> bool:
+    """Whether the caller shows the token. Takes as long for a nearly right one; no token lets nobody in."""
+    given = next((value for name, value in headers if name.lower() == b"authorization"), b"")
+    expected = b"Bearer " + token.encode()
+    return hmac.compare_digest(given, expected) and bool(token)
+
+
+def _ok(body: Any, status: int = 200) -> Reply:
+    return Reply(status, msgspec.json.encode(body))
+
+
+async def labels(service: Service, body: bytes, _query: str) -> Reply:
+    """Join labels to their decisions; each is counted once."""
+    try:
+        delivery = _labels.decode(body)
+    except msgspec.DecodeError:
+        return refusal(400, "Malformed labels", 'needs {"labels": [{"id", "row", "label"}]}')
+    counts = {"accepted": 0, "duplicate": 0, "unknown": 0}
+    now_ns = service.clock.now_ns()
+    for label in delivery.labels:
+        verdict, judged = service.ledger.label(label.id, label.row, label.label)
+        counts[verdict] += 1
+        if judged is not None:
+            service.cohorts.add(judged.seen_ns, judged.score, judged.label)
+            wrong = judged.decision == _WRONG[judged.label]
+            service.releases.label(judged.version, now_ns, wrong=wrong)
+    return _ok(counts, 202)
+
+
+async def release(service: Service, body: bytes, _query: str) -> Reply:
+    """Verify a version, then put it on trial. What is refused changes nothing."""
+    try:
+        wanted = _release.decode(body)
+    except msgspec.DecodeError:
+        return refusal(400, "Malformed release", 'needs {"version", "by": "canary"|"swap", "share"}')
+    try:
+        # Verifying and compiling takes its time; requests are answered meanwhile.
+        loaded = await asyncio.to_thread(service.registry.get, wanted.version)
+    except BundleError as error:
+        return refusal(404 if error.reason == "missing" else 422, "Bundle refused", error.reason)
+    except (PolicyError, ValueError):
+        return refusal(422, "Bundle refused", "policy")
+    differing = incompatible(service.releases.champion.bundle, loaded.bundle)
+    if differing:
+        return refusal(422, "Bundle refused", f"contract: another contract in {differing}")
+    try:
+        started = service.releases.start(loaded, wanted.by, wanted.share, service.clock.now_ns())
+    except ReleaseRefused as refused:
+        return refusal(409, "Release refused", refused.reason)
+    return _ok(started.view(), 202)
+
+
+async def rollback(service: Service, _body: bytes, _query: str) -> Reply:
+    """An operator takes back what is on trial."""
+    try:
+        return _ok(service.releases.operator_rollback(service.clock.now_ns()).view(), 202)
+    except ReleaseRefused as refused:
+        return refusal(409, "Nothing to roll back", refused.reason)
+
+
+async def releases(service: Service, _body: bytes, _query: str) -> Reply:
+    """Every release since the start, oldest first."""
+    state = service.releases
+    return _ok(
+        {
+            "serving": state.champion.version,
+            "certified": state.certified.version,
+            "frozen_until_ns": state.frozen,
+            "releases": [each.view() for each in state.history],
+        }
+    )
+
+
+async def version(service: Service, _body: bytes, _query: str) -> Reply:
+    """Which version is live?"""
+    state = service.releases
+    trial = state.current
+    body: dict[str, Any] = {
+        "serving": state.champion.version,
+        "bundle": state.champion.bundle.digest,
+        "certified": state.certified.version,
+        "canary": None,
+    }
+    if trial is not None and trial.by == "canary":
+        body["canary"] = {
+            "version": trial.loaded.version,
+            "bundle": trial.loaded.bundle.digest,
+            "share": trial.share,
+        }
+    return _ok(body)
+
+
+async def quality(service: Service, _body: bytes, _query: str) -> Reply:
+    """Quality on matured cohorts."""
+    return _ok(service.cohorts.quality(service.clock.now_ns())._asdict())
+
+
+async def monitors(service: Service, _body: bytes, _query: str) -> Reply:
+    """How every field and every alert stands."""
+    watch = service.watch
+    return _ok(
+        {
+            "fields": watch.inputs.view(),
+            "score": {"psi": watch.inputs.score.psi, "n": watch.inputs.score.n, "state": watch.inputs.score.state},
+            "alerts": [{"alertname": name, "field": field} for name, field in watch.book.episodes],
+            "quarantined": [name for name, _ in watch.quarantined.values()],
+        }
+    )
+
+
+async def decisions(service: Service, _body: bytes, query: str) -> Reply:
+    """The last records of the decision log, and the head of its chain."""
+    asked = parse_qs(query).get("limit", [str(_DECISIONS)])[0]
+    if not asked.isdecimal():
+        return refusal(400, "Malformed query", "limit is a whole number")
+    records = service.log.recent(int(asked))
+    return _ok({"head": service.log.head.hex(), "next_seq": service.log.seq, "decisions": records})
+
+
+async def live(_service: Service, _body: bytes, _query: str) -> Reply:
+    """The process answers."""
+    return _ok({"live": True})
+
+
+async def ready(service: Service, _body: bytes, _query: str) -> Reply:
+    """The model answers."""
+    is_ready = service.ready()
+    return _ok({"ready": is_ready}, 200 if is_ready else 503)
+
+
+async def model_ready(service: Service, _body: bytes, _query: str) -> Reply:
+    """The model answers, as the protocol spells it."""
+    is_ready = service.ready()
+    return _ok({"name": service.releases.champion.bundle.contract.model, "ready": is_ready}, 200 if is_ready else 503)
+
+
+async def server(_service: Service, _body: bytes, _query: str) -> Reply:
+    """Protocol metadata of the server."""
+    return _ok({"name": "seatrial-reference", "version": "1", "extensions": []})
+
+
+async def model(service: Service, _body: bytes, _query: str) -> Reply:
+    """Protocol metadata of the model: the contract's request fields."""
+    contract = service.releases.champion.bundle.contract
+    datatypes = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
+    inputs = [
+        {"name": field.name, "datatype": datatypes[field.kind], "shape": [-1]}
+        for field in contract.fields
+        if field.origin == "request"
+    ]
+    if contract.entity not in {field["name"] for field in inputs}:
+        datatype = "INT64" if contract.entity_kind == "integer" else "BYTES"
+        inputs.insert(0, {"name": contract.entity, "datatype": datatype, "shape": [-1]})
+    outputs = [("score", "FP64"), ("decision", "BYTES"), ("source", "BYTES"), ("reasons", "BYTES")]
+    return _ok(
+        {
+            "name": contract.model,
+            "versions": [service.releases.champion.version],
+            "platform": "lightgbm",
+            "inputs": inputs,
+            "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in outputs],
+        }
+    )
+
+
+async def exposition(service: Service, _body: bytes, _query: str) -> Reply:
+    """Prometheus text."""
+    return Reply(200, metrics.render(service))
+
+
+def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
+    """(method, path) → handler, apart from inference."""
+    base = f"/v2/models/{model_name}"
+    return {
+        ("GET", "/v2"): server,
+        ("GET", "/v2/health/live"): live,
+        ("GET", "/v2/health/ready"): ready,
+        ("GET", base): model,
+        ("GET", f"{base}/ready"): model_ready,
+        ("GET", "/metrics"): exposition,
+        ("POST", "/v1/labels"): labels,
+        ("POST", "/v1/releases"): release,
+        ("POST", "/v1/releases/rollback"): rollback,
+        ("GET", "/v1/releases"): releases,
+        ("GET", "/v1/version"): version,
+        ("GET", "/v1/quality"): quality,
+        ("GET", "/v1/monitors"): monitors,
+        ("GET", "/v1/decisions"): decisions,
+    }

@@ -1,0 +1,112 @@
+"""Open Inference Protocol v2: bytes in, bytes out. Null is allowed in data (a documented deviation)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from reference_service.validation import Problem, Row
+
+
+class Tensor(msgspec.Struct, gc=False):
+    """One named column. Its elements are judged one by one by the contract, so `datatype` is not consulted."""
+
+    name: str
+    data: list[Any]
+    shape: list[int] = []
+
+
+class Request(msgspec.Struct, gc=False):
+    """An inference request; what it holds beside this is ignored."""
+
+    inputs: list[Tensor]
+    id: str = ""
+
+
+class Malformed(ValueError):  # noqa: N818  # named after what the body is
+    """A body that is not JSON, or not a request."""
+
+
+_decoder = msgspec.json.Decoder(Request)
+_encode = msgspec.json.encode
+
+
+def decode(body: bytes) -> Request:
+    """The request of a body. Raises Malformed; a bare NaN token is not JSON.
+
+    Nested data of shape [n, 1] are flattened, as the protocol allows both.
+    """
+    try:
+        request = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        # The decoder's message may quote the body; ours never does.
+        raise Malformed from None
+    for tensor in request.inputs:
+        if len(tensor.shape) > 1:
+            tensor.data = _flat(tensor.data)
+    return request
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    return [element[0] if type(element) is list and len(element) == 1 else element for element in data]
+
+
+def _json(text: str) -> bytes:
+    return _encode(text)
+
+
+class Replies:
+    """Encoder of one version's answers; what never changes is encoded once.
+
+    Args:
+        model: the model's public name.
+        version: the version that answers.
+        bundle: first 12 hex digits of the bundle's digest.
+    """
+
+    __slots__ = ("_head", "_one", "_tail")
+
+    def __init__(self, model: str, version: str, bundle: str) -> None:
+        name, tag, digest = (_json(text).replace(b"%", b"%%") for text in (model, version, bundle))
+        self._head = b'{"model_name":' + name + b',"model_version":' + tag + b',"id":%b,"parameters":{"bundle":'
+        self._head += digest + b"},"
+        self._tail = (
+            b'"outputs":[{"name":"score","shape":[%d],"datatype":"FP64","data":[%b]},'
+            b'{"name":"decision","shape":[%d],"datatype":"BYTES","data":[%b]},'
+            b'{"name":"source","shape":[%d],"datatype":"BYTES","data":[%b]},'
+            b'{"name":"reasons","shape":[%d],"datatype":"BYTES","data":[%b]}]}'
+        )
+        self._one = self._head + (
+            b'"outputs":[{"name":"score","shape":[1],"datatype":"FP64","data":[%.6f]},'
+            b'{"name":"decision","shape":[1],"datatype":"BYTES","data":["%b"]},'
+            b'{"name":"source","shape":[1],"datatype":"BYTES","data":["model"]},'
+            b'{"name":"reasons","shape":[1],"datatype":"BYTES","data":[""]}]}'
+        )
+
+    def one(self, request_id: str, score: float, decision: bytes) -> bytes:
+        """The ordinary reply: one row, answered by the model, nothing to explain."""
+        return self._one % (_encode(request_id), score, decision)
+
+    def many(self, request_id: str, rows: Sequence[Row]) -> bytes:
+        """Any other reply. A refused row has no score and no decision; its neighbours are not affected."""
+        count = len(rows)
+        scores = b",".join(b"null" if row.source == "rejected" else b"%.6f" % row.score for row in rows)
+        decisions = b",".join(_json(row.decision) for row in rows)
+        sources = b",".join(_json(row.source) for row in rows)
+        reasons = b",".join(_json(",".join(row.reasons)) for row in rows)
+        fields = (count, scores, count, decisions, count, sources, count, reasons)
+        return (self._head + self._tail) % (_encode(request_id), *fields)
+
+
+def problem(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> bytes:
+    """An RFC 9457 body. Names the row, the field and the reason, never a value, never a stack."""
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "errors": [{"row": error.row, "field": error.field, "reason": error.reason} for error in errors],
+    }
+    return _encode(body)

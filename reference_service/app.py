@@ -1,0 +1,250 @@
+"""Composition: settings and a clock in, an ASGI app out.
+
+>>> app = create_app({"bundles": "scenarios/bundles/payments", "token": "secret"})
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from reference_service import features as stores
+from reference_service import policy as policies
+from reference_service import settings as configuration
+from reference_service.api.http import Edge, Receive, Scope, Send
+from reference_service.api.oip import Replies
+from reference_service.audit.decision_log import DecisionLog
+from reference_service.bundle import Bundle
+from reference_service.clock import Clock, LoopClock
+from reference_service.features import FeatureRow, FeatureStore
+from reference_service.guards.breaker import Breaker
+from reference_service.guards.dependency import Dependency
+from reference_service.guards.fallback import Heuristic
+from reference_service.guards.limiter import Limiter
+from reference_service.guards.retry_budget import RetryBudget
+from reference_service.monitor.alerts import AlertBook
+from reference_service.monitor.cohorts import Cohorts
+from reference_service.monitor.counters import Counters
+from reference_service.monitor.labels import Ledger
+from reference_service.monitor.routes import Routes, new_client
+from reference_service.monitor.watch import Watch
+from reference_service.pipeline import Pipeline
+from reference_service.policy import Policy
+from reference_service.release.registry import Loaded, Registry, Scorer, finite
+from reference_service.release.rollback import Releases
+from reference_service.service import Service, tick
+from reference_service.settings import Settings
+from reference_service.validation import Validator
+
+Call = Callable[..., Any]
+Seams = Mapping[str, Callable[[Call], Call]]
+
+
+def create_app(
+    settings: Mapping[str, Any] | None = None,
+    *,
+    clock: Clock | None = None,
+    seams: Seams | None = None,
+) -> App:
+    """The ASGI app. Bundles are loaded at its lifespan's startup; until then it is alive and not ready.
+
+    Args:
+        settings: see `settings.Settings`.
+        clock: what is waited on and measured by; the running loop's time unless given.
+        seams: name of a dependency (``feature_store``, ``model``) → what to wrap its call in. A call returns its
+            value or an awaitable of it.
+
+    Raises:
+        SettingsError: naming the key.
+    """
+    return App(configuration.read(settings), clock or LoopClock(), seams or {})
+
+
+class App:
+    """Lifespan, and the edge once it is there.
+
+    Args:
+        settings: checked.
+        clock: injected into every part.
+        seams: wrappers of dependency calls.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, seams: Seams) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._seams = seams
+        self._ticker: asyncio.Task[None] | None = None
+        self.edge: Edge | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI scope."""
+        if scope["type"] == "http":
+            if self.edge is not None:
+                await self.edge(scope, receive, send)
+            else:
+                await _unready(scope, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            raise ValueError(f"no such protocol here: {scope['type']}")
+
+    async def startup(self) -> Service:
+        """Load, compose, and start ticking. Raises BundleError, PolicyError or OSError."""
+        service = compose(self._settings, self._clock, self._seams)
+        self.edge = Edge(service)
+        self._ticker = asyncio.get_running_loop().create_task(_tick_for_ever(service))
+        return service
+
+    async def shutdown(self) -> None:
+        """Stop ticking, write what is left of the log, let go of the routes."""
+        if self.edge is None or self._ticker is None:
+            return
+        service, self.edge = self.edge.service, None
+        self._ticker.cancel()
+        service.log.close()
+        await service.routes.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.startup()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the server has to be told, and only the kind of it
+            await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _unready(scope: Scope, send: Send) -> None:
+    live = scope["path"] == "/v2/health/live"
+    body = b'{"live":true}' if live else b'{"ready":false}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200 if live else 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _tick_for_ever(service: Service) -> None:
+    """Tick at the start and at every multiple of `tick_ns` from it."""
+    clock, step = service.clock, service.policy.tick_ns
+    due = clock.now_ns()
+    while True:
+        service.tick(service, clock.now_ns())
+        due += step
+        await clock.sleep(due - clock.now_ns())
+
+
+def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncClient | None = None) -> Service:
+    """The parts of a service, wired. Nothing is started and nothing is sent yet."""
+    guards = settings.safeguards
+    scorer = Scorer()
+    model_call = seams["model"](scorer) if "model" in seams else scorer
+    store = stores.load(Path(settings.feature_store)) if settings.feature_store else None
+    registry = Registry(Path(settings.bundles), _assembler(settings, clock, scorer, model_call, store))
+    champion = registry.get(settings.serving)
+    policy = champion.policy
+    started_ns = clock.now_ns()
+    releases = Releases(champion, policy, enabled=guards.rollback)
+    counters, ledger = Counters(), Ledger(policy.ledger_rows)
+    cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns)
+    routes = Routes(
+        settings.alerts, client or new_client(), clock=clock, service=settings.service, routing_key=settings.routing_key
+    )
+    watch = Watch(
+        champion.bundle,
+        policy,
+        safeguards=guards,
+        counters=counters,
+        cohorts=cohorts,
+        book=AlertBook(settings.service, policy.hold_ns),
+        routes=routes,
+        started_ns=started_ns,
+    )
+    log = DecisionLog(
+        clock,
+        rows=policy.log_rows,
+        wait_ns=policy.log_wait_ns,
+        ring=policy.log_ring,
+        folder=Path(settings.decision_log) if settings.decision_log else None,
+    )
+    needs_store = store is not None and bool(champion.validator.stored_positions)
+    pipeline = Pipeline(
+        clock=clock,
+        policy=policy,
+        safeguards=guards,
+        releases=releases,
+        store=_feature_store(settings, policy, clock, seams, store) if store is not None and needs_store else None,
+        watch=watch,
+        counters=counters,
+        ledger=ledger,
+        log=log,
+    )
+    limiter = Limiter(policy.max_in_flight, round(policy.queue_share * policy.deadline_ns), policy.queue_floor)
+    return Service(
+        clock, settings, policy, registry, releases, counters, limiter, ledger, cohorts, watch, routes, log, pipeline, tick
+    )  # fmt: skip
+
+
+def _assembler(
+    settings: Settings, clock: Clock, scorer: Scorer, model_call: Call, store: FeatureStore | None
+) -> Callable[[Bundle], Loaded]:
+    """What makes a bundle answerable."""
+    columns = store.columns if store is not None else ()
+
+    def assemble(bundle: Bundle) -> Loaded:
+        policy = policies.read(bundle.policy, settings.policy)
+        scorer.add(bundle)
+        name = f"model:{bundle.version}"
+        model = Dependency(
+            name,
+            model_call,
+            check=finite,
+            breaker=_breaker(name, policy),
+            retries=None,  # a model that has failed on a row will fail on it again
+            slow_ns=policy.slow_ns,
+            clock=clock,
+        )
+        return Loaded(
+            bundle.version,
+            bundle,
+            policy,
+            Validator(bundle, columns, enabled=settings.safeguards.validation),
+            Heuristic(bundle),
+            Replies(bundle.contract.model, bundle.version, bundle.digest[:12]),
+            model,
+        )
+
+    return assemble
+
+
+def _feature_store(settings: Settings, policy: Policy, clock: Clock, seams: Seams, store: FeatureStore) -> Dependency:
+    def check(row: FeatureRow, now_ns: int) -> str:
+        return "stale" if now_ns - row.as_of_ns > policy.max_staleness_ns else ""
+
+    retries = RetryBudget(policy.retry_share, policy.retry_burst) if settings.safeguards.retries else None
+    return Dependency(
+        "feature_store",
+        seams["feature_store"](store) if "feature_store" in seams else store,
+        check=check,
+        breaker=_breaker("feature_store", policy),
+        retries=retries,
+        slow_ns=policy.slow_ns,
+        clock=clock,
+    )
+
+
+def _breaker(name: str, policy: Policy) -> Breaker:
+    return Breaker(
+        name,
+        window_ns=policy.breaker_window_ns,
+        calls=policy.breaker_calls,
+        share=policy.breaker_share,
+        open_ns=policy.breaker_open_ns,
+        jitter=policy.breaker_jitter,
+        probes=policy.breaker_probes,
+    )

@@ -1,0 +1,1 @@
+"""What was decided, in an order that cannot be changed unseen."""

@@ -1,0 +1,241 @@
+"""One model version on disk and in memory: model, contract, reference profile, policy, golden rows, manifest.
+
+A bundle is a folder. `manifest.json` holds the SHA-256 of every other file, and its own digest is the bundle's
+name. Nothing is parsed before all digests agree, and nothing is served before the golden rows, whose margins
+LightGBM itself computed when the bundle was packed, come out of this machine equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from reference_service import profile as profiles
+from reference_service.contract import Contract
+from reference_service.core import compiled as compiling
+from reference_service.core import kernel
+from reference_service.core.binning import UNSEEN
+from reference_service.core.cells import N_CELLS
+from reference_service.core.compiled import Compiled
+from reference_service.core.trees import parse
+from reference_service.profile import Profile
+
+__all__ = ["UNSEEN", "Bundle", "BundleError", "Golden", "Profile", "load", "pack"]
+
+FILES: Final = ("compiled.npz", "contract.json", "golden.json", "model.txt", "policy.json", "profile.json")
+GOLDEN_ROWS: Final = 256
+_FORMAT: Final = 1
+_EXPONENT_LIMIT: Final = 700.0  # exp of more overflows
+
+
+class BundleError(Exception):
+    """A bundle that must not be served, and why."""
+
+    def __init__(self, reason: Literal["missing", "corrupt", "contract", "golden"], detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows whose margins are known, from LightGBM."""
+
+    values: list[list[float | None]]  # contract order; None is null
+    margins: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified model version. Immutable, and safe to share between threads: scoring writes only its arguments."""
+
+    version: str
+    digest: str  # 64 hex digits; replies show the first 12
+    contract: Contract
+    policy: Mapping[str, Any]
+    profile: Profile
+    sigmoid: float
+    golden: Golden
+    arena: np.ndarray  # of `kernel.build_arena`
+
+    def new_counts(self) -> np.ndarray:
+        """int64[f, 14] of zeros, for `observe_and_score` and `count` to add to."""
+        return np.zeros((len(self.contract.fields), N_CELLS), dtype=np.int64)
+
+    def observe_and_score(self, values: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> float:
+        """Bin one row, count it in the monitors' cells and return its raw margin, all in one call.
+
+        Args:
+            values: float64[f] in contract order. Null is NaN, a category its ordinal, an unseen category `UNSEEN`,
+                a boolean 0 or 1.
+            codes: uint8[f], written: the row's codes, with `digest` an exact cache key.
+            counts: int64[f, 14] of `new_counts`, added to.
+
+        Raises:
+            TypeError: An array of another dtype or layout.
+            ValueError: An array of another shape.
+        """
+        margin: float = kernel.observe_and_score(self.arena, values, codes, counts)
+        return margin
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """uint8[n, f] codes of float64[n, f] values, as in `observe_and_score`."""
+        codes = np.empty(values.shape, dtype=np.uint8)
+        kernel.codes_rows(self.arena, values, codes)
+        return codes
+
+    def count(self, codes: np.ndarray, counts: np.ndarray) -> None:
+        """Add the cells of uint8[n, f] codes to int64[f, 14] counts: what a cache hit still owes the monitors."""
+        kernel.count_rows(self.arena, codes, counts)
+
+    def margin(self, codes: np.ndarray) -> np.ndarray:
+        """float64[n] raw margins of uint8[n, f] codes, LightGBM's bit for bit."""
+        margins = np.empty(len(codes))
+        kernel.margin_rows(self.arena, codes, margins)
+        return margins
+
+    def probability(self, margin: float) -> float:
+        """The probability that a margin stands for: the logistic function with the objective's slope."""
+        exponent = -self.sigmoid * margin
+        return 1.0 / (1.0 + math.exp(exponent)) if exponent < _EXPONENT_LIMIT else 0.0
+
+    def fallback(self, category: str | None) -> float:
+        """The heuristic's probability, from the value of `profile.fallback_field` alone."""
+        return self.profile.fallback_rates.get(category or "", self.profile.fallback_otherwise)
+
+
+def pack(
+    path: Path,
+    *,
+    contract: Contract,
+    policy: Mapping[str, Any],
+    profile: Profile,
+    model_text: str,
+    compiled: Compiled,
+    golden: Golden,
+) -> Bundle:
+    """Write a bundle to the folder `path`, replacing one that is there, and return it as `load` would.
+
+    The folder appears complete or not at all: it is written and loaded under another name first.
+
+    Raises:
+        BundleError: What was given would be refused on loading.
+    """
+    contents = {
+        "compiled.npz": compiling.to_bytes(compiled),
+        "contract.json": msgspec.json.format(msgspec.json.encode(contract)),
+        "golden.json": msgspec.json.encode(golden),
+        "model.txt": model_text.encode(),
+        "policy.json": msgspec.json.format(msgspec.json.encode(dict(policy))),
+        "profile.json": profiles.to_json(profile),
+    }
+    fresh = path.with_name(f".{path.name}.fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name, data in contents.items():
+        (fresh / name).write_bytes(data)
+    (fresh / "manifest.json").write_bytes(_manifest(contract.model, contract.version, contents))
+    try:
+        bundle = load(fresh)
+    except BundleError:
+        shutil.rmtree(fresh)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.rename(path)
+    return bundle
+
+
+def load(path: Path, *, digest: str | None = None) -> Bundle:
+    """Verify every digest, then parse, compile and recompute the golden rows.
+
+    Args:
+        path: The bundle's folder.
+        digest: If given, the bundle must be the one of this digest.
+
+    Raises:
+        BundleError: `missing` (a file is not there), `corrupt` (a digest or a format disagrees), `contract` (model,
+            contract and profile are not of one another) or `golden` (a known row has another margin here).
+    """
+    path = Path(path)
+    manifest, contents = _verified(path)
+    found = hashlib.sha256(manifest).hexdigest()
+    if digest is not None and digest != found:
+        raise BundleError("corrupt", f"{path} is bundle {found[:12]}, not {digest[:12]}")
+    try:
+        contract = msgspec.json.decode(contents["contract.json"], type=Contract)
+        golden = msgspec.json.decode(contents["golden.json"], type=Golden)
+        policy = msgspec.json.decode(contents["policy.json"], type=dict[str, Any])
+        profile = profiles.from_json(contents["profile.json"])
+        model = parse(contents["model.txt"].decode())
+        compiled = compiling.from_bytes(contents["compiled.npz"], len(contract.fields))
+    except ValueError as error:  # msgspec's errors, ModelError and UnicodeDecodeError are all of this kind
+        raise BundleError("corrupt", f"{path}: {error}") from error
+    names = tuple(field.name for field in contract.fields)
+    if names != model.features:
+        raise BundleError("contract", f"{path}: the model reads {model.features}, the contract promises {names}")
+    if profile.cell_shares.shape != (len(names), N_CELLS) or profile.fallback_field not in names:
+        raise BundleError("contract", f"{path}: the profile is not about the fields of the contract")
+    if manifest != _manifest(contract.model, contract.version, contents):
+        raise BundleError("corrupt", f"{path}: manifest.json is not the manifest of these files")
+    bundle = Bundle(
+        version=contract.version,
+        digest=found,
+        contract=contract,
+        policy=policy,
+        profile=profile,
+        sigmoid=model.sigmoid,
+        golden=golden,
+        arena=kernel.build_arena(compiled.bins, compiled.forest, compiled.cells),
+    )
+    _check_golden(path, bundle)
+    return bundle
+
+
+def _manifest(model: str, version: str, contents: Mapping[str, bytes]) -> bytes:
+    """The one way to write a manifest, so that a change of any byte of it shows."""
+    files = {name: hashlib.sha256(contents[name]).hexdigest() for name in FILES}
+    document = {"format": _FORMAT, "model": model, "version": version, "files": files}
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _verified(path: Path) -> tuple[bytes, dict[str, bytes]]:
+    """The bytes of the manifest and of every file, read once, after their digests agreed."""
+    manifest = _read(path / "manifest.json")
+    try:
+        listed = json.loads(manifest)["files"]
+        expected = {name: str(listed[name]) for name in FILES}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError("corrupt", f"{path / 'manifest.json'} is not a manifest: {error!r}") from error
+    contents = {name: _read(path / name) for name in FILES}
+    for name, data in contents.items():
+        if hashlib.sha256(data).hexdigest() != expected[name]:
+            raise BundleError("corrupt", f"{path / name} is not the file that the manifest lists")
+    return manifest, contents
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError("missing", f"{path}: {error.strerror}") from error
+
+
+def _check_golden(path: Path, bundle: Bundle) -> None:
+    values = np.array(bundle.golden.values, dtype=np.float64)  # None becomes NaN
+    expected = np.array(bundle.golden.margins, dtype=np.float64)
+    if values.shape != (GOLDEN_ROWS, len(bundle.contract.fields)) or expected.shape != (GOLDEN_ROWS,):
+        raise BundleError("golden", f"{path}: there must be {GOLDEN_ROWS} golden rows of the contract's fields")
+    codes = bundle.codes(values)
+    wrong = np.flatnonzero(bundle.margin(codes).view(np.int64) != expected.view(np.int64))
+    if len(wrong):
+        raise BundleError(
+            "golden", f"{path}: {len(wrong)} of {GOLDEN_ROWS} golden rows differ, the first is {wrong[0]}"
+        )

@@ -1,0 +1,1 @@
+"""What keeps one request's trouble from becoming everybody's."""

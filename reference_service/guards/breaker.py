@@ -1,0 +1,108 @@
+"""Circuit breaker: stop asking a dependency that does not answer, and find out gently when it does again.
+
+One per dependency and model version, so that a canary's failures never close the door on the champion. A call that
+the caller got wrong is not the dependency's failure and is not recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+_BUCKETS = 10
+
+
+class Breaker:
+    """Closed: calls pass and are counted. Open: none pass. Half open: a few probes decide.
+
+    Args:
+        name: seeds the jitter, so that two breakers do not probe in step and a rehearsal repeats.
+        window_ns: the past that counts, in ten buckets.
+        calls: fewer calls in the window never open it.
+        share: of calls failed or slow that opens it.
+        open_ns: how long it stays open.
+        jitter: ± share of `open_ns`.
+        probes: calls let through when half open; all must succeed.
+    """
+
+    __slots__ = ("_bucket_ns", "_counts", "_epoch", "_failures", "_jitter", "_min_calls", "_name", "_open_ns",
+                 "_openings", "_passed", "_probes", "_sent", "_share", "_until_ns", "state")  # fmt: skip
+
+    def __init__(
+        self, name: str, *, window_ns: int, calls: int, share: float, open_ns: int, jitter: float, probes: int
+    ) -> None:
+        self._name = name
+        self._bucket_ns = window_ns // _BUCKETS
+        self._min_calls = calls
+        self._share = share
+        self._open_ns = open_ns
+        self._jitter = jitter
+        self._probes = probes
+        self._counts = [0] * _BUCKETS
+        self._failures = [0] * _BUCKETS
+        self._epoch = -1
+        self._openings = 0
+        self._until_ns = 0
+        self._sent = 0
+        self._passed = 0
+        self.state: State = "closed"
+
+    def allow(self, now_ns: int) -> bool:
+        """Whether a call may be made now. In half-open state every allowed call is a probe and must be recorded."""
+        if self.state == "closed":
+            return True
+        if self.state == "open":
+            if now_ns < self._until_ns:
+                return False
+            self.state, self._sent, self._passed = "half_open", 0, 0
+        elif now_ns >= self._until_ns + self._open_ns and self._passed < self._probes:
+            # Probes that never came back (their clients left) must not keep the door half open for ever.
+            self._sent = self._passed
+            self._until_ns = now_ns
+        if self._sent >= self._probes:
+            return False
+        self._sent += 1
+        return True
+
+    def record(self, now_ns: int, *, ok: bool) -> None:
+        """The outcome of an allowed call, when it is known."""
+        if self.state == "half_open":
+            self._probe(now_ns, ok=ok)
+            return
+        if self.state == "open":
+            return  # a straggler from before; the probes will tell
+        epoch = now_ns // self._bucket_ns
+        if epoch != self._epoch:
+            self._roll(epoch)
+        slot = epoch % _BUCKETS
+        self._counts[slot] += 1
+        if not ok:
+            self._failures[slot] += 1
+            calls = sum(self._counts)
+            if calls >= self._min_calls and sum(self._failures) >= self._share * calls:
+                self._open(now_ns)
+
+    def _probe(self, now_ns: int, *, ok: bool) -> None:
+        if not ok:
+            self._open(now_ns)
+            return
+        self._passed += 1
+        if self._passed >= self._probes:
+            self.state = "closed"
+            self._counts = [0] * _BUCKETS
+            self._failures = [0] * _BUCKETS
+
+    def _roll(self, epoch: int) -> None:
+        """Forget the buckets between the last epoch and this one."""
+        for past in range(max(self._epoch + 1, epoch - _BUCKETS + 1), epoch + 1):
+            self._counts[past % _BUCKETS] = 0
+            self._failures[past % _BUCKETS] = 0
+        self._epoch = epoch
+
+    def _open(self, now_ns: int) -> None:
+        self._openings += 1
+        digest = hashlib.blake2b(f"{self._name}/{self._openings}".encode(), digest_size=8).digest()
+        unit = int.from_bytes(digest, "little") / 2**64
+        self._until_ns = now_ns + round(self._open_ns * (1 + self._jitter * (2 * unit - 1)))
+        self.state = "open"

@@ -1,0 +1,1 @@
+"""What was received, what was answered, and who is told."""

@@ -1,0 +1,65 @@
+"""Drift: has what arrives come to differ from what training saw, enough to matter and surely enough to say so?
+
+A window is hot when its PSI is at least `drift_fire` (effect) and beyond what chance gives at the budget's alpha
+(evidence: with no drift PSI is about (1/n + 1/m) chi2(K - 1), Yurdakul 2018). Two hot windows of the last three page;
+three calm ones in a row clear. A window with too few rows is *insufficient*: it neither fires nor clears.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+import numpy as np
+from scipy.special import chdtri
+
+from reference_service.core.cells import psi
+from reference_service.policy import Policy
+
+State = Literal["ok", "insufficient", "drift"]
+
+
+class DriftDetector:
+    """One distribution, judged window by window.
+
+    Args:
+        policy: thresholds.
+    """
+
+    __slots__ = ("_calm", "_hot", "_policy", "firing", "n", "psi", "state")
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._hot: deque[bool] = deque(maxlen=policy.drift_of)
+        self._calm = 0
+        self.firing = False
+        self.state: State = "insufficient"
+        self.psi = 0.0
+        self.n = 0
+
+    def look(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> bool:
+        """Judge one window's counts (int64[K]) against shares (float64[K]) and say whether the alarm stands."""
+        policy = self._policy
+        self.n = int(counts.sum())
+        self.psi = float(psi(reference, n_reference, counts))
+        if self.n < policy.drift_rows:
+            self.state = "insufficient"
+            # An old hot window must not wait for days for a second one.
+            self._hot.append(False)
+            return self.firing
+        hot = self.psi >= policy.drift_fire and self.psi > self._chance(reference, n_reference, counts)
+        self._hot.append(hot)
+        self._calm = self._calm + 1 if self.psi < policy.drift_clear else 0
+        if not self.firing and sum(self._hot) >= policy.drift_hot:
+            self.firing = True
+        elif self.firing and self._calm >= policy.drift_calm:
+            self.firing = False
+            self._hot.clear()
+        self.state = "drift" if hot or self.firing else "ok"
+        return self.firing
+
+    def _chance(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> float:
+        cells = int(((reference > 0) | (counts > 0)).sum())
+        if cells <= 1:
+            return 0.0
+        return (1 / self.n + 1 / max(n_reference, 1)) * float(chdtri(cells - 1, self._policy.alpha))

@@ -1,0 +1,114 @@
+"""Evidence that may be looked at after every observation: e-processes with restart (e-detectors).
+
+Under the null each factor has expectation at most 1, so by Ville's inequality a product reaches 1/alpha with
+probability at most alpha, however often one looks. For change detection the product restarts at 1 whenever it falls
+below (M <- max(M, 1) x e, the CUSUM form): the mean time to a false alarm is at least 1/alpha looks. Mixtures over
+alternatives keep both properties. See Shin, Ramdas, Rinaldo: E-detectors (arXiv 2203.03532).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+# How far an alternative lies from the tolerated rate towards 1: from a trickle to everything.
+_STEPS: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
+# Bets of the loss detector, as shares of the largest bet that keeps every factor positive.
+_BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+def log_mean_exp(logs: Iterable[float]) -> float:
+    """Natural logarithm of the mean of exp(logs), without overflow."""
+    values = list(logs)
+    top = max(values)
+    return top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
+
+
+class RateDetector:
+    """Alarms when the rate of an event is above `tolerated`, and clears when the recent past is back to normal.
+
+    Args:
+        tolerated: rate in (0, 1) up to which nobody is disturbed: the null is "rate <= tolerated".
+        normal: rate that counts as recovered; below `tolerated`, so that the alarm does not flap in between.
+        alpha: false alarms per look, at most.
+        calm_looks: trailing looks that must be back to normal.
+        calm_rows: observations that these looks must hold.
+    """
+
+    __slots__ = ("_calm_rows", "_limit", "_logs", "_normal", "_recent", "_steps", "firing", "rate")
+
+    def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_looks: int, calm_rows: int) -> None:
+        alternatives = [tolerated + (1 - tolerated) * step for step in _STEPS]
+        self._steps = [(math.log(p / tolerated), math.log((1 - p) / (1 - tolerated))) for p in alternatives]
+        self._logs = [0.0] * len(alternatives)
+        self._limit = -math.log(alpha)
+        self._normal = normal
+        self._recent: deque[tuple[int, int]] = deque(maxlen=calm_looks)
+        self._calm_rows = calm_rows
+        self.firing = False
+        self.rate = 0.0  # of the trailing looks
+
+    def look(self, bad: int, total: int) -> bool:
+        """Take in `bad` of `total` observations and say whether the alarm stands."""
+        self._recent.append((bad, total))
+        recent_bad = sum(k for k, _ in self._recent)
+        recent_total = sum(n for _, n in self._recent)
+        self.rate = recent_bad / recent_total if recent_total else 0.0
+        if self.firing:
+            full = len(self._recent) == self._recent.maxlen
+            if full and recent_total >= self._calm_rows and recent_bad <= self._normal * recent_total:
+                self.firing = False
+                self._logs = [0.0] * len(self._logs)
+        else:
+            good = total - bad
+            self._logs = [
+                max(log, 0.0) + bad * up + good * down for log, (up, down) in zip(self._logs, self._steps, strict=True)
+            ]
+            self.firing = log_mean_exp(self._logs) >= self._limit
+        return self.firing
+
+
+class LossDetector:
+    """Alarms when the mean of a loss in [0, 1] is above `tolerated`, by betting against it.
+
+    Each factor is 1 + bet x (loss - tolerated) with a fixed bet < 1 / tolerated, so it stays positive and its
+    expectation is at most 1 while the mean loss is at most `tolerated`.
+
+    Args:
+        tolerated: mean loss in (0, 1).
+        normal: trailing mean that counts as recovered.
+        alpha: false alarms per look, at most.
+        calm_rows: trailing losses whose mean decides about recovery.
+    """
+
+    __slots__ = ("_bets", "_limit", "_logs", "_normal", "_recent", "_tolerated", "firing")
+
+    def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_rows: int) -> None:
+        self._tolerated = tolerated
+        self._bets = [share / tolerated for share in _BETS]
+        self._logs = [0.0] * len(_BETS)
+        self._limit = -math.log(alpha)
+        self._normal = normal
+        self._recent: deque[float] = deque(maxlen=calm_rows)
+        self.firing = False
+
+    def look(self, losses: Iterable[float]) -> bool:
+        """Take in losses, in their order, and say whether the alarm stands."""
+        for loss in losses:
+            self._recent.append(loss)
+            if self.firing:
+                continue
+            excess = loss - self._tolerated
+            self._logs = [
+                max(log, 0.0) + math.log1p(bet * excess) for log, bet in zip(self._logs, self._bets, strict=True)
+            ]
+            if log_mean_exp(self._logs) >= self._limit:
+                self.firing = True
+                self._recent.clear()
+        recent = self._recent
+        if self.firing and len(recent) == recent.maxlen and math.fsum(recent) <= self._normal * len(recent):
+            self.firing = False
+            self._logs = [0.0] * len(self._logs)
+        return self.firing

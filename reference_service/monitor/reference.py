@@ -1,0 +1,28 @@
+"""Which reference a window is compared with: the same hour of day, where training saw enough of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reference_service.bundle import Profile
+from reference_service.core.cells import NULL_CELL, UNSEEN_CELL
+from reference_service.policy import HOUR, Policy
+
+
+def reference_at(profile: Profile, policy: Policy, now_ns: int) -> tuple[np.ndarray, int]:
+    """(float64[f, 14] shares, rows they were taken from) for a window around `now_ns`."""
+    hour = now_ns // HOUR % 24
+    rows = int(profile.hourly_n[hour])
+    if rows >= policy.reference_rows:
+        return profile.hourly_shares[hour], rows
+    return profile.cell_shares, profile.n_reference
+
+
+def without_explained(shares: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides without the null and unseen cells: for a field whose null or unseen alert already says so."""
+    shares, counts = shares.copy(), counts.copy()
+    for cell in (NULL_CELL, UNSEEN_CELL):
+        shares[cell] = 0.0
+        counts[cell] = 0
+    total = shares.sum()
+    return (shares / total if total else shares), counts

@@ -1,0 +1,137 @@
+"""Sending alerts. A send never blocks a request, and what could not be sent is tried again at the next tick."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+
+import httpx
+
+from reference_service.clock import SECOND, Clock
+from reference_service.monitor.alerts import Notification, fingerprint
+from reference_service.monitor.formats import FORMATS, Format
+
+_ATTEMPTS = 2  # per tick; the next tick tries again
+_PAUSE_NS = SECOND  # between the two
+_OUTBOX = 1024  # notifications kept for a receiver that is down; the oldest go first
+
+
+class Route:
+    """One receiver and what it has not got yet, in order.
+
+    Args:
+        url: where to POST.
+        encode: the receiver's format.
+        client: shared by all routes.
+        service: label on the alerts.
+        routing_key: PagerDuty's.
+    """
+
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_encode",
+        "_routing_key",
+        "_service",
+        "_task",
+        "_url",
+        "failed",
+        "outbox",
+        "sent",
+    )
+
+    def __init__(
+        self, url: str, encode: Format, client: httpx.AsyncClient, *, clock: Clock, service: str, routing_key: str
+    ) -> None:
+        self._url = url
+        self._encode = encode
+        self._client = client
+        self._clock = clock
+        self._service = service
+        self._routing_key = routing_key
+        self._task: asyncio.Task[None] | None = None
+        self.outbox: deque[Notification] = deque(maxlen=_OUTBOX)
+        self.sent = 0
+        self.failed = 0
+
+    def flush(self) -> None:
+        """Start sending what is due, unless that is still under way."""
+        if self.outbox and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    def stop(self) -> None:
+        """Give up a send that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _drain(self) -> None:
+        while self.outbox:
+            note = self.outbox[0]
+            if not await self._deliver(note) and note.severity != "none":
+                return  # in order, at the next tick; a missed heartbeat is not made up for
+            if self.outbox and self.outbox[0] is note:
+                self.outbox.popleft()
+
+    async def _deliver(self, note: Notification) -> bool:
+        body = self._encode(note, self._service, self._routing_key)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await self._clock.sleep(_PAUSE_NS)
+            try:
+                reply = await self._client.post(self._url, json=body, headers={"Connection": "close"})
+            except (httpx.HTTPError, OSError):
+                self.failed += 1
+                continue
+            if reply.is_success:
+                self.sent += 1
+                return True
+            self.failed += 1
+        return False
+
+
+class Routes:
+    """Every configured receiver, and the heartbeat that proves the path.
+
+    Args:
+        urls: route name → URL.
+        client: one HTTP client for all.
+        clock: for pauses.
+        service: label on the alerts.
+        routing_key: PagerDuty's.
+    """
+
+    __slots__ = ("_client", "_service", "routes")
+
+    def __init__(
+        self, urls: Mapping[str, str], client: httpx.AsyncClient, *, clock: Clock, service: str, routing_key: str
+    ) -> None:
+        self._client = client
+        self._service = service
+        self.routes = {
+            name: Route(url, FORMATS[name], client, clock=clock, service=service, routing_key=routing_key)
+            for name, url in urls.items()
+        }
+
+    def tell(self, notes: list[Notification]) -> None:
+        """Queue notifications for every receiver and start sending, together with what is left from before."""
+        for route in self.routes.values():
+            route.outbox.extend(notes)
+            route.flush()
+
+    def heartbeat(self, now_ns: int) -> Notification:
+        """The watchdog's notification: always firing, severity none."""
+        mark = fingerprint(self._service, "Watchdog", "")
+        summary = "the alert path works"
+        return Notification("Watchdog", "", "none", mark, firing=True, summary=summary, starts_ns=now_ns, ends_ns=0)
+
+    async def close(self) -> None:
+        """Stop sending and release the client."""
+        for route in self.routes.values():
+            route.stop()
+        await self._client.aclose()
+
+
+def new_client() -> httpx.AsyncClient:
+    """A client with short timeouts: a receiver that is slow is a receiver that is down."""
+    return httpx.AsyncClient(timeout=5.0, trust_env=False)

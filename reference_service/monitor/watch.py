@@ -1,0 +1,105 @@
+"""Everything that is looked at once per tick, and what follows from it: who is told, and what is distrusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reference_service.bundle import Bundle
+from reference_service.guards.dependency import Dependency
+from reference_service.monitor.alerts import AlertBook, Condition
+from reference_service.monitor.cohorts import Cohorts
+from reference_service.monitor.counters import Counters
+from reference_service.monitor.eprocess import LossDetector
+from reference_service.monitor.inputs import InputMonitors
+from reference_service.monitor.quarantine import Action, actions
+from reference_service.monitor.routes import Routes
+from reference_service.monitor.traffic import TrafficMonitors
+from reference_service.policy import Policy
+from reference_service.settings import Safeguards
+
+_DISTRUST = frozenset({"feature_drift"})  # names whose alerts alone put their field into quarantine
+
+
+class Watch:
+    """The monitors of a service.
+
+    Args:
+        bundle: the serving version, whose profile is the reference.
+        policy: thresholds.
+        safeguards: `alerts` off: everything is counted and nobody is told.
+        counters: of the pipeline.
+        cohorts: of labelled decisions.
+        book: open episodes.
+        routes: where alerts go.
+        started_ns: ticks and windows are counted from here.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        policy: Policy,
+        *,
+        safeguards: Safeguards,
+        counters: Counters,
+        cohorts: Cohorts,
+        book: AlertBook,
+        routes: Routes,
+        started_ns: int,
+    ) -> None:
+        self._policy = policy
+        self._safeguards = safeguards
+        self._cohorts = cohorts
+        self._routes = routes
+        self._heartbeat_ns = started_ns
+        self.book = book
+        self.traffic = TrafficMonitors(counters, policy)
+        self.quarantined: Mapping[int, tuple[str, Action]] = {}
+        self.start(bundle, started_ns)
+
+    def start(self, bundle: Bundle, now_ns: int) -> None:
+        """Judge by this bundle's profile from now on (another version serves)."""
+        self.bundle = bundle
+        self.inputs = InputMonitors(bundle, self._policy, now_ns)
+        tolerated = bundle.profile.brier * self._policy.loss_factor
+        self._concept = LossDetector(
+            min(0.9, tolerated + self._policy.loss_excess),
+            min(0.9, tolerated + self._policy.loss_excess / 2),
+            alpha=self._policy.alpha,
+            calm_rows=self._policy.loss_rows,
+        )
+
+    def tick(
+        self, now_ns: int, dependencies: Sequence[tuple[str, Dependency]], taken_back: Mapping[str, int]
+    ) -> list[Condition]:
+        """Look at everything once; returns how everything stands.
+
+        Args:
+            now_ns: the tick's moment.
+            dependencies: (name as alerts call it, what is called).
+            taken_back: version → when it was rolled back by the judge.
+        """
+        concept = self._concept.look(self._cohorts.matured_losses(now_ns))
+        standing = [
+            *self.inputs.tick(now_ns),
+            *self.traffic.tick(dependencies),
+            Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
+            *(
+                Condition("canary_rollback", version, "page", now_ns - at_ns < self._policy.rollback_alert_ns,
+                          f"{version} was taken back")
+                for version, at_ns in taken_back.items()
+            ),
+        ]  # fmt: skip
+        told = []
+        if self._safeguards.alerts:
+            told = self.book.update(now_ns, standing)
+            self._distrust()
+        if now_ns >= self._heartbeat_ns:
+            self._heartbeat_ns += self._policy.heartbeat_ns
+            told.append(self._routes.heartbeat(now_ns))
+        self._routes.tell(told)
+        return standing
+
+    def _distrust(self) -> None:
+        if self._safeguards.quarantine:
+            distrusted = self.book.fields(_DISTRUST) | self.inputs.mostly_absent(self._policy.quarantine_share)
+            self.quarantined = actions(self.bundle.contract.fields, distrusted)

@@ -1,0 +1,328 @@
+"""receive -> validate -> features -> score -> decide -> respond. No I/O of its own, and the clock is injected.
+
+`quick` answers the ordinary request (one row, nothing odd, dependencies that answer at once) without creating a
+coroutine. Whatever is not ordinary goes to `thorough`, which starts from the same request and takes over the answers
+that `quick` already has. Both end in the same replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from reference_service.api.oip import Request, problem
+from reference_service.audit.decision_log import Decision, DecisionLog
+from reference_service.clock import Clock
+from reference_service.features import FeatureRow
+from reference_service.guards.dependency import Dependency, Unavailable
+from reference_service.monitor.counters import Counters
+from reference_service.monitor.labels import Ledger
+from reference_service.monitor.watch import Watch
+from reference_service.policy import Policy
+from reference_service.release.registry import Loaded
+from reference_service.release.rollback import Releases
+from reference_service.settings import Safeguards
+from reference_service.validation import Columns, Problem, Row
+
+_NOT_ASKED: Final = object()
+_KEY_LENGTH: Final = 64  # of an unknown field name that is repeated in alerts and metrics
+
+
+class Reply(NamedTuple):
+    """Status and body."""
+
+    status: int
+    body: bytes
+
+
+class Arrival(NamedTuple):
+    """One request, and when it entered the app."""
+
+    request: Request
+    body: bytes
+    arrived_ns: int
+
+
+class Pipeline:
+    """The steps from a decoded request to a reply. Every part is public and may be replaced.
+
+    Args:
+        clock: the only source of time.
+        policy: thresholds.
+        safeguards: which of them are on.
+        releases: which version answers whom.
+        store: the feature store behind its guards; None if the contract needs none.
+        watch: monitors, and what is in quarantine.
+        counters: totals.
+        ledger: decisions that wait for their label.
+        log: the decision log.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        policy: Policy,
+        safeguards: Safeguards,
+        releases: Releases,
+        store: Dependency | None,
+        watch: Watch,
+        counters: Counters,
+        ledger: Ledger,
+        log: DecisionLog,
+    ) -> None:
+        self.clock = clock
+        self.policy = policy
+        self.safeguards = safeguards
+        self.releases = releases
+        self.store = store
+        self.watch = watch
+        self.counters = counters
+        self.ledger = ledger
+        self.log = log
+
+    # ------------------------------------------------------------ the ordinary request
+
+    def quick(self, arrival: Arrival, now_ns: int) -> Reply | Coroutine[Any, Any, Reply]:
+        """The reply, or what has to be awaited for it."""
+        request, body, arrived_ns = arrival
+        releases = self.releases
+        validator = releases.champion.validator
+        if (
+            self.watch.quarantined
+            or not validator.enabled
+            or now_ns - arrived_ns >= self.policy.deadline_ns
+            or (values := validator.clean(request.inputs)) is None
+        ):
+            return self.thorough(arrival, now_ns)
+        entity = values.pop()
+        if self.store is not None:
+            features = self.store.start(now_ns, entity, now_ns)
+            if type(features) is not FeatureRow or not validator.fill(values, features.values):
+                return self.thorough(arrival, now_ns, features=features)
+        else:
+            features = _NOT_ASKED
+        loaded = releases.route(entity)
+        row = np.array(values, dtype=np.float64)
+        margin = loaded.model.start(now_ns, loaded.version, row)
+        if type(margin) is not float:
+            return self.thorough(arrival, now_ns, features=features, margin=margin)
+        score = loaded.bundle.probability(margin)
+        policy = loaded.policy
+        decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
+
+        inputs = self.watch.inputs
+        inputs.received.add(row)
+        counters = self.counters
+        counters.rows += 1
+        counters.answers += 1
+        counters.model += 1
+        if releases.current is None:
+            inputs.scores.append(score)
+        else:
+            self._on_trial(loaded, arrived_ns, score)
+        request_id = request.id
+        self.ledger.add(request_id, arrived_ns, score, loaded.version, decision)
+        self.log.append(Decision(now_ns, request_id, 0, loaded.version, score, decision, "model", "", body))
+        return Reply(200, loaded.replies.one(request_id, score, decision.encode()))
+
+    def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float) -> None:
+        """An ordinary answer while a release is on trial."""
+        if loaded is self.releases.champion:
+            self.watch.inputs.scores.append(score)
+        now_ns = self.clock.now_ns()
+        slow = now_ns - arrived_ns > self.policy.slo_ns
+        self.releases.observe(loaded, now_ns, failed=False, slow=slow, breach=False)
+
+    # ------------------------------------------------------------ everything else
+
+    async def thorough(
+        self, arrival: Arrival, now_ns: int, *, features: Any = _NOT_ASKED, margin: Any = _NOT_ASKED
+    ) -> Reply:
+        """The reply to any request. `features` and `margin` are answers that `quick` has already been given."""
+        request = arrival.request
+        validator = self.releases.champion.validator
+        columns = validator.match(request.inputs)
+        if columns.rows > self.policy.row_limit:
+            return refusal(413, "Too many rows", f"at most {self.policy.row_limit} rows in one request")
+        if columns.problems:
+            return refusal(422, "Contract violation", "the request's columns do not fit together", columns.problems)
+        rows = [validator.inspect(columns, index) for index in range(columns.rows)]
+        self._count(columns, rows)
+        until_ns = arrival.arrived_ns + self.policy.deadline_ns
+        await self._features([row for row in rows if not row.problems], now_ns, until_ns, features)
+        answered = [row for row in rows if not row.problems]
+        self._receive(rows)
+        if not answered:
+            errors = [error for row in rows for error in row.problems]
+            return refusal(422, "Contract violation", "no row of the request can be answered", errors)
+        self._quarantine(answered)
+        # One request is answered by one version, even where its rows belong to customers of both arms.
+        loaded = self.releases.route(answered[0].entity)
+        await self._score(loaded, answered, until_ns, margin)
+        refused = self._fall_back(loaded, answered)
+        self._judge(loaded, arrival.arrived_ns, answered)
+        if refused is not None:
+            return refused
+        for row in rows:
+            self._decide(loaded, row)
+        self._record(arrival, loaded, rows)
+        return Reply(200, loaded.replies.many(request.id, rows))
+
+    def _count(self, columns: Columns, rows: Sequence[Row]) -> None:
+        """What the contract says about the request as it came."""
+        counters = self.counters
+        count = len(rows)
+        counters.rows += count
+        for name in columns.aliased:
+            counters.repaired[name] += count
+        for name in columns.unknown:
+            key = name[:_KEY_LENGTH] if name.isprintable() else "?"
+            if key in counters.unknown or len(counters.unknown) < self.policy.unknown_keys:
+                counters.unknown[key] += count
+        for row in rows:
+            for reason, field in row.breaches:
+                (counters.missing if reason == "missing" else counters.invalid)[field] += 1
+
+    async def _features(self, rows: Sequence[Row], now_ns: int, until_ns: int, held: Any) -> None:
+        """Ask the store for every row at once; rows it cannot answer get a cause."""
+        store = self.store
+        if store is None:
+            return
+        if now_ns >= until_ns:
+            for row in rows:
+                self._without_features(row, "deadline")
+            return
+        answers = [store.start(now_ns, row.entity, now_ns) if held is _NOT_ASKED else held for row in rows]
+        calls = [(row.entity, now_ns) for row in rows]
+        validator = self.releases.champion.validator
+        for row, answer in zip(rows, await self._gather(store, answers, calls, now_ns, until_ns), strict=True):
+            if isinstance(answer, Unavailable):
+                kind = "stale" if answer.cause == "stale" else "dependency"
+                self._without_features(row, f"{kind}:{store.name}")
+            else:
+                validator.complete(row, answer.values)
+
+    def _without_features(self, row: Row, cause: str) -> None:
+        row.cause = row.cause or cause
+        row.unread.extend(self.releases.champion.validator.stored_positions)
+
+    @staticmethod
+    async def _gather(
+        dependency: Dependency, answers: list[Any], calls: list[tuple[Any, ...]], now_ns: int, until_ns: int
+    ) -> list[Any]:
+        """Answers that are there, and those still to come: all awaited at once, in a fixed order."""
+        pending = [index for index, answer in enumerate(answers) if isinstance(answer, Awaitable)]
+        coroutines = [dependency.finish(answers[index], now_ns, until_ns, *calls[index]) for index in pending]
+        if len(coroutines) == 1:
+            answers[pending[0]] = await coroutines[0]
+        elif coroutines:
+            loop = asyncio.get_running_loop()
+            tasks = [loop.create_task(coroutine) for coroutine in coroutines]
+            try:
+                for index, task in zip(pending, tasks, strict=True):
+                    answers[index] = await task
+            finally:
+                for task in tasks:
+                    task.cancel()
+        return answers
+
+    def _receive(self, rows: Sequence[Row]) -> None:
+        """Show the monitors what came, before any default."""
+        received = self.watch.inputs.received
+        stored = self.releases.champion.validator.stored_positions
+        for row in rows:
+            if row.problems:
+                row.source = "rejected"
+                # Refused before the store was asked, or because of what it said: either way nothing was received.
+                row.unread.extend(position for position in stored if math.isnan(row.received[position]))
+            received.add(row.received, row.unread)
+
+    def _quarantine(self, rows: Sequence[Row]) -> None:
+        validator = self.releases.champion.validator
+        for position, (name, action) in self.watch.quarantined.items():
+            reason = f"quarantine:{name}"
+            for row in rows:
+                if action == "default":
+                    validator.default(row, position)
+                    row.reasons.append(reason)
+                    row.source = "default"
+                else:
+                    row.cause = row.cause or reason
+
+    async def _score(self, loaded: Loaded, rows: Sequence[Row], until_ns: int, held: Any) -> None:
+        """Ask the model for every row that still can be answered by it."""
+        now_ns = self.clock.now_ns()
+        asked = [row for row in rows if not row.cause]
+        if now_ns >= until_ns and held is _NOT_ASKED:
+            for row in asked:
+                row.cause = "deadline"
+            return
+        calls = [(loaded.version, np.array(row.used, dtype=np.float64)) for row in asked]
+        answers = [loaded.model.start(now_ns, *call) if held is _NOT_ASKED else held for call in calls]
+        for row, answer in zip(asked, await self._gather(loaded.model, answers, calls, now_ns, until_ns), strict=True):
+            if isinstance(answer, Unavailable):
+                row.cause = f"model:{answer.cause}"
+            else:
+                row.score = loaded.bundle.probability(float(answer))
+
+    def _fall_back(self, loaded: Loaded, rows: Sequence[Row]) -> Reply | None:
+        """Answer by the heuristic where the model did not; or refuse, where that safeguard is off."""
+        fallen = [row for row in rows if row.cause]
+        if fallen and not self.safeguards.fallback:
+            late = any(row.cause in {"deadline", "model:timeout"} for row in fallen)
+            return (
+                refusal(504, "Too late", "not answered in time")
+                if late
+                else refusal(503, "Cannot answer", "a dependency does not answer")
+            )
+        for row in fallen:
+            row.score = loaded.heuristic(row.received)
+            row.source = "fallback"
+            row.reasons.append(row.cause)
+            if not row.cause.startswith("quarantine:"):
+                self.counters.fallbacks += 1
+        return None
+
+    def _judge(self, loaded: Loaded, arrived_ns: int, rows: Sequence[Row]) -> None:
+        if self.releases.current is None:
+            return
+        now_ns = self.clock.now_ns()
+        failed = any(row.cause.startswith("model:") for row in rows)
+        breach = any(row.cause == "model:nan" for row in rows)
+        slow = now_ns - arrived_ns > self.policy.slo_ns
+        self.releases.observe(loaded, now_ns, failed=failed, slow=slow, breach=breach)
+
+    def _decide(self, loaded: Loaded, row: Row) -> None:
+        if row.problems:
+            row.reasons = [f"{error.reason}:{error.field}" for error in row.problems]
+            return
+        policy = loaded.policy
+        score = row.score
+        row.decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
+        row.version = loaded.version
+        if row.source != "fallback" and loaded is self.releases.champion:
+            self.watch.inputs.scores.append(score)
+
+    def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
+        request_id, arrived_ns = arrival.request.id, arrival.arrived_ns
+        counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
+        for row in rows:
+            counters.sources[row.source] += 1
+            counters.answers += row.source != "rejected"
+            score = None if row.source == "rejected" else row.score
+            reasons = ",".join(row.reasons)
+            log.append(
+                Decision(now_ns, request_id, row.index, loaded.version, score, row.decision, row.source, reasons,
+                         arrival.body)
+            )  # fmt: skip
+        self.ledger.add_rows(request_id, arrived_ns, [(row.score, loaded.version, row.decision) for row in rows])
+
+
+def refusal(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> Reply:
+    """A problem+json reply."""
+    return Reply(status, problem(status, title, detail, errors))

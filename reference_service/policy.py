@@ -1,0 +1,104 @@
+"""Every threshold of the service in one frozen place, each with its reason. Shipped with the bundle, read at load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from reference_service.clock import SECOND
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be served."""
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Thresholds. Durations are integer nanoseconds."""
+
+    # Decisions
+    review_from: float = 0.2  # a person looks at scores from here on; training chooses it for about 5 % of rows
+    block_from: float = 0.6  # refused without asking anybody
+
+    # Requests
+    body_limit: int = 1 << 20  # bytes; a thousand rows of fifteen fields are about half of it
+    row_limit: int = 1024  # rows; scoring them takes a few ms, still far from the deadline
+    upload_ns: int = 10 * SECOND  # for a body that comes in pieces; slow clients are let, idle ones are not
+    deadline_ns: int = 250_000_000  # from entering the app to the answer: a payment terminal waits no longer
+    slo_ns: int = 100_000_000  # an answer later than this is a bad event for the canary's judge
+
+    # Load
+    max_in_flight: int = 2048  # 2048 requests queue for about 100 ms at 20,000/s: under half the deadline
+    queue_share: float = 0.5  # of the deadline that the queue may eat, once the drain rate is known
+    queue_floor: int = 16  # so few waiting are never shed, whatever the estimate says
+
+    # Dependencies
+    max_staleness_ns: int = 2 * HOUR  # the store refreshes hourly; twice that means a refresh was missed
+    slow_ns: int = 200_000_000  # a call this slow leaves no room for the rest: counts as failed
+    breaker_window_ns: int = 10 * SECOND
+    breaker_calls: int = 20  # fewer calls say nothing
+    breaker_share: float = 0.5  # of calls failed or slow
+    breaker_open_ns: int = 5 * SECOND
+    breaker_jitter: float = 0.2  # ± of the open time, seeded: a fleet must not probe in step
+    breaker_probes: int = 5  # all must succeed
+    retry_share: float = 0.1  # retries per call: an outage is amplified by no more than this
+    retry_burst: float = 10.0  # tokens at most: a quiet night does not save up a storm
+
+    # Monitors
+    tick_ns: int = 10 * SECOND  # rates are judged each tick
+    window_ns: int = 2 * MINUTE  # drift is judged on tumbling windows
+    drift_fire: float = 0.1  # PSI that matters (about .32 standard deviations)
+    drift_clear: float = 0.05  # hysteresis
+    drift_rows: int = 1000  # PSI of fewer rows is noise
+    drift_hot: int = 2  # of the last `drift_of` windows
+    drift_of: int = 3
+    drift_calm: int = 3  # windows in a row below `drift_clear`
+    reference_rows: int = 5000  # rows that an hour of the reference needs to be used alone
+    alpha: float = 1e-7  # per look: 260,000 ticks a month x 40 detectors x 1e-7 is about one false page a month
+    rate_excess: float = 0.01  # a percent above the reference is tolerated: clients do mistype
+    rate_factor: float = 1.25  # and a quarter above it: the reference is itself an estimate
+    calm_ns: int = MINUTE  # a rate alert clears when the last minute is back to normal …
+    calm_rows: int = 10  # … on at least so many rows; fewer prove nothing
+    hold_ns: int = MINUTE  # an alert lasts at least this long
+    heartbeat_ns: int = MINUTE  # of the watchdog: who watches the watchers
+    quarantine_share: float = 0.5  # of nulls or unseen: from here on the rest of the column is distrusted as well
+    unknown_keys: int = 32  # distinct unknown field names that are counted apart
+
+    # Labels
+    label_horizon_ns: int = 6 * HOUR  # 99 % of labels are in by then; a cohort is judged no earlier
+    cohort_ns: int = MINUTE
+    ledger_rows: int = 1 << 20  # decisions that wait for their label
+    loss_factor: float = 1.25  # of the profile's Brier loss, tolerated
+    loss_excess: float = 0.01
+    loss_rows: int = 500  # trailing matured rows that must be back to normal to clear
+
+    # Releases
+    canary_ratio: float = 1.25  # null of the judge: the canary owns bad events up to this risk ratio
+    canary_alpha: float = 1e-3  # one wrong rollback in a thousand releases, however often the judge looks
+    breaches: int = 3  # NaN or contract breaches: no statistics needed
+    swap_failures: float = 0.01  # tolerated failure rate where no other arm serves for comparison
+    frozen_ns: int = 30 * MINUTE  # after an automatic rollback that version is refused
+    rollback_alert_ns: int = 10 * MINUTE  # how long the rollback's alert stays up
+    hold_back_ns: int = HOUR  # after a swap the judge keeps watching for this long
+
+    # Decision log
+    log_rows: int = 256  # group commit: a block closes at so many records …
+    log_wait_ns: int = 5_000_000  # … or after 5 ms
+    log_ring: int = 4096  # records kept in memory for /v1/decisions
+
+
+def read(policy: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Policy:
+    """The policy of a bundle, with an operator's overrides laid over it. Raises PolicyError."""
+    try:
+        parsed = msgspec.convert({**policy, **(overrides or {})}, Policy)
+    except msgspec.ValidationError as problem:
+        raise PolicyError(f"policy: {problem}") from None
+    if not 0 < parsed.review_from <= parsed.block_from:
+        raise PolicyError("policy: needs 0 < review_from <= block_from")
+    if parsed.window_ns % parsed.tick_ns:
+        raise PolicyError("policy: window_ns must be a multiple of tick_ns")
+    return parsed

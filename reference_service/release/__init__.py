@@ -1,0 +1,1 @@
+"""Which version answers whom, and when it is taken back."""

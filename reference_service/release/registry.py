@@ -1,0 +1,104 @@
+"""Versions on disk and in memory. A version is verified, compiled and given its golden rows before it may answer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from reference_service import bundle as bundles
+from reference_service.api.oip import Replies
+from reference_service.bundle import Bundle, BundleError
+from reference_service.guards.dependency import Dependency
+from reference_service.guards.fallback import Heuristic
+from reference_service.policy import Policy
+from reference_service.validation import Validator
+
+ModelCall = Callable[[str, np.ndarray], Any]
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A version that can answer."""
+
+    version: str
+    bundle: Bundle
+    policy: Policy
+    validator: Validator
+    heuristic: Heuristic
+    replies: Replies
+    model: Dependency
+
+
+class Scorer:
+    """The bare model call, which a seam may wrap: the raw margin of one row by one version."""
+
+    __slots__ = ("_bundles",)
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, tuple[Bundle, np.ndarray, np.ndarray]] = {}
+
+    def add(self, bundle: Bundle) -> None:
+        """Make a version callable."""
+        width = len(bundle.contract.fields)
+        self._bundles[bundle.version] = (bundle, np.empty(width, dtype=np.uint8), bundle.new_counts())
+
+    def __call__(self, version: str, values: np.ndarray) -> float:
+        """Margin of float64[f] in contract order."""
+        # These counts are scratch: the monitors count what was received, which may not be what is scored.
+        bundle, codes, counts = self._bundles[version]
+        return bundle.observe_and_score(values, codes, counts)
+
+
+def finite(margin: Any, _now_ns: int) -> str:
+    """Cause why a margin cannot be used, or ""."""
+    if type(margin) is float:
+        return "" if math.isfinite(margin) else "nan"
+    return "" if isinstance(margin, np.floating | int) and math.isfinite(margin) else "nan"
+
+
+class Registry:
+    """Bundles by version.
+
+    Args:
+        folder: one folder per version.
+        assemble: makes a bundle answerable: policy, validator, guards.
+    """
+
+    __slots__ = ("_assemble", "_folder", "_loaded")
+
+    def __init__(self, folder: Path, assemble: Callable[[Bundle], Loaded]) -> None:
+        self._folder = folder
+        self._assemble = assemble
+        self._loaded: dict[str, Loaded] = {}
+
+    def get(self, version: str) -> Loaded:
+        """The version, loaded once. Raises BundleError; what is refused leaves nothing behind."""
+        if version not in self._loaded:
+            if not _VERSION.fullmatch(version):
+                raise BundleError("missing", "no such version")
+            bundle = bundles.load(self._folder / version)
+            if bundle.version != version:
+                raise BundleError("corrupt", "the bundle is another version than its folder says")
+            self._loaded[version] = self._assemble(bundle)
+        return self._loaded[version]
+
+
+def incompatible(old: Bundle, new: Bundle) -> str:
+    """Why callers of `old` would not be served by `new`: what differs in the contract, or ""."""
+    if (old.contract.model, old.contract.entity, old.contract.entity_kind) != (
+        new.contract.model,
+        new.contract.entity,
+        new.contract.entity_kind,
+    ):
+        return "model or entity"
+    before = [(f.name, f.kind, f.origin, f.unit, f.categories) for f in old.contract.fields]
+    after = [(f.name, f.kind, f.origin, f.unit, f.categories) for f in new.contract.fields]
+    differing = {name for name, *_ in set(before) ^ set(after)}
+    return ", ".join(sorted(differing)) or ("" if before == after else "order of fields")

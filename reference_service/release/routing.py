@@ -1,0 +1,35 @@
+"""Who gets the canary: a keyed hash of the entity, so that a customer always meets the same version."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+_MASK: Final = (1 << 64) - 1
+
+
+class Split:
+    """A share of entities, chosen anew for each release.
+
+    Args:
+        release: names the release and keys the hash: two releases do not burden the same customers.
+        share: in [0, 1].
+    """
+
+    __slots__ = ("_key", "_limit", "share")
+
+    def __init__(self, release: str, share: float) -> None:
+        self.share = share
+        self._key = int.from_bytes(hashlib.blake2b(release.encode(), digest_size=8).digest(), "little")
+        self._limit = round(share * 2**64)
+
+    def takes(self, entity: Any) -> bool:
+        """Whether this entity belongs to the share."""
+        if type(entity) is not int:
+            digest = hashlib.blake2b(str(entity).encode(), digest_size=8).digest()
+            entity = int.from_bytes(digest, "little")
+        # The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+        z: int = (entity * 0x9E3779B97F4A7C15 + self._key) & _MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        return z ^ (z >> 31) < self._limit

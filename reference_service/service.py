@@ -1,0 +1,62 @@
+"""The parts of a running service, by name. Composed in `app.py`; each may be replaced before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reference_service.audit.decision_log import DecisionLog
+from reference_service.clock import Clock
+from reference_service.guards.dependency import Dependency
+from reference_service.guards.limiter import Limiter
+from reference_service.monitor.cohorts import Cohorts
+from reference_service.monitor.counters import Counters
+from reference_service.monitor.labels import Ledger
+from reference_service.monitor.routes import Routes
+from reference_service.monitor.watch import Watch
+from reference_service.pipeline import Pipeline
+from reference_service.policy import Policy
+from reference_service.release.registry import Registry
+from reference_service.release.rollback import Releases
+from reference_service.settings import Settings
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """Everything that the API and the ticks act on."""
+
+    clock: Clock
+    settings: Settings
+    policy: Policy
+    registry: Registry
+    releases: Releases
+    counters: Counters
+    limiter: Limiter
+    ledger: Ledger
+    cohorts: Cohorts
+    watch: Watch
+    routes: Routes
+    log: DecisionLog
+    pipeline: Pipeline
+    tick: Callable[[Service, int], None]
+
+    def dependencies(self) -> list[tuple[str, Dependency]]:
+        """(name as alerts call it, what is called). The model is the champion's: a canary is its judge's affair."""
+        found = [("model", self.releases.champion.model)]
+        if self.pipeline.store is not None:
+            found.insert(0, (self.pipeline.store.name, self.pipeline.store))
+        return found
+
+    def ready(self) -> bool:
+        """Whether the model answers: a service whose scoring hangs is alive, and not ready."""
+        return self.releases.champion.model.breaker.state == "closed"
+
+
+def tick(service: Service, now_ns: int) -> None:
+    """What happens every `tick_ns`."""
+    releases, watch = service.releases, service.watch
+    releases.tick(now_ns)
+    if watch.bundle is not releases.champion.bundle:
+        watch.start(releases.champion.bundle, now_ns)
+    watch.tick(now_ns, service.dependencies(), releases.taken_back)
+    service.log.flush()

@@ -1,0 +1,51 @@
+"""What an operator configures, apart from the bundle: where things are, who is told, which safeguards are on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be served; the message says which key and why."""
+
+
+class Safeguards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Each safeguard has a switch: configuration, not a fork of the code. All are on unless switched off."""
+
+    validation: bool = True  # off: whatever arrives goes to the model as it is, null where it cannot be read
+    fallback: bool = True  # off: a failed dependency is a 503, a missed deadline a 504
+    alerts: bool = True  # off: monitors count, nobody is told, nothing is quarantined
+    rollback: bool = True  # off: the judge counts, and never acts
+    quarantine: bool = True  # finer: alerts without quarantine
+    shedding: bool = True  # finer: admit everything
+    retries: bool = True  # finer: never ask a dependency twice
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One service process."""
+
+    bundles: str = ""  # folder with one folder per version
+    serving: str = "v1"
+    token: str = ""  # of the control plane; empty: the control plane refuses everybody
+    service: str = "seatrial-reference"  # label on alerts
+    alerts: dict[str, str] = {}  # route (alertmanager | slack | pagerduty) → URL
+    routing_key: str = ""  # PagerDuty's
+    safeguards: Safeguards = Safeguards()
+    feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
+    decision_log: str | None = None  # folder of the log files; absent: kept in memory only
+    policy: dict[str, Any] = {}  # overrides of single thresholds of the bundle's policy, for rehearsals
+
+
+def read(settings: Mapping[str, Any] | None) -> Settings:
+    """Settings of a plain mapping, such as a target file's. Raises SettingsError."""
+    try:
+        parsed = msgspec.convert(dict(settings or {}), Settings)
+    except msgspec.ValidationError as problem:
+        raise SettingsError(f"settings: {problem}") from None
+    unknown = sorted(set(parsed.alerts) - {"alertmanager", "slack", "pagerduty"})
+    if unknown:
+        raise SettingsError(f"settings: no such alert route: {', '.join(unknown)}")
+    return parsed

@@ -1,0 +1,1 @@
+"""From columns to a bundle, in pure steps: features → train → validate → package."""

@@ -1,0 +1,144 @@
+"""A trained model and its training window, made into a bundle: compile, profile, choose golden rows, pack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+
+from reference_service.bundle import GOLDEN_ROWS, Bundle, Golden, Profile, pack
+from reference_service.contract import Contract
+from reference_service.core import kernel
+from reference_service.core.binning import UNSEEN
+from reference_service.core.cells import N_CELLS, NULL_CELL
+from reference_service.core.compiled import Compiled, compile_model
+from reference_service.core.trees import Model, parse
+from reference_service.training import features
+from reference_service.training.validate import Report
+
+_HOUR_NS: Final = 3600 * 1_000_000_000
+_HOURS: Final = 24
+_SHRINK: Final = 100.0  # rows at the overall rate that every category is given, so that a rare one says little
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The training window, encoded: n rows in any order."""
+
+    values: np.ndarray  # float64[n, f] of `features.encode`
+    event_ns: np.ndarray  # int64[n], when each row happened
+    labels: np.ndarray  # int64[n], 1, 0, or -1 where the label never came
+
+
+def package(
+    path: Path,
+    *,
+    contract: Contract,
+    policy: Mapping[str, Any],
+    booster: lightgbm.Booster,
+    window: Window,
+    report: Report,
+    fallback_field: str,
+) -> Bundle:
+    """Write the bundle of a trained model.
+
+    Args:
+        path: The bundle's folder; replaced if it exists.
+        contract: Its fields are the model's features.
+        policy: Thresholds of the service, opaque here.
+        booster: The trained model.
+        window: What the monitors take as their reference, and what null and rare rows are chosen from.
+        report: Quality on held-out rows.
+        fallback_field: The category whose positive rates answer when the model cannot.
+
+    Raises:
+        TooManyCuts, ModelError: The model cannot be compiled.
+        BundleError: The compiled model differs from LightGBM on a golden row.
+    """
+    text = booster.model_to_string()
+    model = parse(text)
+    compiled = compile_model(model, features.n_categories(contract), window.values)
+    values = golden_values(contract, model, window.values)
+    margins = booster.predict(features.for_model(contract, values), raw_score=True, num_threads=1)
+    return pack(
+        path,
+        contract=contract,
+        policy=policy,
+        profile=_profile(contract, compiled, window, report, fallback_field),
+        model_text=text,
+        compiled=compiled,
+        golden=Golden(
+            values=[[None if np.isnan(x) else x for x in row] for row in values.tolist()],
+            margins=np.asarray(margins).tolist(),
+        ),
+    )
+
+
+def golden_values(contract: Contract, model: Model, values: np.ndarray) -> np.ndarray:
+    """float64[256, f]: rows that between them show what can go wrong.
+
+    All null; each feature null; each category unseen; as many split thresholds as fit into half of the rows, each
+    met exactly and missed by the last bit; the rest real rows, evenly spaced over the window.
+    """
+    n_categories = features.n_categories(contract)
+    spaced = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(np.int64)]
+    rows = spaced.copy()
+    rows[0] = np.nan
+    at = 1
+    for j, k in enumerate(n_categories):
+        for value in (np.nan, UNSEEN) if k else (np.nan,):
+            rows[at, j] = value
+            at += 1
+    splits = sorted({(node.feature, node.threshold) for tree in model.trees for node in tree.nodes})
+    splits = [(j, t) for j, t in splits if not n_categories[j]]
+    room = min((GOLDEN_ROWS // 2 - at) // 3, len(splits))
+    for chosen in np.linspace(0, len(splits) - 1, room).astype(np.int64) if room > 0 else ():
+        j, threshold = splits[chosen]
+        for value in (np.nextafter(threshold, -np.inf), threshold, np.nextafter(threshold, np.inf)):
+            rows[at, j] = value
+            at += 1
+    return rows
+
+
+def _profile(contract: Contract, compiled: Compiled, window: Window, report: Report, fallback_field: str) -> Profile:
+    arena = kernel.build_arena(compiled.bins, compiled.forest, compiled.cells)
+    codes = np.empty(window.values.shape, dtype=np.uint8)
+    kernel.codes_rows(arena, window.values, codes)
+    counts = np.zeros((_HOURS, len(contract.fields), N_CELLS), dtype=np.int64)
+    hour = window.event_ns // _HOUR_NS % _HOURS
+    for h in range(_HOURS):
+        kernel.count_rows(arena, codes[hour == h], counts[h])
+    hourly_n = np.bincount(hour, minlength=_HOURS).astype(np.int64)
+    shares = counts.sum(axis=0) / len(codes)
+    rates, otherwise = _rates(contract, window, fallback_field)
+    return Profile(
+        n_reference=len(codes),
+        cell_shares=shares,
+        hourly_n=hourly_n,
+        hourly_shares=counts / np.maximum(hourly_n, 1)[:, None, None],
+        null_shares=shares[:, NULL_CELL],
+        typical=features.typical(contract, window.values),
+        score_deciles=report.score_deciles,
+        positive_rate=report.positive_rate,
+        brier=report.brier,
+        auc=report.auc,
+        fallback_field=fallback_field,
+        fallback_rates=rates,
+        fallback_otherwise=otherwise,
+    )
+
+
+def _rates(contract: Contract, window: Window, fallback_field: str) -> tuple[dict[str, float], float]:
+    """The positive rate of each category, shrunk towards the overall rate, and that rate."""
+    j = [field.name for field in contract.fields].index(fallback_field)
+    known = window.labels >= 0
+    overall = float(window.labels[known].mean())
+    rates = {}
+    for ordinal, name in enumerate(contract.fields[j].categories):
+        of = window.labels[known & (window.values[:, j] == ordinal)]
+        rates[name] = float((of.sum() + _SHRINK * overall) / (len(of) + _SHRINK))
+    return rates, overall

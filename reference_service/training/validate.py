@@ -1,0 +1,48 @@
+"""How good a model is on rows that came later than those it learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Quality on n held-out rows."""
+
+    n: int
+    auc: float
+    brier: float
+    positive_rate: float
+    score_deciles: np.ndarray  # float64[9]
+
+
+def split_by_time(event_ns: np.ndarray, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """int64 positions of the earlier and of the later rows; the later ones are the share `held_out`."""
+    order = np.argsort(event_ns, kind="stable")
+    cut = len(order) - int(len(order) * held_out)
+    return order[:cut], order[cut:]
+
+
+def validate(labels: np.ndarray, probabilities: np.ndarray) -> Report:
+    """Judge probabilities (float64[n]) by labels (0 or 1, both must occur)."""
+    return Report(
+        n=len(labels),
+        auc=auc(labels, probabilities),
+        brier=float(np.mean((probabilities - labels) ** 2)),
+        positive_rate=float(np.mean(labels)),
+        score_deciles=np.quantile(probabilities, np.arange(1, 10) / 10),
+    )
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The probability that a positive outranks a negative, a tie counting one half (Mann and Whitney's U / nm)."""
+    positive = np.asarray(labels) == 1
+    _, place, size = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    middle_rank = np.cumsum(size) - (size - 1) / 2
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        raise ValueError("AUC needs positive and negative labels")
+    return float((middle_rank[place][positive].sum() - n * (n + 1) / 2) / (n * m))

@@ -1,0 +1,333 @@
+"""What may reach the model: every value is read, judged by its field's policy, and either used, replaced or refused.
+
+Two readers that agree. `clean` is for the ordinary request of one row in which nothing is odd: it answers in a few
+microseconds or gives up. `inspect` is for everything else, row by row, and says what it did.
+
+Fields are matched by name, never by position. Nothing is converted silently: a number sent as a string, or a boolean
+as a number, is `invalid_type`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from reference_service.bundle import Bundle
+from reference_service.contract import Field
+
+UNSEEN: Final = -1.0  # as the bundle encodes a category that training never saw
+MISSING: Final = object()  # the field's tensor is not there
+NULLS: Final = frozenset({"", "n/a", "na", "nan", "null", "none", "#n/a", "-"})  # how people write null, casefolded
+NAN: Final = math.nan
+_NUMBER, _INTEGER, _CATEGORY, _BOOLEAN, _ENTITY = range(5)
+_KINDS: Final = {"number": _NUMBER, "integer": _INTEGER, "category": _CATEGORY, "boolean": _BOOLEAN}
+
+
+class Tensor(Protocol):
+    """One column of a request."""
+
+    name: str
+    data: list[Any]
+
+
+class Problem(NamedTuple):
+    """Why a row, or a whole request (row None), is refused. Never holds a value."""
+
+    row: int | None
+    field: str
+    reason: str
+
+
+class Row:
+    """One row on its way. Lists are float in contract order; `received` holds what came, `used` what the model gets."""
+
+    __slots__ = ("breaches", "cause", "decision", "entity", "index", "problems", "reasons", "received", "score",
+                 "source", "unread", "used", "version")  # fmt: skip
+
+    def __init__(self, index: int, received: list[float], used: list[float], entity: Any) -> None:
+        self.index = index
+        self.received = received
+        self.used = used
+        self.entity = entity
+        self.unread: list[int] = []  # positions of which no value was received that could be counted
+        self.breaches: list[tuple[str, str]] = []  # (reason, field) of what is neither null nor unseen
+        self.problems: list[Problem] = []
+        self.reasons: list[str] = []
+        self.source = "model"
+        self.cause = ""  # why the model was not asked, or could not answer
+        self.score = NAN
+        self.decision = ""
+        self.version = ""
+
+
+class Columns(NamedTuple):
+    """A request's tensors, matched by name."""
+
+    rows: int
+    data: dict[str, list[Any]]  # canonical field name → values
+    aliased: tuple[str, ...]  # canonical names that arrived under an alias
+    unknown: tuple[str, ...]
+    problems: tuple[Problem, ...]  # of the request as a whole
+
+
+class _Slot(NamedTuple):
+    """A field, compiled."""
+
+    position: int
+    field: Field
+    kind: int
+    low: float
+    high: float
+    codes: Mapping[str, float]
+    default: float
+
+
+def is_null(value: Any) -> bool:
+    """Whether a value is one of the spellings of null."""
+    return value is None or (isinstance(value, str) and value.strip().casefold() in NULLS)
+
+
+def _slot(index: int, field: Field, typical: float) -> _Slot:
+    codes = {category: float(code) for code, category in enumerate(field.categories)}
+    default = field.default
+    number = codes.get(default, typical) if isinstance(default, str) else typical if default is None else float(default)
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    # Beyond float range a literal such as 1e999 arrives as infinite, where it arrives at all.
+    return _Slot(index, field, _KINDS[field.kind], max(low, -1.7e308), min(high, 1.7e308), codes, number)
+
+
+def read(slot: _Slot, value: Any) -> tuple[float, str]:
+    """(number for the model, what is wrong with it or ""). A number out of range is still that number."""
+    kind = slot.kind
+    given = type(value)
+    if kind == _CATEGORY and given is str:
+        code = slot.codes.get(value)
+        if code is not None:
+            return code, ""
+        return (NAN, "null") if is_null(value) else (UNSEEN, "unseen")
+    if value is MISSING:
+        return NAN, "missing"
+    if is_null(value):
+        return NAN, "null"
+    if kind == _BOOLEAN:
+        return (float(value), "") if given is bool else (NAN, "invalid_type")
+    if kind == _CATEGORY or (given is not float and given is not int):
+        return NAN, "invalid_type"
+    if kind == _INTEGER and value != value // 1:
+        return NAN, "invalid_type"
+    if slot.low <= value <= slot.high:
+        return float(value), ""
+    return min(max(float(value), -1.7e308), 1.7e308) if given is float or abs(
+        value
+    ) < 1 << 1000 else NAN, "out_of_range"
+
+
+class Validator:
+    """A contract, compiled.
+
+    Args:
+        bundle: whose contract and typical values apply.
+        stored: names of the feature store's columns, in their order.
+        enabled: False: everything goes to the model as it came, null where it cannot be read.
+    """
+
+    def __init__(self, bundle: Bundle, stored: Sequence[str] = (), *, enabled: bool = True) -> None:
+        contract = bundle.contract
+        typical = bundle.profile.typical
+        slots = [_slot(index, field, float(typical[index])) for index, field in enumerate(contract.fields)]
+        self.enabled = enabled
+        self.width = len(slots)
+        self.names = tuple(field.name for field in contract.fields)
+        self._entity = contract.entity
+        self._entity_type = int if contract.entity_kind == "integer" else str
+        self._requested = tuple(slot for slot in slots if slot.field.origin == "request")
+        unknown = [s.field.name for s in slots if s.field.origin == "store" and s.field.name not in stored]
+        if unknown:
+            raise ValueError(f"the feature store has no column {', '.join(unknown)}")
+        self._stored = tuple((slot, stored.index(slot.field.name)) for slot in slots if slot.field.origin == "store")
+        self.stored_positions = [slot.position for slot, _ in self._stored]
+        self._defaults = [slot.default for slot in slots]
+        self._canonical = {alias: slot.field.name for slot in self._requested for alias in slot.field.aliases}
+        self._known = {slot.field.name for slot in self._requested} | {self._entity}
+        self._tensors = len(self._known)
+        self._fast = {slot.field.name: self._compile(slot) for slot in self._requested}
+        self._fast.setdefault(self._entity, (_ENTITY, -1, 0.0, 0.0, {}, False))
+        self._fast_stored = tuple((at, *self._compile(slot)) for slot, at in self._stored)
+        self._blank: list[Any] = [None] * (self.width + 1)
+        self._entity_position = next((s.position for s in self._requested if s.field.name == self._entity), self.width)
+        for slot, _ in self._stored:
+            self._blank[slot.position] = NAN
+
+    @staticmethod
+    def _compile(slot: _Slot) -> tuple[int, int, float, float, Mapping[str, float], bool]:
+        return slot.kind, slot.position, slot.low, slot.high, slot.codes, slot.field.on_null == "model"
+
+    # ------------------------------------------------------------ the ordinary request
+
+    def clean(self, tensors: Sequence[Tensor]) -> list[Any] | None:  # noqa: C901, PLR0912  # one flat loop: the hot path
+        """Values of a one-row request in contract order and, last, its entity; None if anything is odd about it.
+
+        Stored fields are NaN until `fill` has them.
+        """
+        if len(tensors) != self._tensors:
+            return None
+        row = self._blank[:]
+        fast = self._fast
+        try:
+            for tensor in tensors:
+                kind, index, low, high, codes, nullable = fast[tensor.name]
+                (value,) = tensor.data
+                if kind == _NUMBER:
+                    given = type(value)
+                    if (given is float or given is int) and low <= value <= high:
+                        row[index] = value
+                    elif value is None and nullable:
+                        row[index] = NAN
+                    else:
+                        return None
+                elif kind == _CATEGORY:
+                    if type(value) is str:
+                        row[index] = codes[value]
+                    elif value is None and nullable:
+                        row[index] = NAN
+                    else:
+                        return None
+                elif kind == _INTEGER:
+                    if type(value) is int and low <= value <= high:
+                        row[index] = value
+                    elif value is None and nullable:
+                        row[index] = NAN
+                    else:
+                        return None
+                elif kind == _BOOLEAN:
+                    if value is True:
+                        row[index] = 1.0
+                    elif value is False:
+                        row[index] = 0.0
+                    elif value is None and nullable:
+                        row[index] = NAN
+                    else:
+                        return None
+                elif type(value) is self._entity_type:
+                    row[-1] = value
+                else:
+                    return None
+        except (KeyError, ValueError):  # an unknown name, an unseen category, not exactly one row
+            return None
+        if self._entity_position < self.width:
+            row[-1] = row[self._entity_position]
+        return None if None in row else row
+
+    def fill(self, row: list[Any], stored: Sequence[Any]) -> bool:
+        """Put the store's values into a `clean` row; False if anything is odd about them (then `complete` must)."""
+        for at, kind, index, low, high, codes, nullable in self._fast_stored:
+            value = stored[at]
+            if kind == _CATEGORY:
+                code = codes.get(value)
+                if code is None:
+                    return False
+                row[index] = code
+            elif type(value) is bool:
+                if kind != _BOOLEAN:
+                    return False
+                row[index] = 1.0 if value else 0.0
+            elif value is not None and low <= value <= high:
+                row[index] = value
+            elif nullable and (value is None or value != value):  # noqa: PLR0124  # NaN is what differs from itself
+                row[index] = NAN
+            else:
+                return False
+        return True
+
+    # ------------------------------------------------------------ everything else
+
+    def match(self, tensors: Sequence[Tensor]) -> Columns:
+        """The request's tensors by canonical name. A field that arrives under two names is taken from its own."""
+        data: dict[str, list[Any]] = {}
+        aliased: dict[str, list[Any]] = {}
+        unknown: list[str] = []
+        problems: list[Problem] = []
+        rows = len(tensors[0].data) if tensors else 0
+        for tensor in tensors:
+            name = tensor.name
+            if len(tensor.data) != rows:
+                problems.append(Problem(None, name, "shape"))
+            elif name in self._known:
+                if name in data:
+                    problems.append(Problem(None, name, "duplicate"))
+                data[name] = tensor.data
+            elif name in self._canonical:
+                aliased[self._canonical[name]] = tensor.data
+            else:
+                unknown.append(name)
+        if not rows:
+            problems.append(Problem(None, "", "no_rows"))
+        repaired = tuple(name for name in aliased if name not in data)
+        return Columns(rows, {**aliased, **data}, repaired, tuple(unknown), tuple(problems))
+
+    def inspect(self, columns: Columns, index: int) -> Row:
+        """Row `index`, judged field by field. Stored fields are NaN until `complete` has them."""
+        entity = self._read_entity(columns, index)
+        row = Row(index, [NAN] * self.width, [NAN] * self.width, entity)
+        if entity is None and self.enabled:
+            row.problems.append(Problem(index, self._entity, "null" if self._entity in columns.data else "missing"))
+        for slot in self._requested:
+            column = columns.data.get(slot.field.name)
+            self._apply(row, slot, MISSING if column is None else column[index])
+        if self.enabled:
+            row.reasons.extend(f"alias:{name}" for name in columns.aliased)
+        return row
+
+    def complete(self, row: Row, stored: Sequence[Any]) -> None:
+        """Judge the store's values as the request's own are judged."""
+        for slot, at in self._stored:
+            value = stored[at]
+            unknown = isinstance(value, float) and math.isnan(value)
+            self._apply(row, slot, None if unknown else value)
+
+    def default(self, row: Row, position: int) -> None:
+        """Replace one value by the field's declared default (quarantine)."""
+        row.used[position] = self._defaults[position]
+
+    def _read_entity(self, columns: Columns, index: int) -> Any:
+        column = columns.data.get(self._entity)
+        value = None if column is None else column[index]
+        if self._entity_type is int and type(value) is float and value == value // 1:
+            return int(value)
+        return value if type(value) is self._entity_type else None
+
+    def _apply(self, row: Row, slot: _Slot, value: Any) -> None:
+        number, problem = read(slot, value)
+        index, field = slot.position, slot.field
+        row.received[index] = number
+        row.used[index] = number
+        if not problem:
+            return
+        if problem not in {"null", "unseen"}:
+            row.breaches.append((problem, field.name))
+        if problem == "invalid_type":
+            row.unread.append(index)
+        if not self.enabled:
+            if problem == "unseen":
+                row.used[index] = NAN
+            return
+        self._police(row, slot, problem, field)
+
+    @staticmethod
+    def _police(row: Row, slot: _Slot, problem: str, field: Field) -> None:
+        if problem in {"null", "missing"}:
+            policy: str = field.on_null
+        else:
+            policy = field.on_unseen if problem == "unseen" else field.on_invalid
+        if policy == "reject":
+            row.problems.append(Problem(row.index, field.name, problem))
+            return
+        if policy == "model" and problem == "null":
+            return  # training had nulls here: the model knows what to make of one
+        # A key that is not there at all is not what training saw, even where nulls are at home: it is declared.
+        if policy == "default":
+            row.used[slot.position] = slot.default
+        row.reasons.append(f"{problem}:{field.name}")
+        row.source = "default"

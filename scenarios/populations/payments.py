@@ -1,0 +1,70 @@
+"""The contract of the payments model: what the reference service asks of a caller, and what it does when it is not so.
+
+Defaults that are not given here are the typical values of the training window. Ranges are what is possible at all,
+wider than what training saw: whether a possible value is a likely one is for the monitors to say.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reference_service.contract import Contract, Field
+from reference_service.training.train import Recipe
+
+CONTRACT: Final = Contract(
+    model="payments",
+    version="",  # each bundle has its own
+    entity="customer_id",
+    fields=(
+        # A score without the amount would be a guess; an amount in another unit is possible, so it is watched.
+        Field(name="amount", kind="number", unit="EUR", minimum=0.0, maximum=1e6, on_alert="default"),
+        Field(
+            name="merchant_category",
+            kind="category",
+            categories=("grocery", "fashion", "fuel", "electronics", "travel", "digital", "gaming", "jewellery"),
+            aliases=("mcc",),  # the name that older terminals send
+            on_null="default",
+        ),
+        Field(
+            name="payment_method",
+            kind="category",
+            categories=("card", "wallet", "bank_transfer", "prepaid"),
+            on_alert="default",
+        ),
+        Field(
+            name="country",
+            kind="category",
+            categories=("DE", "US", "FR", "GB", "NL", "PL", "ES", "BR", "IN", "NG"),
+            on_null="default",
+        ),
+        Field(name="channel", kind="category", categories=("web", "app", "phone"), on_null="default"),
+        Field(name="hour", kind="integer", unit="h", minimum=0, maximum=23, drift="ticket"),
+        Field(
+            name="device_age_days", kind="number", unit="d", minimum=0, maximum=36_500, on_null="model", on_alert="default"
+        ),
+        Field(name="is_new_device", kind="boolean", on_null="default"),
+        Field(name="basket_size", kind="integer", minimum=1, maximum=1_000, on_null="default", on_alert="default"),
+        Field(name="ip_risk", kind="number", minimum=0, maximum=1, on_null="model", on_alert="default"),
+        Field(
+            name="distance_km", kind="number", unit="km", minimum=0, maximum=1e9, on_null="default", on_alert="default"
+        ),
+        Field(name="attempts_1h", kind="integer", minimum=0, maximum=10_000, on_null="default", on_alert="default"),
+        Field(
+            name="email_age_days", kind="number", unit="d", minimum=0, maximum=36_500, on_null="model", on_alert="default"
+        ),
+        # What the feature store knows of the customer. When it cannot be asked, typical values answer, and say so.
+        Field(name="tenure_days", kind="number", origin="store", unit="d", minimum=0, on_null="default", on_invalid="default"),
+        Field(name="mean_amount", kind="number", origin="store", unit="EUR", minimum=0, on_null="default", on_invalid="default"),
+        Field(name="txn_7d", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
+        Field(name="chargebacks_1y", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
+        Field(name="night_share", kind="number", origin="store", minimum=0, maximum=1, on_null="default", on_invalid="default"),
+        Field(name="merchants_30d", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
+    ),
+)
+
+FALLBACK_FIELD: Final = "payment_method"
+
+RECIPES: Final = {
+    "v1": Recipe(seed=1, trees=80, leaves=15),
+    "v2": Recipe(seed=2, trees=140, leaves=31, learning_rate=0.06),  # a better model, with scores of its own
+}

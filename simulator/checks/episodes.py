@@ -1,0 +1,82 @@
+"""Alert notifications → episodes: one fingerprint from firing to resolved, over all routes (S6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from simulator.history.schema import AlertRecord
+from simulator.scenario.model import AlertIs
+from simulator.scenario.quantities import MINUTE
+
+MERGE_NS: Final = 5 * MINUTE
+FOREVER: Final = 2**63 - 1
+HEARTBEATS: Final = frozenset({"watchdog", "heartbeat"})
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert, from its first firing notification to its resolution; `end_ns` is FOREVER while it fires."""
+
+    fingerprint: str
+    name: str
+    field: str
+    severity: str
+    onset_ns: int
+    end_ns: int
+
+    def overlaps(self, start_ns: int, end_ns: int) -> bool:
+        """It was firing at some moment of ``[start, end)``."""
+        return self.onset_ns < end_ns and self.end_ns > start_ns
+
+    def __str__(self) -> str:
+        what = f"{self.name}({self.field})" if self.field else self.name
+        return f"{what} {self.severity}".rstrip()
+
+
+def selects(selector: AlertIs, record: AlertRecord) -> bool:
+    """The record is of the kind that the selector asks for; heartbeats never are."""
+    return record.name.lower() not in HEARTBEATS and all(
+        wanted is None or wanted == found
+        for wanted, found in (
+            (selector.name, record.name),
+            (selector.field, record.field),
+            (selector.severity, record.severity),
+        )
+    )
+
+
+def episodes(records: Iterable[AlertRecord], selector: AlertIs) -> tuple[Episode, ...]:
+    """Episodes of the selected alerts, by onset.
+
+    A firing notification while the episode lasts is a repeat; one less than 5 min after its resolution
+    continues it. Resolutions belong to a fingerprint whatever else they carry. At the same nanosecond a
+    resolution counts first, so that an alert said to fire and not to fire is firing.
+    """
+    records = tuple(records)
+    chosen = {r.fingerprint for r in records if r.firing and selects(selector, r)}
+    histories: dict[str, list[AlertRecord]] = {}
+    for record in sorted(records, key=lambda r: (r.at_ns, r.firing, r.name, r.field, r.severity, r.route)):
+        if record.fingerprint in chosen and (not record.firing or selects(selector, record)):
+            histories.setdefault(record.fingerprint, []).append(record)
+    found = [episode for history in histories.values() for episode in _of_one(history)]
+    return tuple(sorted(found, key=lambda e: (e.onset_ns, e.fingerprint)))
+
+
+def _of_one(history: list[AlertRecord]) -> list[Episode]:
+    found: list[Episode] = []
+    for record in history:
+        last = found[-1] if found else None
+        if not record.firing:
+            if last is not None and last.end_ns == FOREVER:
+                found[-1] = _until(last, record.at_ns)
+        elif last is None or record.at_ns - last.end_ns >= MERGE_NS:
+            found.append(Episode(record.fingerprint, record.name, record.field, record.severity, record.at_ns, FOREVER))
+        else:
+            found[-1] = _until(last, FOREVER)
+    return found
+
+
+def _until(episode: Episode, end_ns: int) -> Episode:
+    return Episode(episode.fingerprint, episode.name, episode.field, episode.severity, episode.onset_ns, end_ns)

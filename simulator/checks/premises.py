@@ -1,0 +1,205 @@
+"""What must have been so for an expectation to speak (S3). Unmet, the finding is UNKNOWN, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
+
+from simulator.checks.evidence import Evidence
+from simulator.checks.joins import agreement
+from simulator.checks.words import moment, share
+from simulator.history.schema import NEVER, EventRecord, History
+from simulator.scenario.model import Event, Scenario
+from simulator.scenario.quantities import MINUTE, NS, SECOND
+
+DELIVERED: Final = 0.99
+POTENT: Final = 0.5  # some rows already are what the event makes of them; if most are, it is not the declared fault
+LATE_P99_NS: Final = 100 * NS["ms"]
+LATE_MAX_NS: Final = SECOND
+HEARTBEAT_NS: Final = 3 * MINUTE
+NOISE: Final = 0.001
+
+
+class PremiseError(Exception):
+    """A premise does not hold: `why` names it, `remedy` says what to do."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.remedy = remedy
+
+
+def sound_run(history: History, scenario: Scenario) -> None:
+    """No guard rail fired, the steady state held, the driver kept its schedule, everything was healed.
+
+    Raises:
+        PremiseError: Naming the first of these that is not so.
+    """
+    role = history.header.role
+    for note in history.notes:
+        if note.kind == "harness":
+            raise PremiseError(
+                f"harness: a guard rail fired in the {role} run: {note.data.get('fault', '')}",
+                "fix the harness or its target file, then run again",
+            )
+    _steady(history, scenario)
+    on_schedule(history, LATE_P99_NS)
+    heals = [note for note in history.notes if note.kind == "heal"]
+    for note in heals:
+        if note.data.get("healed") is not True:
+            raise PremiseError(
+                f"healing: the {role} run could not be healed: {note.data.get('why', '')}",
+                "restore the target by hand, then run again",
+            )
+    if not heals and scenario.when:
+        raise PremiseError(f"healing: the {role} run has no heal phase on record", "run it again and let it finish")
+
+
+def _steady(history: History, scenario: Scenario) -> None:
+    states = [note for note in history.notes if note.kind == "steady_state"]
+    for note in states:
+        if note.data.get("holds") is not True:
+            raise PremiseError(
+                f"steady state: not met in the {history.header.role} run: {note.data.get('why', '')}",
+                "mend the service, or ask for a steady state that it has",
+            )
+    if not states and scenario.given.steady_state:
+        raise PremiseError(f"steady state: never judged in the {history.header.role} run", "run again with a warm-up")
+
+
+def on_schedule(history: History, late_p99_ns: int) -> None:
+    """The driver sent when it was to send: p99 of its lag at most `late_p99_ns`, never over a second.
+
+    Raises:
+        PremiseError: It did not, or there is no record of it.
+    """
+    role = history.header.role
+    lags = [note.data for note in history.notes if note.kind == "driver"]
+    if not lags:
+        raise PremiseError(f"driver: its lag is not on record in the {role} run", "run it again and let it finish")
+    p99, largest = max(int(lag["late_p99_ns"]) for lag in lags), max(int(lag["late_max_ns"]) for lag in lags)
+    if p99 > late_p99_ns or largest > LATE_MAX_NS:
+        raise PremiseError(
+            f"driver: behind its schedule in the {role} run, p99 {moment(p99)}, at most {moment(largest)}",
+            "give the driver more processor, a lower rate, or virtual time",
+        )
+
+
+def receipts(events: Iterable[Event], history: History) -> None:
+    """Each event was supported, started, delivered to 99 % of what it was to touch, and changed half of that or more.
+
+    Raises:
+        PremiseError: Naming the first that was not.
+    """
+    for event in events:
+        record = record_of(history, event.event)
+        name = f"receipt: `{event.event}`"
+        if not record.supported:
+            raise PremiseError(
+                f"{name} is unsupported: {record.detail or 'the harness cannot reach what it is to break'}",
+                "declare the seam in the target file, or take the event out",
+            )
+        if record.planned <= 0 or record.start_ns == NEVER:
+            raise PremiseError(
+                f"{name} never happened: {record.detail or 'nothing was touched'}",
+                "widen `where`, `share` or `for`, or see why the action was refused",
+            )
+        if record.delivered < DELIVERED * record.planned:
+            raise PremiseError(
+                f"{name} reached {record.delivered} of {record.planned}, under 99%",
+                "see why the rest was lost on its way",
+            )
+        if record.potent <= 0 or record.potent < POTENT * record.delivered:
+            raise PremiseError(
+                f"{name} is impotent: of {record.delivered} deliveries {record.potent} changed anything",
+                "choose a value, a field or a share that makes a difference",
+            )
+
+
+def record_of(history: History, name: str) -> EventRecord:
+    """What became of that event.
+
+    Raises:
+        PremiseError: The run knows nothing of it.
+    """
+    try:
+        return history.event(name)
+    except KeyError:
+        raise PremiseError(
+            f"receipt: the {history.header.role} run has no record of `{name}`", "run it again"
+        ) from None
+
+
+def observers(history: History, spans: Iterable[tuple[int, int]]) -> int:
+    """Heartbeats on the alert route that covers all of `spans` best, which must do so without a gap over 3 min.
+
+    The run's own start and end bound the first and the last gap; at least one heartbeat must be near each span.
+
+    Raises:
+        PremiseError: On no route.
+    """
+    beats: dict[str, list[int]] = {}
+    for note in history.notes:
+        if note.kind == "heartbeat":
+            beats.setdefault(str(note.data.get("route", "")), []).append(note.at_ns)
+    spans = tuple(spans)
+    counts = [
+        sum(start <= at < end for at in route for start, end in spans)
+        for route in beats.values()
+        if all(_covered(sorted(route), span, history.header.end_ns) for span in spans)
+    ]
+    if not counts:
+        raise PremiseError(
+            f"observers: no alert route of the {history.header.role} run had a heartbeat every "
+            f"{moment(HEARTBEAT_NS)} throughout the window",
+            "wire the alert receiver, and have the service send its heartbeat alert through it",
+        )
+    return max(counts)
+
+
+def _covered(beats: list[int], span: tuple[int, int], end_ns: int) -> bool:
+    start, end = span
+    near = [at for at in beats if start - HEARTBEAT_NS <= at <= end + HEARTBEAT_NS]
+    if not near:
+        return False
+    # A gap that only touches the span from outside does not matter.
+    marks = sorted({0, *beats, max(end_ns, 0)})
+    return all(later - earlier <= HEARTBEAT_NS for earlier, later in pairwise(marks) if earlier < end and later > start)
+
+
+def clean_twin(evidence: Evidence, scenario: Scenario) -> History:
+    """The twin, which must itself be a sound run (S9).
+
+    Raises:
+        PremiseError: There is none, or it is not.
+    """
+    if evidence.twin is None:
+        raise PremiseError("twin: there is no clean run to compare with", "run again with its twin")
+    sound_run(evidence.twin, scenario.clean())
+    return evidence.twin
+
+
+def reproducible_twin(evidence: Evidence, scenario: Scenario) -> History:
+    """The twin, if two clean runs agree on all but 0.1 % of their rows (S8).
+
+    Raises:
+        PremiseError: They do not, or there is no second one.
+    """
+    twin = clean_twin(evidence, scenario)
+    if evidence.aa is None:
+        raise PremiseError(
+            "reproducibility: there is no second clean run, so nobody knows what a difference means",
+            "run again with its A/A pair",
+        )
+    sound_run(evidence.aa, scenario.clean())
+    found = agreement(evidence, twin, evidence.aa)
+    if not found.pairs:
+        raise PremiseError("reproducibility: the two clean runs share no row", "run again")
+    if found.share > NOISE:
+        raise PremiseError(
+            f"reproducibility: two clean runs disagree on {share(found.share)} of {found.pairs} rows, over "
+            f"{share(NOISE)}",
+            "find what is random in the target, or declare its tolerance",
+        )
+    return twin

@@ -1,0 +1,201 @@
+"""Named signals of the share families: what is a trial, and what is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from simulator.checks import handling, premises, selection, words
+from simulator.checks.evaluators import Ballot, Limit
+from simulator.checks.evidence import Evidence
+from simulator.checks.handling import Handling
+from simulator.checks.selection import FAILED
+from simulator.checks.windows import UNTOUCHED, Window
+from simulator.history.schema import NEVER, History, Outcome, Source
+from simulator.scenario.model import Expectation, Scenario
+
+Signal = Callable[[Expectation, Scenario, Evidence, Window], tuple[Ballot, Limit]]
+
+
+def _dependent(history: History) -> bool:
+    return history.header.driver != "virtual"
+
+
+def _left_out(count: int, why: str) -> str:
+    return f"{count} {why}" if count else ""
+
+
+def handled(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Rows that the event touched and really changed; failing unless handled in one of the ways asked for."""
+    wanted = expectation.params
+    twin = premises.reproducible_twin(evidence, scenario)
+    main = evidence.main
+    chosen = selection.rows(expectation, main, window, of=expectation.of)
+    if expectation.of not in (None, UNTOUCHED) and scenario.event(str(expectation.of)).layer != "service":
+        # A null that was null before was not done anything to. What a broken service does is known only by its replies.
+        chosen &= selection.bit(main.items["potent"], premises.record_of(main, str(expectation.of)).index)
+    rows = np.flatnonzero(chosen)
+    found = handling.handling(evidence, twin, rows)
+    known = found.fate != Handling.UNKNOWN
+    failed = ~found.by(wanted.by)[known]
+    kept, fate, twin_score = rows[known], found.fate[known], found.twin_score[known]
+
+    def witness(i: int) -> str:
+        score = float(main.items["score"][kept[i]])
+        said = words.score(score) if np.isfinite(score) else f"status {int(main.items['status'][kept[i]])}"
+        kind = Handling(int(fate[i])).name.lower().replace("_", " ")
+        clean = f"twin {float(twin_score[i]):.6g}" if np.isfinite(twin_score[i]) else "no answer in the twin"
+        return f"{words.item(main, int(kept[i]))}: {kind}, {said}, {clean}"
+
+    beside = _left_out(int((~known).sum()), "answered but without a twin to compare with")
+    at = main.items["scheduled_ns"][kept]
+    return Ballot(at, failed, "rows", witness, _dependent(main), beside), Limit.at_least(wanted.min)
+
+
+def harmed(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Untouched rows, failing where the reply differs from the clean twin's."""
+    twin = premises.reproducible_twin(evidence, scenario)
+    main = evidence.main
+    rows = np.flatnonzero(selection.rows(expectation, main, window, of=expectation.of or UNTOUCHED))
+    found = handling.harm(evidence, twin, rows)
+    mostly_shared(len(found.rows), len(rows))
+
+    def witness(i: int) -> str:
+        return handling.describe(evidence, twin, int(found.rows[i]), int(found.partner[i]))
+
+    beside = _left_out(found.left_out, "not comparable with the twin")
+    at = main.items["scheduled_ns"][found.rows]
+    return Ballot(at, found.harmed, "rows", witness, _dependent(main), beside), Limit(expectation.params.max)
+
+
+def mostly_shared(compared: int, asked: int) -> None:
+    """At least nine in ten of the rows have a counterpart: a remnant must not speak for the whole.
+
+    Raises:
+        PremiseError: They have not.
+    """
+    if asked and compared < SHARED * asked:
+        raise premises.PremiseError(
+            f"twin: only {compared} of {asked} rows can be compared with it",
+            "see why the clean run has no answer for the others",
+        )
+
+
+SHARED: Final = 0.9
+
+
+def _requests(
+    expectation: Expectation, evidence: Evidence, window: Window, failed: np.ndarray, *, drop: np.ndarray | None = None
+) -> Ballot:
+    """One trial per selected request, failing if one of its rows is; `drop` marks rows whose request is no trial."""
+    main = evidence.main
+    grouped, chosen = selection.chosen_requests(expectation, evidence, window, of=expectation.of)
+    if drop is not None:
+        chosen &= ~grouped.any(drop)
+    trials = np.flatnonzero(chosen)
+    first = grouped.first[trials]
+    bad = grouped.any(failed)[trials]
+
+    def witness(i: int) -> str:
+        row = int(first[i])
+        outcome = Outcome(int(main.items["outcome"][row])).name.lower()
+        status = int(main.items["status"][row])
+        replied = int(main.items["replied_ns"][row])
+        version = str(main.items["version"][row])
+        parts = [outcome + (f" {status}" if status > 0 else "")]
+        if replied != NEVER:
+            parts.append(f"replied after {words.moment(replied - int(main.items['scheduled_ns'][row]))}")
+        if version:
+            parts.append(f"by {version}")
+        return f"{words.item(main, row)}: {', '.join(parts)}"
+
+    return Ballot(main.items["scheduled_ns"][first], bad, "requests", witness, _dependent(main))
+
+
+def error_rate(
+    expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window
+) -> tuple[Ballot, Limit]:
+    """Requests scheduled, failing on 5xx, timeout, reset, an unreadable answer, or none."""
+    del scenario
+    failed = np.isin(evidence.main.items["outcome"], FAILED)
+    return _requests(expectation, evidence, window, failed), Limit(expectation.params.max)
+
+
+def latency(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Requests that were to be answered, failing over the limit, counted from the scheduled send.
+
+    No answer is over any limit, and so is a failure: an error that comes fast is not fast service. What was
+    rejected or shed was not to be answered.
+    """
+    del scenario
+    items = evidence.main.items
+    quantile, limit_ns = expectation.params.quantile
+    premises.on_schedule(evidence.main, min(premises.LATE_P99_NS, limit_ns // 10))
+    outcome, replied = items["outcome"], items["replied_ns"]
+    failed = np.isin(outcome, FAILED) | (replied == NEVER) | (replied - items["scheduled_ns"] > limit_ns)
+    drop = (outcome == Outcome.REJECT) | (outcome == Outcome.SHED)
+    return _requests(expectation, evidence, window, failed, drop=drop), Limit(round(1 - quantile, 12))
+
+
+def shed(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Requests scheduled, failing where refused for load."""
+    del scenario
+    failed = np.asarray(evidence.main.items["outcome"] == Outcome.SHED, bool)
+    return _requests(expectation, evidence, window, failed), Limit(expectation.params.max)
+
+
+def answered(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Requests scheduled, failing unless each of their rows has a usable score (or was refused by itself)."""
+    del scenario
+    items = evidence.main.items
+    usable = np.isfinite(items["score"])
+    refused = items["source"] == Source.REJECTED
+    failed = (items["outcome"] != Outcome.OK) | ~(usable | refused)
+    ballot = _requests(expectation, evidence, window, failed)
+    grouped, chosen = selection.chosen_requests(expectation, evidence, window, of=expectation.of)
+    nothing = ~grouped.any(usable)[chosen]
+    return Ballot(ballot.at_ns, ballot.failed | nothing, ballot.noun, ballot.witness, ballot.dependent), Limit.at_least(
+        expectation.params.min
+    )
+
+
+def exposure(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Requests answered, "failing" where this version gave the answer."""
+    del scenario
+    items = evidence.main.items
+    ok = np.asarray(items["outcome"] == Outcome.OK, bool)
+    selection.says_version(evidence.main, window.contains(items["scheduled_ns"]))
+    served = ok & np.asarray(items["version"] == expectation.params.version, bool)
+    return _requests(expectation, evidence, window, served, drop=~ok), Limit(expectation.params.max)
+
+
+def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Rows scheduled, failing unless answered, with a usable score, by the fallback."""
+    del scenario
+    main = evidence.main
+    items = main.items
+    selection.says_source(main)
+    rows = np.flatnonzero(selection.rows(expectation, main, window, of=expectation.of))
+    fell_back = (items["outcome"] == Outcome.OK) & (items["source"] == Source.FALLBACK) & np.isfinite(items["score"])
+
+    def witness(i: int) -> str:
+        row = int(rows[i])
+        outcome = Outcome(int(items["outcome"][row])).name.lower()
+        return f"{words.item(main, row)}: {outcome}, source {Source(int(items['source'][row])).name.lower()}"
+
+    at = items["scheduled_ns"][rows]
+    return Ballot(at, ~fell_back[rows], "rows", witness, _dependent(main)), Limit.at_least(expectation.params.min)
+
+
+SIGNALS: Final[dict[str, Signal]] = {
+    "handled": handled,
+    "harmed": harmed,
+    "error_rate": error_rate,
+    "latency": latency,
+    "shed": shed,
+    "answered": answered,
+    "exposure": exposure,
+    "fallback": fallback,
+}

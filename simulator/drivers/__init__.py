@@ -1,0 +1,1 @@
+"""Drivers carry out one plan: virtual, live, Locust."""

@@ -1,0 +1,48 @@
+"""The label feed: truth becomes known at its moment, and is posted with the feed's next tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+BATCH: Final = 512
+
+
+class Due(NamedTuple):
+    """One label to deliver."""
+
+    item: int
+    request_id: str
+    row: int
+    label: int
+
+
+class LabelFeed:
+    """Collects labels by the tick at which they will be posted. `schedule(tick_ns)` is asked once per tick."""
+
+    def __init__(self, every_ns: int, schedule: Callable[[int], None]) -> None:
+        self._every = every_ns
+        self._schedule = schedule
+        self._by_tick: dict[int, list[Due]] = {}
+
+    def add(self, now_ns: int, due_ns: int, label: Due) -> None:
+        """A label that becomes known at `due_ns` (or at once, if that has passed)."""
+        tick = -(-max(due_ns, now_ns + 1) // self._every) * self._every
+        waiting = self._by_tick.get(tick)
+        if waiting is None:
+            self._by_tick[tick] = [label]
+            self._schedule(tick)
+        else:
+            waiting.append(label)
+
+    def take(self, tick_ns: int) -> list[list[Due]]:
+        """What is due at that tick, in batches."""
+        due = self._by_tick.pop(tick_ns, [])
+        return [due[i : i + BATCH] for i in range(0, len(due), BATCH)]
+
+
+def body(labels: list[Due]) -> bytes:
+    """The JSON body of one post."""
+    return msgspec.json.encode({"labels": [{"id": d.request_id, "row": d.row, "label": d.label} for d in labels]})

@@ -1,0 +1,262 @@
+"""The live driver: the same plan over real sockets, open loop, latency from the scheduled send.
+
+Open loop: a request is sent when the plan says, however many are still unanswered, so that a slow service cannot
+slow its own load down (coordinated omission). How late the driver itself was is recorded and judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from simulator.drivers.labels import Due
+from simulator.drivers.labels import body as label_body
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.record import Planned, Recorder, Sent
+from simulator.drivers.spec import RunSpec, substitute
+from simulator.history.schema import NEVER, History, Outcome
+from simulator.plan import end_ns, plan
+from simulator.scenario.model import Event
+from simulator.scenario.quantities import SECOND
+from simulator.targets.codecs import codec
+from simulator.targets.protocol import Reply
+from simulator.targets.sink import Sink
+from simulator.world.populations import get
+
+Progress = Callable[[float], None]
+_START_WITHIN: Final = 60.0  # seconds for a started service to become ready
+_LEAD: Final = SECOND // 2  # between "ready" and the plan's zero
+
+
+class TargetDown(RuntimeError):  # noqa: N818 - says what is the case
+    """The target could not be started or reached."""
+
+
+def run_live(spec: RunSpec, progress: Progress = lambda _: None) -> History:
+    """Carry out one run in real time and seal its history in ``spec.folder``.
+
+    Raises:
+        TargetDown: The target did not start, or does not answer its ready path.
+    """
+    return asyncio.run(_Live(spec, progress).go())
+
+
+class _Live:
+    """The state of one live run."""
+
+    def __init__(self, spec: RunSpec, progress: Progress) -> None:
+        self.spec, self.progress = spec, progress
+        scenario = spec.scenario
+        population = get(scenario.given.population)
+        self.end = end_ns(scenario, population)
+        self.codec = codec(spec.target, population.fields)
+        self.recorder = Recorder(spec, self.codec, "live", self.end, self._schedule_labels)
+        # The whole plan is ready before the first request: encoding must not make the driver late.
+        self.requests = [
+            planned for chunk in plan(scenario, population) for planned in self.recorder.take(chunk)
+        ]  # fmt: skip
+        self.sink = Sink(spec.target.alerts, self.now)
+        self.zero_ns = 0
+        self.token = os.environ.get("SEATRIAL_TOKEN") or secrets.token_urlsafe(24)
+        self.lateness: list[int] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.receipts: dict[str, ServiceReceipt] = {}
+        self.sending = True
+        self.http: httpx.AsyncClient
+
+    def now(self) -> int:
+        """Nanoseconds since the plan's zero."""
+        return time.monotonic_ns() - self.zero_ns
+
+    async def go(self) -> History:
+        sink = await asyncio.get_running_loop().create_server(self.sink.protocol, "127.0.0.1", 0)
+        port = sink.sockets[0].getsockname()[1]
+        timeout = self.spec.scenario.given.traffic.timeout / SECOND
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        async with (
+            sink,
+            started(self.spec, f"http://127.0.0.1:{port}", self.token) as url,
+            httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as self.http,
+        ):
+            self.zero_ns = time.monotonic_ns() + _LEAD
+            self._spawn(self._steady())
+            for k, event in enumerate(self.spec.scenario.when):
+                if event.layer == "service":
+                    self._spawn(self._begin(k, event))
+            await self._send_all()
+            if self.tasks:
+                await asyncio.wait(self.tasks, timeout=timeout + 1)
+            for task in self.tasks:
+                task.cancel()
+            await self._observe("quality", self.spec.target.quality)
+        return self._close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _until(self, when_ns: int) -> None:
+        wait = when_ns - self.now()
+        if wait > 0:
+            await asyncio.sleep(wait / SECOND)
+
+    async def _send_all(self) -> None:
+        told = 0
+        for planned in self.requests:
+            await self._until(planned.scheduled_ns)
+            if not self.sending:
+                break
+            self.lateness.append(max(0, self.now() - planned.scheduled_ns))
+            self._spawn(self._request(planned))
+            if planned.scheduled_ns * 50 // self.end > told:
+                told = planned.scheduled_ns * 50 // self.end
+                self.progress(told / 50)
+        await self._until(self.end)
+
+    async def _request(self, planned: Planned) -> None:
+        sent_ns, status, replied_ns = self.now(), 0, NEVER
+        try:
+            response = await self.http.post(
+                self.codec.path, content=planned.body, headers=[(k.decode(), v.decode()) for k, v in self.codec.headers]
+            )
+            status, replied_ns = response.status_code, self.now()
+            reply = self.codec.decode(status, response.content, len(planned.due))
+        except httpx.TimeoutException:
+            reply = Reply(Outcome.TIMEOUT)
+        except httpx.TransportError:
+            reply = Reply(Outcome.RESET)
+        sent = Sent(sent_ns, replied_ns, replied_ns, 1, status)
+        self.recorder.concluded(planned, reply, sent, self.now())
+
+    async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
+        try:
+            response = await self.http.request(method, path, content=body, headers=headers)
+        except httpx.TransportError as error:
+            return 0, str(error).encode()
+        return response.status_code, response.content
+
+    def _schedule_labels(self, tick: int) -> None:
+        if self.spec.target.labels is not None and tick <= self.end:
+            self._spawn(self._deliver_labels(tick))
+
+    async def _deliver_labels(self, tick: int) -> None:
+        await self._until(tick)
+        for batch in self.recorder.feed.take(tick):
+            await self._post_labels(batch)
+
+    async def _post_labels(self, batch: list[Due]) -> None:
+        assert self.spec.target.labels is not None  # noqa: S101 - only scheduled if there is an intake
+        status, _ = await self._call("POST", self.spec.target.labels.post, label_body(batch))
+        if 200 <= status < 300:  # noqa: PLR2004 - acknowledged
+            self.recorder.labelled(batch, self.now())
+
+    async def _steady(self) -> None:
+        await self._until(self.spec.scenario.given.warmup)
+        holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
+        self.recorder.note(self.now(), "steady_state", holds=holds, why=why)
+        self.sending = holds
+
+    async def _begin(self, k: int, event: Event) -> None:
+        await self._until(event.at)
+        release = event.release
+        if release is None or release.defect is not None or self.spec.target.admin.release is None:
+            detail = "a live target's dependencies and models are out of the harness' reach"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        method, _, path = self.spec.target.admin.release.partition(" ")
+        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        status, answer = await self._call(method, path, body)
+        accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
+        if accepted:
+            self.recorder.released[release.version] = 1 << k
+        at = self.now() if accepted else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
+        what = f"release {release.version}"
+        self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _observe(self, kind: str, path: str | None) -> None:
+        if path is None:
+            return
+        status, body = await self._call("GET", path)
+        if status == 200:  # noqa: PLR2004 - an answer
+            shift = time.time_ns() - self.now()
+            document = msgspec.json.decode(body)
+            since = {k: v - shift for k, v in document.items() if k.endswith("_ns")}
+            self.recorder.note(self.now(), kind, **(document | since))
+
+    def _close(self) -> History:
+        late = sorted(self.lateness)
+        p99 = late[min(len(late) - 1, len(late) * 99 // 100)] if late else 0
+        now = self.now()
+        self.recorder.note(now, "driver", late_p99_ns=p99, late_max_ns=late[-1] if late else 0)
+        self.recorder.note(now, "heal", healed=True, why="nothing was broken that outlives its request")
+        return self.recorder.close(self.sink.alerts, self.sink.notes, self.receipts)
+
+
+@contextlib.asynccontextmanager
+async def started(spec: RunSpec, sink: str, token: str) -> AsyncIterator[str]:
+    """The target's base URL; starts its command first if it has one, and stops that process afterwards."""
+    start = spec.target.start
+    if start.url is None:
+        raise TargetDown(f"{spec.target_path}: a live run needs start.url (and start.command, if it is to be started)")
+    names = {
+        "sink": sink, "token": token, "port": str(_free_port()), "here": str(spec.target_path.parent),
+        "python": sys.executable,
+    }  # fmt: skip
+    url = substitute(start.url, names)
+    process = None
+    if start.command:
+        environment = os.environ | {k: substitute(v, names) for k, v in start.env.items()}
+        process = await asyncio.create_subprocess_exec(
+            *substitute(start.command, names), env=environment,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    try:
+        await _ready(url, start.ready, process)
+        yield url
+    finally:
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _ready(url: str, path: str | None, process: asyncio.subprocess.Process | None) -> None:
+    deadline = time.monotonic() + _START_WITHIN
+    last = "no answer"
+    async with httpx.AsyncClient(base_url=url, timeout=2, trust_env=False) as http:
+        while time.monotonic() < deadline:
+            if process is not None and process.returncode is not None:
+                raise TargetDown(f"the target's command ended with code {process.returncode} before it was ready")
+            try:
+                response = await http.get(path or "/")
+            except httpx.TransportError as error:
+                last = f"{type(error).__name__}: {error}"
+            else:
+                if response.status_code == 200 or path is None:  # noqa: PLR2004 - ready
+                    return
+                last = f"status {response.status_code}"
+            await asyncio.sleep(0.1)
+    raise TargetDown(f"{url}{path or '/'} was not ready within {_START_WITHIN:.0f} s; last: {last}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

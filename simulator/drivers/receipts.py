@@ -1,0 +1,75 @@
+"""What really became of each event, read off the finished run (S1, S7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.history.schema import NEVER, EventRecord, History, Outcome
+from simulator.scenario.model import Event, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReceipt:
+    """What the harness did to the service for one event of the service layer, as counts of calls or actions."""
+
+    at_ns: int  # when it was done, NEVER if it never was
+    planned: int
+    delivered: int
+    potent: int
+    supported: bool = True
+    detail: str = ""
+
+
+def realise(
+    scenario: Scenario, history: History, service: Mapping[str, ServiceReceipt], end_ns: int
+) -> tuple[EventRecord, ...]:
+    """One record per event, in the scenario's order."""
+    return tuple(
+        _served(event, k, history, service[event.event], end_ns)
+        if event.event in service
+        else _items(event, k, history, end_ns)
+        for k, event in enumerate(scenario.when)
+    )
+
+
+def _declared_end(event: Event, end_ns: int) -> int:
+    return end_ns if event.length is None else min(end_ns, event.at + event.length)
+
+
+def _mask(history: History, k: int, column: str = "touched") -> np.ndarray:
+    return np.asarray((history.items[column] >> np.uint64(k)) & np.uint64(1) == 1)
+
+
+def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
+    # World, representation and transport: every touched item is a delivery of its own.
+    items = history.items
+    touched = _mask(history, k)
+    if event.verb in {"label_delay", "label_loss"}:
+        delivered = touched  # a label that does not come cannot be acknowledged: the plan is the receipt
+    else:
+        delivered = touched & (items["outcome"] != int(Outcome.MISSING)) & (items["sent_ns"] != NEVER)
+    potent = delivered & _mask(history, k, "potent")
+    sent = items["sent_ns"][delivered & (items["sent_ns"] != NEVER)]
+    start = int(sent.min()) if len(sent) else NEVER
+    return EventRecord(
+        event.event, k, event.at, start, _declared_end(event, end_ns),
+        int(touched.sum()), int(delivered.sum()), int(potent.sum()),
+    )  # fmt: skip
+
+
+def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end_ns: int) -> EventRecord:
+    items = history.items
+    if event.verb == "release":
+        # Ends with the last request admitted to that version.
+        admitted = items["scheduled_ns"][items["version"] == event.release.version] if event.release else []
+        end = int(max(admitted)) + 1 if len(admitted) else receipt.at_ns
+        potent = int(len(admitted) > 0)
+    else:
+        end, potent = _declared_end(event, end_ns), receipt.potent
+    return EventRecord(
+        event.event, k, event.at, receipt.at_ns, end,
+        receipt.planned, receipt.delivered, potent, receipt.supported, receipt.detail,
+    )  # fmt: skip

@@ -1,0 +1,141 @@
+"""What every driver does with a plan and its replies, whatever the clock: take chunks, record, seal."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from simulator.drivers.labels import Due, LabelFeed
+from simulator.drivers.receipts import ServiceReceipt, realise
+from simulator.drivers.spec import RunSpec, Warmup
+from simulator.history.append import PLAN_COLUMNS, Document, Writer, write_document
+from simulator.history.read import read, seal
+from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
+from simulator.plan import Chunk, PlanDigest
+from simulator.targets.codecs import request_id, spans
+from simulator.targets.protocol import Codec, Reply
+
+_NO_SOURCE: Final = int(Source.NONE)
+
+
+class Planned(NamedTuple):
+    """What the plan says of one request."""
+
+    item: int  # ordinal of its first row
+    request_id: str
+    scheduled_ns: int
+    body: bytes
+    truth: tuple[int, ...] | None  # one label a row; None if this is a duplicate, whose label came with the first
+    due: tuple[int, ...]  # when each label becomes known, -1 never
+    retry_u: float
+
+
+class Sent(NamedTuple):
+    """How one request went, by the harness' clock."""
+
+    sent_ns: int
+    seen_ns: int
+    replied_ns: int
+    attempt: int
+    status: int
+
+
+def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned]:
+    """The chunk's requests as plain Python values, ready to be sent; `first_item` is the ordinal of its first row."""
+    streams, index, copies = chunk.stream.tolist(), chunk.index.tolist(), chunk.copy.tolist()
+    scheduled, retry_u = chunk.scheduled_ns.tolist(), chunk.retry_u.tolist()
+    truth, due = chunk.truth.tolist(), chunk.label_due_ns.tolist()
+    return [
+        Planned(
+            first_item + i, request_id(streams[i], index[i], copies[i]), scheduled[i], body,
+            None if copies[i] else tuple(truth[i:j]), tuple(due[i:j]), retry_u[i],
+        )
+        for (i, j), body in zip(spans(chunk), bodies, strict=True)
+    ]  # fmt: skip
+
+
+class Recorder:
+    """Streams one run into its history. `schedule_labels` is asked once per tick of the label feed."""
+
+    def __init__(
+        self, spec: RunSpec, codec: Codec, driver: str, end_ns: int, schedule_labels: Callable[[int], None]
+    ) -> None:
+        given = spec.scenario.given
+        self._spec, self._codec, self._driver, self._end = spec, codec, driver, end_ns
+        self._writer = Writer(spec.folder)
+        self._digest = PlanDigest()
+        self._items = 0
+        self._censored = frozenset(spec.target.labels.censored_by) if spec.target.labels else frozenset()
+        self._warm_since, self._warm_until = given.warmup // 2, given.warmup
+        self._warm: list[tuple[Outcome, int]] = []
+        self.feed = LabelFeed(given.labels.every, schedule_labels)
+        self.notes: list[Note] = []
+        self.released: dict[str, int] = {}  # version → bit in `touched`, from the accepted release on
+
+    def take(self, chunk: Chunk) -> list[Planned]:
+        """Record a chunk as planned; its requests."""
+        self._digest.update(chunk)
+        self._writer.planned({name: getattr(chunk, name) for name in PLAN_COLUMNS})
+        planned = requests(chunk, self._codec.encode(chunk), self._items)
+        self._items += len(chunk)
+        return planned
+
+    def concluded(self, planned: Planned, reply: Reply, sent: Sent, now_ns: int) -> None:
+        """Record a request's end, and queue the labels that its decisions do not censor."""
+        item, name, scheduled_ns, body, truth, due, _ = planned
+        version, scores, decisions, sources, reasons = reply[1:]
+        bit = self.released.get(version, 0) if self.released else 0
+        digest = int.from_bytes(hashlib.blake2b(body, digest_size=8).digest(), "little")
+        sent_ns, seen_ns, replied_ns, attempt, status = sent
+        outcome = int(reply.outcome)
+        for row, due_ns in enumerate(due):
+            decision = decisions[row] if decisions else ""
+            self._writer.replied(
+                (
+                    item + row, sent_ns, seen_ns, replied_ns, attempt, status, outcome,
+                    scores[row] if scores else math.nan, decision, int(sources[row]) if sources else _NO_SOURCE,
+                    version, reasons[row] if reasons else "", bit, digest,
+                )
+            )  # fmt: skip
+            if truth is not None and due_ns >= 0 and decision not in self._censored:
+                self.feed.add(now_ns, due_ns, Due(item + row, name, row, truth[row]))
+        if self._warm_since <= scheduled_ns < self._warm_until:
+            self._warm.append((reply.outcome, replied_ns - scheduled_ns))
+
+    def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
+        """The service acknowledged these labels."""
+        for due in batch:
+            self._writer.labelled(due.item, at_ns)
+
+    def warmup(self, alerts: Iterable[AlertRecord]) -> Warmup:
+        """What the second half of the warm-up showed."""
+        firing: dict[str, AlertRecord] = {a.fingerprint: a for a in alerts}
+        return Warmup(
+            len(self._warm),
+            sum(outcome >= Outcome.ERROR for outcome, _ in self._warm),
+            tuple(latency for outcome, latency in self._warm if outcome is Outcome.OK),
+            tuple(sorted({a.name for a in firing.values() if a.firing})),
+        )
+
+    def note(self, at_ns: int, kind: str, **data: Any) -> None:
+        """Anything else with a time."""
+        self.notes.append(Note(at_ns, kind, data))
+
+    def close(
+        self, alerts: Iterable[AlertRecord], notes: Iterable[Note], service: Mapping[str, ServiceReceipt]
+    ) -> History:
+        """Write, realise the events, seal."""
+        spec = self._spec
+        header = Header(
+            spec.scenario.title, spec.path, dict(spec.cell), spec.role, self._driver, spec.scenario.seed,
+            self._digest.hexdigest(), spec.target.model, spec.target_digest, self._end, spec.scenario.given.warmup,
+            versions=dict(spec.versions),
+        )  # fmt: skip
+        heard = tuple(alerts)
+        noted = tuple(sorted([*self.notes, *notes], key=lambda note: note.at_ns))
+        self._writer.close(header, alerts=heard, events=(), notes=noted)
+        events = realise(spec.scenario, read(spec.folder), service, self._end)
+        write_document(spec.folder, Document(header, heard, events, noted))
+        return seal(spec.folder)

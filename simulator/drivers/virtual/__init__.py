@@ -1,0 +1,1 @@
+"""The virtual driver: in process, deterministic, days in seconds."""

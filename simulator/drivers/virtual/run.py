@@ -1,0 +1,342 @@
+"""One rehearsal in virtual time: plan in, history out. For a process that runs one rehearsal and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from simulator.drivers.labels import Due
+from simulator.drivers.labels import body as label_body
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.record import Planned, Recorder, Sent
+from simulator.drivers.spec import RunSpec, settings_of
+from simulator.drivers.virtual.app import Lifespan, VirtualClock, build, call, takes_clock
+from simulator.drivers.virtual.clocks import EPOCH_NS, inline_worker_threads, patch_clocks
+from simulator.drivers.virtual.cpu import VirtualCpu
+from simulator.drivers.virtual.exchange import DONE, Client, Exchange
+from simulator.drivers.virtual.guards import raise_rails
+from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
+from simulator.history.schema import NEVER, History, Outcome
+from simulator.plan import Chunk, end_ns, plan
+from simulator.scenario.model import Event
+from simulator.scenario.quantities import MINUTE, SECOND
+from simulator.targets import sink as sinks
+from simulator.targets.codecs import codec
+from simulator.targets.protocol import Reply
+from simulator.targets.seams import Fault, Seam
+from simulator.world.populations import get
+
+Progress = Callable[[float], None]
+_GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
+_BACKOFF: Final = SECOND // 2
+_RETRIED: Final = frozenset({Outcome.SHED, Outcome.TIMEOUT, Outcome.RESET})
+
+
+def rehearse(spec: RunSpec, progress: Progress = lambda _: None) -> History:
+    """Carry out one run and seal its history in ``spec.folder``.
+
+    A guard rail that fires, or a harness that cannot go on, becomes a ``harness`` note in the history instead of
+    an exception, so that the judge sees it.
+
+    Raises:
+        ValueError: The target cannot be run in process.
+    """
+    return prepare(spec, progress)()
+
+
+def prepare(spec: RunSpec, progress: Progress = lambda _: None) -> Callable[[], History]:
+    """Load the service and patch the process; the function that then carries out the run."""
+    loop = VirtualLoop()
+    asyncio.set_event_loop(loop)
+    reference = spec.target.start.asgi
+    if reference is None:
+        raise ValueError(f"{spec.target_path}: virtual time needs start.asgi; a command or a url runs live only")
+    if spec.target.start.clock == "patched" or (spec.target.start.clock is None and not takes_clock(reference)):
+        patch_clocks(loop)
+        inline_worker_threads()
+    run = _Run(loop, spec, progress)
+
+    def go() -> History:
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # collected at fixed virtual times instead: finalisers run at the same moment in every run
+        lower = raise_rails(loop)
+        try:
+            fault = run.go()
+        finally:
+            lower()
+            gc.enable()
+        return run.close(fault)
+
+    return go
+
+
+class _Run:
+    """The state of one run. Everything that happens is a posted callback or an eager task."""
+
+    def __init__(self, loop: VirtualLoop, spec: RunSpec, progress: Progress) -> None:
+        self.loop, self.spec, self.progress = loop, spec, progress
+        scenario, target = spec.scenario, spec.target
+        population = get(scenario.given.population)
+        self.traffic = scenario.given.traffic
+        rows = self.traffic.batch
+        time_given = target.service_time
+        self.capacity = time_given.capacity(rows) if time_given else None
+        self.end = end_ns(scenario, population)
+        self.chunks: Iterator[Chunk] = plan(scenario, population, capacity_per_second=self.capacity)
+        self.codec = codec(target, population.fields)
+        self.recorder = Recorder(
+            spec, self.codec, "virtual", self.end, lambda tick: loop.post(tick, self._deliver_labels, tick)
+        )
+        self.sink = sinks.Sink(target.alerts, lambda: loop.now_ns)
+        loop.network.serve(sinks.HOST, sinks.PORT, self.sink.protocol)
+        self.seams = {name: Seam(name, scenario.seed) for name in target.seams}
+        self.token = hashlib.blake2b(f"token:{scenario.seed}".encode(), digest_size=16).hexdigest()
+        self.app = build(str(target.start.asgi), self._offered())
+        self.lifespan = Lifespan(loop, self.app)
+        self.receipts: dict[str, ServiceReceipt] = {}
+        self.sending = True
+        self.outstanding: deque[tuple[int, Exchange]] = deque()
+        self.timer_on = False
+        path = self.codec.path
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+            "method": "POST", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "root_path": "", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+            "headers": [(b"host", b"service"), *self.codec.headers],
+        }  # fmt: skip
+        service_ns = tuple(time_given.ns(n) if time_given else 0 for n in range(rows + 1))
+        cpu = VirtualCpu(loop, time_given.cores) if time_given else None
+        self.client = Client(loop, self.app, scope, cpu, service_ns, self._concluded)
+        self.requests: list[Planned] = []
+        self.position = 0
+
+    def _offered(self) -> dict[str, Any]:
+        here = {
+            "sink": f"http://{sinks.HOST}:{sinks.PORT}",
+            "token": self.token,
+            "here": str(self.spec.target_path.parent),
+        }
+        return {
+            "settings": settings_of(self.spec, here),
+            "clock": VirtualClock(self.loop),
+            "seams": {name: seam.wrap for name, seam in self.seams.items()},
+        }
+
+    # ------------------------------------------------------------ the run
+
+    def go(self) -> str:
+        """Everything up to the end of the run; the fault of the harness or of a guard rail, or an empty string."""
+        loop, scenario = self.loop, self.spec.scenario
+        try:
+            loop.run_until_complete(self.lifespan.startup())
+            self._next_chunk()
+            loop.post(scenario.given.warmup, self._steady, None)
+            for k, event in enumerate(scenario.when):
+                if event.layer == "service":
+                    loop.post(event.at, self._begin, (k, event))
+            if self.spec.target.monitors:
+                loop.post(MINUTE, self._watch, None)
+            loop.post(self.end // 50, self._tick, None)
+            loop.post(self.end // 8, self._collect, None)
+            loop.post(self.end, self._heal, None)
+            loop.run_until(self.end + self.traffic.timeout + _GRACE)
+            loop.run_until_complete(self._last_words())
+            loop.run_until_complete(self.lifespan.shutdown())
+        except VirtualTimeError as error:
+            return str(error)
+        except Exception as error:
+            logging.getLogger("seatrial").debug("run failed", exc_info=True)
+            return f"{type(error).__name__}: {error}"
+        return loop.violations[0] if loop.violations else ""
+
+    def _tick(self, _: Any) -> None:
+        self.progress(min(1.0, self.loop.now_ns / self.end))
+        if self.loop.now_ns < self.end:
+            self.loop.post(self.loop.now_ns + self.end // 50, self._tick, None)
+
+    def _collect(self, _: Any) -> None:
+        gc.collect()
+        if self.loop.now_ns < self.end:
+            self.loop.post(self.loop.now_ns + self.end // 8, self._collect, None)
+
+    # ------------------------------------------------------------ requests
+
+    def _next_chunk(self) -> None:
+        chunk = next(self.chunks, None)
+        if chunk is None:
+            return
+        self.requests = self.recorder.take(chunk)
+        self.position = 0
+        self.loop.post(self.requests[0].scheduled_ns, self._arrive, None)
+
+    def _arrive(self, _: Any) -> None:
+        if not self.sending:
+            return
+        planned = self.requests[self.position]
+        # The next arrival is posted before the app runs: what the app does at this instant comes after it was sent.
+        self.position += 1
+        if self.position < len(self.requests):
+            self.loop.post(self.requests[self.position].scheduled_ns, self._arrive, None)
+        else:
+            self._next_chunk()
+        self._start(Exchange(self.client, planned, planned.scheduled_ns))
+
+    def _start(self, exchange: Exchange) -> None:
+        self.loop.start_now(exchange.run())
+        if not exchange.state:
+            self.outstanding.append((exchange.sent_ns + self.traffic.timeout, exchange))
+            if not self.timer_on:
+                self.timer_on = True
+                self.loop.post(self.outstanding[0][0], self._timeouts, None)
+
+    def _timeouts(self, _: Any) -> None:
+        # All timeouts are equally long, so the deque is in order and one timer serves all requests.
+        waiting, now = self.outstanding, self.loop.now_ns
+        while waiting and (waiting[0][1].state or waiting[0][0] <= now):
+            waiting.popleft()[1].give_up()
+        self.timer_on = bool(waiting)
+        if waiting:
+            self.loop.post(waiting[0][0], self._timeouts, None)
+
+    def _concluded(self, exchange: Exchange) -> None:
+        rows = len(exchange.planned.due)
+        if exchange.state == DONE:
+            reply = self.codec.decode(exchange.status, exchange.reply, rows)
+        else:
+            reply = Reply(Outcome.TIMEOUT)
+        if reply.outcome in _RETRIED and exchange.attempt <= self.traffic.retries and self.sending:
+            # A reaction rule (S11): a pure function of the attempt and a uniform drawn with the plan.
+            wait = round(_BACKOFF * 2 ** (exchange.attempt - 1) * (0.5 + exchange.planned.retry_u))
+            again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
+            self.loop.post(again.sent_ns, self._start, again)
+        else:
+            sent = Sent(exchange.sent_ns, exchange.seen_ns, exchange.replied_ns, exchange.attempt, exchange.status)
+            self.recorder.concluded(exchange.planned, reply, sent, self.loop.now_ns)
+
+    # ------------------------------------------------------------ labels, events, observers
+
+    def _deliver_labels(self, tick: int) -> None:
+        post = self.spec.target.labels
+        if post is not None and tick <= self.end:
+            for batch in self.recorder.feed.take(tick):
+                self.loop.start_now(self._post_labels(post.post, batch))
+
+    async def _post_labels(self, path: str, batch: list[Due]) -> None:
+        status, _ = await call(self.app, "POST", path, label_body(batch), self.token)
+        if status < 300:  # noqa: PLR2004 - acknowledged
+            self.recorder.labelled(batch, self.loop.now_ns)
+
+    def _steady(self, _: Any) -> None:
+        holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
+        self._note("steady_state", holds=holds, why=why)
+        self.sending = holds
+
+    def _begin(self, named: tuple[int, Event]) -> None:
+        k, event = named
+        if not self.sending:
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
+        elif event.release is not None:
+            self.loop.start_now(self._release(k, event))
+        else:
+            name = event.dependency.name if event.dependency else "model"
+            params = event.params
+            if name not in self.seams:
+                detail = f"the target file names no seam {name!r}"
+                self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+                return
+            self.seams[name].break_with(Fault(event.event, params.fault, params.by or 0, params.share))
+            self.receipts[event.event] = ServiceReceipt(self.loop.now_ns, 1, 0, 0)
+            if event.length is not None:
+                self.loop.post(event.at + event.length, lambda _: self.seams[name].heal(), None)
+
+    async def _release(self, k: int, event: Event) -> None:
+        release, admin = event.params, self.spec.target.admin
+        if admin.release is None or (release.defect and "model" not in self.seams):
+            lacks = "admin.release" if admin.release is None else "the seam `model`"
+            self.receipts[event.event] = ServiceReceipt(
+                NEVER, 1, 0, 0, supported=False, detail=f"the target file has no {lacks}"
+            )
+            return
+        if release.defect:
+            defect = release.defect
+            fault = Fault(event.event, defect.fault, defect.by or 0, defect.share, first=release.version)
+            self.seams["model"].break_with(fault)
+        self.recorder.released[release.version] = 1 << k
+        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        status, answer = await self._admin(admin.release, body)
+        accepted = status < 300  # noqa: PLR2004 - accepted
+        if not accepted:
+            del self.recorder.released[release.version]
+        at = self.loop.now_ns if accepted else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
+        self._note("action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
+        method, _, path = action.partition(" ")
+        return await call(self.app, method, path, body, self.token)
+
+    def _watch(self, _: Any) -> None:
+        self.loop.start_now(self._observe("monitor", self.spec.target.monitors))
+        if self.loop.now_ns + MINUTE < self.end:
+            self.loop.post(self.loop.now_ns + MINUTE, self._watch, None)
+
+    async def _observe(self, kind: str, path: str | None) -> None:
+        if path is None:
+            return
+        status, body = await call(self.app, "GET", path, token=self.token)
+        if status != 200:  # noqa: PLR2004 - a refusal is worth knowing, too
+            self._note("action", what=f"GET {path}", status=status, body=body.decode("utf-8", "replace")[:200])
+            return
+        document = msgspec.json.decode(body)
+        if kind == "monitor":
+            psi = {name: round(f["psi"], 4) for name, f in document["fields"].items() if f.get("psi") is not None}
+            self._note(kind, psi=psi)
+        else:
+            since = {k: v - EPOCH_NS for k, v in document.items() if k.endswith("_ns")}
+            self._note(kind, **(document | since))
+
+    async def _last_words(self) -> None:
+        await self._observe("quality", self.spec.target.quality)
+
+    def _heal(self, _: Any) -> None:
+        for seam in self.seams.values():
+            seam.heal()
+        self._note("heal", healed=not any(seam.broken for seam in self.seams.values()), why="")
+
+    def _note(self, kind: str, **data: Any) -> None:
+        self.recorder.note(self.loop.now_ns, kind, **data)
+
+    # ------------------------------------------------------------ the end
+
+    def close(self, fault: str) -> History:
+        """Write and seal the history."""
+        for chunk in self.chunks:  # an interrupted run still knows what it had planned
+            self.recorder.take(chunk)
+        if fault:
+            self._note("harness", fault=fault)
+        self._note("driver", late_p99_ns=0, late_max_ns=0)  # virtual time waits for nobody
+        if self.capacity is not None:
+            self._note("capacity", per_second=self.capacity)
+        return self.recorder.close(self.sink.alerts, self.sink.notes, self._service_receipts())
+
+    def _service_receipts(self) -> dict[str, ServiceReceipt]:
+        done = {}
+        for name, receipt in self.receipts.items():
+            calls = next((s.receipts[name] for s in self.seams.values() if name in s.receipts), None)
+            event = self.spec.scenario.event(name)
+            if calls is None or event.release is not None:
+                done[name] = receipt
+            else:
+                # Planned: every call that the fault's share would take; at least one, or nothing was broken.
+                planned = max(1, calls.taken if calls.seen else 1)
+                done[name] = replace(receipt, planned=planned, delivered=calls.taken, potent=calls.potent)
+        return done

@@ -1,0 +1,129 @@
+"""Streams a run to disk while it happens: what was planned, what was answered, which labels arrived.
+
+Three Parquet files that only grow, joined by the item's ordinal when read; everything that is not an item
+(alerts, events, notes) is small and goes into ``history.json`` when the run is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import pandas as pd  # noqa: F401 - pyarrow imports it with its first array: better before a run than in it
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simulator.history.schema import ITEM_COLUMNS, AlertRecord, EventRecord, Header, Note
+
+PLAN_COLUMNS: Final = (
+    "stream", "index", "copy", "request", "row", "entity", "segment", "event_ns", "scheduled_ns",
+    "touched", "potent", "truth", "label_due_ns",
+)  # fmt: skip
+REPLY_SCHEMA: Final = pa.schema(
+    [
+        ("item", pa.int64()),  # ordinal in the plan
+        ("sent_ns", pa.int64()),
+        ("seen_ns", pa.int64()),
+        ("replied_ns", pa.int64()),
+        ("attempts", pa.int8()),
+        ("status", pa.int16()),
+        ("outcome", pa.int8()),
+        ("score", pa.float64()),
+        ("decision", pa.string()),
+        ("source", pa.int8()),
+        ("version", pa.string()),
+        ("reasons", pa.string()),
+        ("also_touched", pa.uint64()),  # bits that only the reply can tell: served by a released version
+        ("sent_digest", pa.uint64()),
+    ]
+)
+SCORE: Final = REPLY_SCHEMA.get_field_index("score")
+LABEL_SCHEMA: Final = pa.schema([("item", pa.int64()), ("label_ns", pa.int64())])
+ReplyRow = tuple[int, int, int, int, int, int, int, float, str, int, str, str, int, int]
+_GROUP: Final = 16_384
+
+
+class Document(msgspec.Struct, frozen=True):
+    """``history.json``."""
+
+    header: Header
+    alerts: tuple[AlertRecord, ...]
+    events: tuple[EventRecord, ...]
+    notes: tuple[Note, ...]
+
+
+class Writer:
+    """Appends to one run's folder. Not for two writers at once; `close` makes the history readable."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "history.json").unlink(missing_ok=True)  # an unfinished run must not look finished
+        self.folder = folder
+        self._plan_schema = pa.schema([(name, ITEM_COLUMNS[name]) for name in PLAN_COLUMNS])
+        self._plan = pq.ParquetWriter(folder / "plan.parquet", self._plan_schema)
+        self._replies = pq.ParquetWriter(folder / "replies.parquet", REPLY_SCHEMA)
+        self._labels = pq.ParquetWriter(folder / "labels.parquet", LABEL_SCHEMA)
+        self._pending: list[ReplyRow] = []
+        self._arrived: list[tuple[int, int]] = []
+
+    def planned(self, columns: dict[str, np.ndarray]) -> None:
+        """A chunk of the plan, before any of it is sent."""
+        arrays = [pa.array(columns[f.name], type=f.type) for f in self._plan_schema]
+        self._plan.write_table(pa.table(arrays, schema=self._plan_schema))
+
+    def replied(self, row: ReplyRow) -> None:
+        """One concluded item."""
+        self._pending.append(row)
+        if len(self._pending) >= _GROUP:
+            self._flush_replies()
+
+    def labelled(self, item: int, at_ns: int) -> None:
+        """The label of one item was delivered and acknowledged."""
+        self._arrived.append((item, at_ns))
+        if len(self._arrived) >= _GROUP:
+            self._flush_labels()
+
+    def _flush_replies(self) -> None:
+        table = _table(self._pending, REPLY_SCHEMA)
+        # S11: scores are compared at six decimals, whatever a codec decoded.
+        scores = pa.array(np.round(table.column("score").to_numpy(), 6))
+        self._replies.write_table(table.set_column(SCORE, REPLY_SCHEMA.field(SCORE), scores))
+        self._pending.clear()
+
+    def _flush_labels(self) -> None:
+        self._labels.write_table(_table(self._arrived, LABEL_SCHEMA))
+        self._arrived.clear()
+
+    def close(
+        self,
+        header: Header,
+        *,
+        alerts: tuple[AlertRecord, ...],
+        events: tuple[EventRecord, ...],
+        notes: tuple[Note, ...],
+    ) -> None:
+        """Flush the columns and write the document, still without a digest (see `seal`)."""
+        self._flush_replies()
+        self._flush_labels()
+        for file in (self._plan, self._replies, self._labels):
+            file.close()
+        write_document(self.folder, Document(header, alerts, events, notes))
+
+
+def write_document(folder: Path, document: Document) -> None:
+    """Write ``history.json`` readably."""
+    (folder / "history.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
+
+
+def with_digest(document: Document, digest: str) -> Document:
+    """The same document, sealed."""
+    return Document(replace(document.header, digest=digest), document.alerts, document.events, document.notes)
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return pa.table([pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

@@ -1,0 +1,161 @@
+"""Reads a closed history back, seals it with a digest over its logical rows, and refuses one that was altered."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simulator.history.append import Document, with_digest, write_document
+from simulator.history.schema import ITEM_COLUMNS, NEVER, SCHEMA_VERSION, Header, History, Outcome
+
+# What no reply or label has filled in.
+_ABSENT: Final[dict[str, Any]] = {
+    "sent_ns": NEVER, "seen_ns": NEVER, "replied_ns": NEVER, "label_ns": NEVER, "attempts": 0, "status": 0,
+    "outcome": int(Outcome.MISSING), "score": float("nan"), "decision": "", "source": 0, "version": "",
+    "reasons": "", "sent_digest": 0,
+}  # fmt: skip
+# Informative or machine-dependent, hence outside the digest.
+_UNDIGESTED: Final = frozenset({"digest", "versions", "path", "role", "cell", "scenario"})
+
+
+class Altered(Exception):  # noqa: N818 - reads as what happened: "history altered"
+    """A history is unreadable, unfinished, or not what its digest says."""
+
+
+def read(folder: Path) -> History:
+    """The history in `folder`. Raises `Altered` if it is incomplete or unreadable; does not check the digest."""
+    document = _document(folder)
+    if document.header.schema_version != SCHEMA_VERSION:
+        raise Altered(
+            f"{folder}: written with history schema {document.header.schema_version}, this is {SCHEMA_VERSION}"
+        )
+    try:
+        items = _columns(pq.read_table(folder / "plan.parquet"))
+        replies = _columns(pq.read_table(folder / "replies.parquet"))
+        labels = _columns(pq.read_table(folder / "labels.parquet"))
+    except (OSError, pa.ArrowException) as error:
+        raise Altered(f"{folder}: cannot read the columns: {error}") from error
+    n = len(items["index"])
+    at = replies.pop("item")
+    also_touched = replies.pop("also_touched")
+    for name, values in replies.items():
+        items[name] = _scatter(n, at, values, _ABSENT[name], ITEM_COLUMNS[name])
+    items["touched"] = items["touched"].copy()
+    np.bitwise_or.at(items["touched"], at, also_touched)
+    items["label_ns"] = _scatter(n, labels["item"], labels["label_ns"], NEVER, pa.int64())
+    return History(
+        document.header, {k: items[k] for k in ITEM_COLUMNS}, document.alerts, document.events, document.notes
+    )
+
+
+def seal(folder: Path) -> History:
+    """Digest a history that was just closed and write the digest into its header."""
+    history = read(folder)
+    document = with_digest(_document(folder), digest(history))
+    write_document(folder, document)
+    return History(document.header, history.items, history.alerts, history.events, history.notes)
+
+
+def verify(folder: Path) -> History:
+    """`read`, and refuse what does not match its own digest. Raises `Altered`."""
+    history = read(folder)
+    actual = digest(history)
+    if actual != history.header.digest:
+        sealed = history.header.digest[:12] or "never sealed"
+        raise Altered(f"{folder}: the history was altered after the run (digest {actual[:12]}, sealed: {sealed})")
+    return history
+
+
+def digest(history: History) -> str:
+    """SHA-256 (hex) over logical rows: columns in schema order, then events, alerts and notes as canonical JSON."""
+    total = hashlib.sha256()
+    for name, hashed in column_digests(history).items():
+        total.update(f"{name}:{hashed}\n".encode())
+    return total.hexdigest()
+
+
+def column_digests(history: History) -> dict[str, str]:
+    """One digest per column and part, so that two histories can say where they first differ."""
+    parts = {name: hashlib.sha256(_canonical(history.items[name])).hexdigest() for name in ITEM_COLUMNS}
+    header = {k: v for k, v in msgspec.to_builtins(history.header).items() if k not in _UNDIGESTED}
+    for name, value in (
+        ("header", header),
+        ("events", history.events),
+        ("alerts", history.alerts),
+        ("notes", history.notes),
+    ):
+        parts[name] = hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+    return parts
+
+
+def first_divergence(a: History, b: History) -> str:
+    """The first logical difference between two histories, for a person; empty if there is none."""
+    for name in ITEM_COLUMNS:
+        left, right = a.items[name], b.items[name]
+        if len(left) != len(right):
+            return f"{len(left)} items against {len(right)}"
+        differs = left != right
+        if left.dtype.kind == "f":
+            differs &= ~(np.isnan(left) & np.isnan(right))
+        if differs.any():
+            i = int(np.argmax(differs))
+            key = f"{a.items['stream'][i]}/{a.items['index'][i]}"
+            return f"item {i} ({key}), column {name}: {left[i]!r} against {right[i]!r}"
+    for name in ("alerts", "events", "notes"):
+        left_rows, right_rows = getattr(a, name), getattr(b, name)
+        for i, (left_row, right_row) in enumerate(zip(left_rows, right_rows, strict=False)):
+            if left_row != right_row:
+                return f"{name}[{i}]: {left_row} against {right_row}"
+        if len(left_rows) != len(right_rows):
+            return f"{len(left_rows)} {name} against {len(right_rows)}"
+    return "" if digest(a) == digest(b) else "headers differ"
+
+
+def _document(folder: Path) -> Document:
+    try:
+        return msgspec.json.decode((folder / "history.json").read_bytes(), type=Document)
+    except FileNotFoundError as error:
+        raise Altered(f"{folder}: no history.json; the run did not finish, or this is not a run") from error
+    except msgspec.DecodeError as error:
+        raise Altered(f"{folder}/history.json: {error}") from error
+
+
+def read_header(folder: Path) -> Header:
+    """Only the header. Raises `Altered` if there is none."""
+    return _document(folder).header
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if pa.types.is_string(column.type):
+            coded = column.dictionary_encode()
+            coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+            words = np.array(coded.dictionary.to_pylist(), dtype=object)
+            columns[name] = (
+                words[coded.indices.to_numpy(zero_copy_only=False)] if len(words) else np.empty(0, dtype=object)
+            )
+        else:
+            columns[name] = column.to_numpy(zero_copy_only=False)
+    return columns
+
+
+def _scatter(n: int, at: np.ndarray, values: np.ndarray, absent: object, kind: pa.DataType) -> np.ndarray:
+    column = np.full(n, absent, dtype=object if pa.types.is_string(kind) else kind.to_pandas_dtype())
+    column[at] = values
+    return column
+
+
+def _canonical(column: np.ndarray) -> bytes:
+    if column.dtype == object:
+        return "\x1f".join(column.tolist()).encode()
+    if column.dtype.kind == "f":
+        column = np.where(np.isnan(column), np.nan, column + 0.0)  # one NaN, one zero
+    return np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")).tobytes()

@@ -1,0 +1,1 @@
+"""The scenario language: frozen models, YAML with located errors, static feasibility, explanation."""

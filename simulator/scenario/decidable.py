@@ -1,0 +1,228 @@
+"""Whether the numbers can ever decide: enough items, limits that can be crossed, faults that change something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from simulator.scenario.document import Flaw, Where
+from simulator.scenario.model import Event, Expectation, Latency, Load, Scenario
+from simulator.scenario.quantities import SECOND, show_duration, show_share
+from simulator.scenario.timeline import end_ns, lasts, windows
+
+ALPHA: Final = 0.01  # one-sided, as in semantics S5
+
+_SMALLEST: Final = 1e-9  # a share below this needs more items than anyone sends
+_IMPOTENT: Final[Mapping[str, tuple[str, float]]] = {  # verb → (key, the value that changes nothing)
+    "scale": ("by", 1.0),
+    "drift": ("shift", 0.0),
+    "concept": ("flip", 0.0),
+    "label_delay": ("by", 0),
+    "late": ("by", 0),
+}
+
+
+def check(scenario: Scenario, capacity: float | None) -> Iterator[Flaw]:
+    """Events without an effect, limits without a meaning, windows with too few items."""
+    for index, event in enumerate(scenario.when):
+        where: Where = ("when", index, event.verb)
+        yield from _potent(event, where)
+        if isinstance(event.params, Load):
+            yield from _load(scenario, event.params, (*where, "to"), capacity)
+        yield from _prompt(scenario, event, where, capacity)
+    yield from _steady(scenario)
+    for index, expectation in enumerate(scenario.then):
+        yield from _limit(scenario, expectation, ("then", index), capacity)
+
+
+# ---------------------------------------------------------------- events
+
+
+def _potent(event: Event, where: Where) -> Iterator[Flaw]:
+    """A fault that changes nothing gives no receipt: the verdict could only be UNKNOWN (S7)."""
+    params = event.params
+    if getattr(params, "share", 1.0) == 0.0:
+        yield Flaw("no-effect", f"`{event.event}` touches nothing", (*where, "share"))
+    key, still = _IMPOTENT.get(event.verb, ("", None))
+    if (
+        (key and getattr(params, key) == still)
+        or (event.respell is not None and event.respell.category == event.respell.to)
+        or (event.rename is not None and event.rename.field == event.rename.to)
+    ):
+        yield Flaw("no-effect", f"`{event.event}` changes nothing", (*where, key or "to"))
+
+
+def _load(scenario: Scenario, load: Load, where: Where, capacity: float | None) -> Iterator[Flaw]:
+    level, rate = load.to, scenario.given.traffic.rate
+    if not math.isfinite(level.value) or level.value <= 0:
+        yield Flaw("bad-value", "is not a load that can be sent", where)
+    elif level.unit == "capacity" and capacity is None:
+        hint = "let the target declare it, or write 3x (of the base rate) or a rate such as 500/s"
+        yield Flaw("no-capacity", "the target has not said what its capacity is", where, hint)
+    elif rate is None:
+        if level.unit != "base":
+            yield Flaw("no-rate", "a replay has no rate of its own to add up to this", where, "write it as 3x")
+    elif _added_rate(scenario, load, capacity) is None:
+        message = f"the base rate is {rate:g}/s, so nothing is added"
+        yield Flaw("no-effect", message, where, "load adds requests; ask for more")
+
+
+def _added_rate(scenario: Scenario, load: Load, capacity: float | None) -> float | None:
+    """Requests per second beyond the base rate; None if there are none, or one of the two is not known."""
+    rate = scenario.given.traffic.rate
+    unit = {"per_second": 1.0, "base": rate, "capacity": capacity}[load.to.unit]
+    if unit is None or rate is None:
+        return None
+    added = load.to.value * unit - rate
+    return added if added > 0 and math.isfinite(added) else None
+
+
+def _prompt(scenario: Scenario, event: Event, where: Where, capacity: float | None) -> Iterator[Flaw]:
+    """An event starts with the first item that it touches; a start too long after schedule is UNKNOWN (S1)."""
+    if event.layer == "service" or event.verb == "outlier" or scenario.given.traffic.rate is None:
+        return
+    per_second = scenario.given.traffic.rate * getattr(event.params, "share", 1.0)
+    if isinstance(event.params, Load):
+        per_second = _added_rate(scenario, event.params, capacity) or 0.0
+    if per_second <= 0:
+        return  # told elsewhere
+    lengths = [
+        sum(stop - start for start, stop in windows(scenario, expectation))
+        for expectation in scenario.then
+        if event.event in _named(expectation)
+    ]
+    allowed = max(SECOND, min(lengths, default=end_ns(scenario)) // 100)
+    if per_second * allowed / SECOND < 1.0:
+        gap = show_duration(round(1 / per_second) * SECOND)
+        message = f"`{event.event}` touches something about every {gap} only, but must start within "
+        place = (*where, "share") if "share" in event.params.model_fields_set else ("given", "traffic", "rate")
+        hint = "raise the rate or the share, or lengthen the window"
+        yield Flaw("slow-start", message + show_duration(allowed), place, hint)
+
+
+def _named(expectation: Expectation) -> set[str | None]:
+    anchor = expectation.after.removesuffix(".end") if expectation.after else None
+    return {anchor, expectation.during, expectation.outside, expectation.of}
+
+
+# ---------------------------------------------------------------- limits
+
+
+def _steady(scenario: Scenario) -> Iterator[Flaw]:
+    given = scenario.given
+    if given.steady_state and given.warmup == 0:
+        message = "a steady state is judged in the warm-up, and there is none"
+        yield Flaw("undecidable", message, ("given", "steady_state"), "such as `warmup: 20m`", "key")
+        return
+    for index, steady in enumerate(given.steady_state):
+        name = next(iter(steady.model_fields_set))
+        limit = bad_share(getattr(steady, name))
+        if limit is None:
+            continue
+        place = _place(("given", "steady_state", index, name), getattr(steady, name))
+        n = None if given.traffic.rate is None else given.traffic.rate * given.warmup / 2 / SECOND
+        yield from _crossable(limit, place) or _enough(n, limit, place, "the second half of the warm-up")
+
+
+def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity: float | None) -> Iterator[Flaw]:
+    params, family = expectation.params, expectation.family
+    limit = bad_share(params)
+    n = expected_items(scenario, expectation, capacity)
+    window = f"the window of `{expectation.id}`"
+    if limit is not None:
+        place = _place((*where, family), params)
+        yield from _crossable(limit, place) or _enough(n, limit, place, window)
+    if isinstance(params, Latency) and params.quantile[1] == 0:
+        yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
+    if expectation.parity is not None and n is not None and n < expectation.parity.min_pairs:
+        message = f"{window} holds about {int(n)} items, fewer than the pairs asked for"
+        yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")
+    if expectation.handled is not None and not expectation.handled.by:
+        yield Flaw("undecidable", "with no way to be handled, nothing can be", (*where, family, "by"))
+    yield from _exposure(scenario, expectation, (*where, family, "max"))
+
+
+def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:
+    if expectation.exposure is None or expectation.during is None:
+        return
+    release = scenario.event(expectation.during).release
+    if release is None or release.version != expectation.exposure.version:
+        return
+    share = release.share if release.by == "canary" else 1.0
+    if expectation.exposure.max <= share:
+        message = (
+            f"{release.version} is to take {show_share(share)}, so no sample shows that it takes no more than this"
+        )
+        yield Flaw("undecidable", message, where, "leave it some room")
+
+
+def bad_share(params: Any) -> float | None:
+    """A limit as the share of *bad* items: of what `max` counts, of what `min` misses, of latencies beyond."""
+    if isinstance(params, Latency):
+        return 1.0 - params.quantile[0]
+    if hasattr(params, "max"):
+        return float(params.max)
+    return 1.0 - float(params.min) if hasattr(params, "min") else None
+
+
+def _place(where: Where, params: Any) -> Where:
+    if isinstance(params, Latency):
+        return (*where, next(iter(params.model_fields_set)))
+    return (*where, "max" if hasattr(params, "max") else "min")
+
+
+def _crossable(limit: float, place: Where) -> list[Flaw]:
+    least, most, near = ("100%", "0%", "99.9%") if place[-1] == "min" else ("0%", "100%", "0.1%")
+    if limit >= 1.0:
+        return [Flaw("uncrossable", f"a limit of {most} cannot be crossed, so this can never fail", place)]
+    if limit < _SMALLEST:
+        message = f"no sample can show exactly {least}, so this can never pass"
+        return [Flaw("undecidable", message, place, f"such as {near}")]
+    return []
+
+
+def _enough(n: float | None, limit: float, place: Where, window: str) -> list[Flaw]:
+    if not n or n >= (least := needed(limit)):  # nothing at all is told where it comes from
+        return []
+    message = f"{window} holds about {int(n)} items; to decide this takes {least}"
+    return [Flaw("undecidable", message, place, "look longer, send more, or allow more")]
+
+
+def needed(limit: float) -> int:
+    """Items, none of them bad, from which a share of at most `limit` follows at 99 % confidence.
+
+    The zero-failure case of the one-sided Clopper-Pearson bound: (1 - limit)^n ≤ 1 %
+    (Clopper and Pearson, Biometrika 26, 1934).
+    """
+    return math.ceil(math.log(ALPHA) / math.log1p(-limit))
+
+
+def expected_items(scenario: Scenario, expectation: Expectation, capacity: float | None = None) -> float | None:
+    """How many items the expectation can hope to see; None if the traffic is recorded or the load unknown.
+
+    Generous where the file does not say (`where` may match everything), so that only the hopeless is refused.
+    """
+    traffic = scenario.given.traffic
+    if traffic.rate is None:
+        return None
+    end = end_ns(scenario)
+    spans = [(start, min(stop, end)) for start, stop in windows(scenario, expectation)]
+    seconds = sum(stop - start for start, stop in spans) / SECOND
+    touching = None if expectation.of in {None, "untouched"} else scenario.event(str(expectation.of))
+    if touching is not None:
+        if touching.outlier is not None:
+            return float(touching.outlier.count)
+        if touching.load is not None:
+            added = _added_rate(scenario, touching.load, capacity)
+            return None if added is None else seconds * added * traffic.batch
+        return seconds * traffic.rate * traffic.batch * float(getattr(touching.params, "share", 1.0))
+    n = seconds * traffic.rate
+    for event in scenario.when:
+        if event.load is not None:
+            added = _added_rate(scenario, event.load, capacity)
+            if added is None:
+                return None
+            begin, over = lasts(scenario, event)
+            n += added * sum(max(0, min(stop, over) - max(start, begin)) for start, stop in spans) / SECOND
+    return n * traffic.batch

@@ -1,0 +1,1 @@
+"""The service under trial, seen from outside: protocols, transports, observers, seams."""

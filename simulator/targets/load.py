@@ -1,0 +1,65 @@
+"""Target files: finding, reading, and a digest of everything that decides how the target behaves."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Final
+
+from simulator.scenario.errors import BadInput, Problem
+from simulator.scenario.load import Cell, load_model
+from simulator.targets.model import Target
+
+SUFFIX: Final = ".target.yaml"
+
+
+def find(cell: Cell) -> Path:
+    """The scenario's target file: ``targets/<name>.target.yaml`` beside it, named after the population unless said.
+
+    Raises:
+        BadInput: There is no such file.
+    """
+    name = cell.scenario.target or cell.scenario.given.population
+    path = cell.path.parent / "targets" / f"{name}{SUFFIX}"
+    if not path.is_file():
+        hint = f"write {path}, or name one with --target"
+        raise BadInput([Problem("no-target", f"no target file for {name!r}", str(cell.path), hint=hint)])
+    return path
+
+
+def load(path: Path) -> Target:
+    """Read one target file. Raises BadInput with every problem of it."""
+    return load_model(path, Target)
+
+
+def digest(path: Path, target: Target) -> str:
+    """SHA-256 (hex) over the target file, the source of the packages that it starts, and the manifests of its bundles.
+
+    What runs behind a URL or a command cannot be seen from here; there the file alone counts.
+    """
+    total = hashlib.sha256(path.read_bytes())
+    if target.start.asgi:
+        for file in _sources(target.start.asgi.partition(":")[0]):
+            total.update(str(file.name).encode())
+            total.update(file.read_bytes())
+    for manifest in _manifests(path, target):
+        total.update(manifest.read_bytes())
+    return total.hexdigest()
+
+
+def _sources(module: str) -> list[Path]:
+    package = module.partition(".")[0]
+    found = importlib.util.find_spec(package)
+    places = list(found.submodule_search_locations or []) if found else []
+    files = [file for place in places for file in Path(place).rglob("*.py")]
+    if found and found.origin and found.origin.endswith(".py"):
+        files.append(Path(found.origin))
+    return sorted(set(files))
+
+
+def _manifests(path: Path, target: Target) -> list[Path]:
+    bundles = target.start.settings.get("bundles")
+    if not isinstance(bundles, str):
+        return []
+    return sorted(Path(bundles.replace("$here", str(path.parent))).rglob("manifest.json"))

@@ -1,0 +1,143 @@
+"""The target file as frozen data: maps any service to what the harness needs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from simulator.scenario.quantities import Duration
+
+
+class Frozen(BaseModel):
+    """Every part of a target file is immutable and refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Start(Frozen):
+    """How to get the service: its ASGI app in process, a command to run, or the URL of a running one.
+
+    In `settings`, `env` and `command`, ``$here`` is the folder of the target file, ``$sink`` the harness' alert
+    receiver, ``$token`` the control plane's token of this run and ``$port`` a free port.
+    """
+
+    asgi: str | None = Field(None, description="module:factory, or module:app")
+    clock: Literal["injected", "patched", "none"] | None = Field(
+        None,
+        description="virtual time: whether the process' clocks are patched; only if the factory takes none unless said",
+    )
+    command: tuple[str, ...] | None = None
+    url: str | None = None
+    settings: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    ready: str | None = Field(None, description="path that answers 200 once the service can be called")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not (self.asgi or self.command or self.url):
+            raise ValueError("start needs one of asgi, command and url")
+        if self.command and not self.url:
+            raise ValueError("start.command also needs the url at which it will answer, such as http://127.0.0.1:$port")
+        return self
+
+
+class Read(Frozen):
+    """Where a reply carries what: the name of an output tensor, or a path such as ``$.predictions``."""
+
+    score: str = "score"
+    decision: str | None = None
+    source: str | None = None
+    reasons: str | None = None
+    version: str | None = None
+
+
+class Errors(Frozen):
+    """Which statuses mean what; a status of 400 and above that stands in neither list is an error of the service."""
+
+    reject: tuple[int, ...] = (400, 413, 422)
+    shed: tuple[int, ...] = (429, 503)
+
+
+class Match(Frozen):
+    """Which label of an alert names what."""
+
+    name: str = "alertname"
+    field: str = "field"
+    severity: str = "severity"
+
+
+class Heartbeat(Frozen):
+    """An alert that always comes, through the same path: proof that silence is silence."""
+
+    name: str = "Watchdog"
+    every: Duration
+
+
+Route = Literal["alertmanager", "slack", "pagerduty"]
+
+
+class Alerts(Frozen):
+    """How alerts reach the harness."""
+
+    receive: tuple[Route, ...] = ("alertmanager",)
+    heartbeat: Heartbeat | None = None
+    match: Match = Match()
+
+
+class LabelIntake(Frozen):
+    """Where the truth is posted, and which decisions keep it from ever being known."""
+
+    post: str
+    censored_by: tuple[str, ...] = ()
+
+
+class Admin(Frozen):
+    """The control plane, as ``METHOD /path``."""
+
+    release: str | None = None
+    rollback: str | None = None
+
+
+class ServiceTime(Frozen):
+    """Virtual time only: the CPU that the service is given."""
+
+    per_request: Duration
+    per_row: Duration = 0
+    cores: int = Field(1, ge=1)
+
+    def ns(self, rows: int) -> int:
+        """Work of one request, in nanoseconds."""
+        return self.per_request + self.per_row * rows
+
+    def capacity(self, rows: int) -> float:
+        """Requests of `rows` rows per second at full utilisation."""
+        return self.cores * 1e9 / self.ns(rows)
+
+
+class Target(Frozen):
+    """One service under trial."""
+
+    target: Literal[1]
+    environment: str = "local"
+    start: Start
+    protocol: Literal["oip-v2", "mlflow", "json"]
+    model: str = "model"
+    path: str | None = Field(None, description="where to post; the protocol's own unless said")
+    read: Read = Read()
+    errors: Errors = Errors()
+    alerts: Alerts | None = None
+    labels: LabelIntake | None = None
+    admin: Admin = Admin()
+    seams: tuple[str, ...] = Field((), description="dependencies that the factory lets the harness wrap")
+    safeguards: dict[str, dict[str, Any]] = Field({}, description="safeguard → settings that switch it off")
+    quality: str | None = None
+    monitors: str | None = None
+    service_time: ServiceTime | None = None
+    tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
+
+    @model_validator(mode="after")
+    def _not_production(self) -> Self:
+        if self.environment == "production":
+            raise ValueError("production is never a target; rehearse on staging")
+        return self

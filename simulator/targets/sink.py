@@ -1,0 +1,97 @@
+"""The harness' alert receiver: a small HTTP server, the same on the virtual and on the real network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import h11
+
+from simulator.history.schema import AlertRecord, Note
+from simulator.targets.alert_formats import parse
+from simulator.targets.model import Alerts
+
+HOST: Final = "alerts.seatrial.invalid"  # RFC 2606: never a real host
+PORT: Final = 80
+
+
+class Sink:
+    """Collects notifications posted to ``/<route>``. Heartbeats become notes, not alerts."""
+
+    def __init__(self, alerts: Alerts | None, now_ns: Callable[[], int]) -> None:
+        self._config = alerts or Alerts(receive=())
+        self._now_ns = now_ns
+        self.alerts: list[AlertRecord] = []
+        self.notes: list[Note] = []
+
+    def receive(self, path: str, body: bytes) -> int:
+        """Take one notification; the HTTP status to answer."""
+        route = path.strip("/")
+        if route not in self._config.receive:
+            return 404
+        at = self._now_ns()
+        try:
+            records = parse(route, body, at, self._config.match)
+        except ValueError as error:
+            self.notes.append(Note(at, "action", {"what": "alert", "status": 400, "body": str(error)}))
+            return 400
+        watchdog = self._config.heartbeat.name if self._config.heartbeat else None
+        for record in records:
+            if record.name == watchdog:
+                self.notes.append(Note(at, "heartbeat", {"route": route}))
+            else:
+                self.alerts.append(record)
+        return 200
+
+    def protocol(self) -> asyncio.Protocol:
+        """A server protocol for one connection."""
+        return _Http(self.receive)
+
+
+class _Http(asyncio.Protocol):
+    """One request per connection is all that a webhook needs; h11 does the parsing."""
+
+    def __init__(self, receive: Callable[[str, bytes], int]) -> None:
+        self._receive = receive
+        self._http = h11.Connection(h11.SERVER)
+        self._target = ""
+        self._body = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        try:
+            self._advance()
+        except h11.RemoteProtocolError:
+            self._close()
+
+    def _advance(self) -> None:
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA or event is h11.PAUSED:
+                return
+            if isinstance(event, h11.Request):
+                self._target = event.target.decode("ascii", "replace")
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                self._answer(self._receive(self._target.partition("?")[0], bytes(self._body)))
+                return
+            elif isinstance(event, h11.ConnectionClosed):
+                self._close()
+                return
+
+    def _answer(self, status: int) -> None:
+        if self._transport is not None:
+            headers = [("content-length", "0"), ("connection", "close")]
+            self._transport.write(self._http.send(h11.Response(status_code=status, headers=headers)) or b"")
+            self._transport.write(self._http.send(h11.EndOfMessage()) or b"")
+        self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
