@@ -20,7 +20,8 @@ from typing import Any
 from simulator.report import text as _text
 from simulator.scenario import explain as _explain
 from simulator.scenario.errors import BadInput
-from simulator.scenario.load import Cell, load
+from simulator.scenario.load import Cell
+from simulator.scenario.load import load as _load
 from simulator.scenario.model import Scenario
 from simulator.verdict import CellVerdict, Judged, Status, Verdict
 
@@ -72,6 +73,11 @@ def run(
         return certify(cells, out=folder, target=chosen, seed=seed, without=without)
 
 
+def load(path: str | Path) -> tuple[Cell, ...]:
+    """All cells of one scenario file, in the order of its matrix. Raises BadInput with every problem of the file."""
+    return _load(Path(path))
+
+
 def explain(scenario: Runnable) -> str:
     """What a scenario does and demands, in English with a timeline, without running it. Raises BadInput."""
     with tempfile.TemporaryDirectory(prefix="seatrial-") as scratch:
@@ -90,5 +96,5 @@ def _cells(scenario: Runnable, scratch: Path) -> tuple[Cell, ...]:
     if isinstance(scenario, Mapping):
         path = scratch / "inline.scenario.yaml"
         path.write_text(json.dumps(scenario, indent=1), encoding="utf-8")  # JSON is YAML 1.2
-        return load(path)
-    return load(Path(scenario))
+        return _load(path)
+    return _load(Path(scenario))

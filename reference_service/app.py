@@ -203,6 +203,7 @@ def _assembler(
         model = Dependency(
             name,
             model_call,
+            kind=float,
             check=finite,
             breaker=_breaker(name, policy),
             retries=None,  # a model that has failed on a row will fail on it again
@@ -230,6 +231,7 @@ def _feature_store(settings: Settings, policy: Policy, clock: Clock, seams: Seam
     return Dependency(
         "feature_store",
         seams["feature_store"](store) if "feature_store" in seams else store,
+        kind=FeatureRow,
         check=check,
         breaker=_breaker("feature_store", policy),
         retries=retries,

@@ -6,7 +6,6 @@ wrapped by a call that is slow, fails, or answers from yesterday.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -51,5 +50,6 @@ def load(path: Path) -> FeatureStore:
     with np.load(path, allow_pickle=False) as table:
         columns = tuple(name for name in table.files if name != "entity_id")
         keys = table["entity_id"].tolist()
-        rows = zip(*(table[name].tolist() for name in columns), strict=True) if columns else itertools.repeat(())
+        # Row by row, so that what is known of one customer lies together in memory.
+        rows = [tuple(cell.item() for cell in cells) for cells in zip(*(table[name] for name in columns), strict=True)]
         return FeatureStore(columns, dict(zip(keys, rows, strict=bool(columns))))

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reference_service.api.oip import Request, problem
-from reference_service.audit.decision_log import Decision, DecisionLog
+from reference_service.api.oip import Malformed, Request, flatten, problem
+from reference_service.audit.decision_log import Decision, DecisionLog, digest
 from reference_service.clock import Clock
 from reference_service.features import FeatureRow
 from reference_service.guards.dependency import Dependency, Unavailable
@@ -28,6 +28,7 @@ from reference_service.release.rollback import Releases
 from reference_service.settings import Safeguards
 from reference_service.validation import Columns, Problem, Row
 
+Pending = Coroutine[Any, Any, "Reply"]
 _NOT_ASKED: Final = object()
 _KEY_LENGTH: Final = 64  # of an unknown field name that is repeated in alerts and metrics
 
@@ -87,9 +88,15 @@ class Pipeline:
 
     # ------------------------------------------------------------ the ordinary request
 
-    def quick(self, arrival: Arrival, now_ns: int) -> Reply | Coroutine[Any, Any, Reply]:
-        """The reply, or what has to be awaited for it."""
-        request, body, arrived_ns = arrival
+    def quick(self, request: Request, body: bytes, arrived_ns: int, now_ns: int) -> bytes | Pending:
+        """The body of a 200, or what has to be awaited for the reply.
+
+        Args:
+            request: decoded.
+            body: what it was decoded from.
+            arrived_ns: when it entered the app.
+            now_ns: now; the difference is time in the queue, and counts.
+        """
         releases = self.releases
         validator = releases.champion.validator
         if (
@@ -98,25 +105,23 @@ class Pipeline:
             or now_ns - arrived_ns >= self.policy.deadline_ns
             or (values := validator.clean(request.inputs)) is None
         ):
-            return self.thorough(arrival, now_ns)
+            return self.thorough(Arrival(request, body, arrived_ns), now_ns)
         entity = values.pop()
         if self.store is not None:
             features = self.store.start(now_ns, entity, now_ns)
             if type(features) is not FeatureRow or not validator.fill(values, features.values):
-                return self.thorough(arrival, now_ns, features=features)
+                return self.thorough(Arrival(request, body, arrived_ns), now_ns, features=features)
         else:
             features = _NOT_ASKED
         loaded = releases.route(entity)
-        row = np.array(values, dtype=np.float64)
-        margin = loaded.model.start(now_ns, loaded.version, row)
+        inputs = self.watch.inputs
+        margin = loaded.model.start(now_ns, loaded.version, inputs.received.put(values))
         if type(margin) is not float:
-            return self.thorough(arrival, now_ns, features=features, margin=margin)
+            return self.thorough(Arrival(request, body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
         policy = loaded.policy
         decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
 
-        inputs = self.watch.inputs
-        inputs.received.add(row)
         counters = self.counters
         counters.rows += 1
         counters.answers += 1
@@ -125,10 +130,11 @@ class Pipeline:
             inputs.scores.append(score)
         else:
             self._on_trial(loaded, arrived_ns, score)
-        request_id = request.id
-        self.ledger.add(request_id, arrived_ns, score, loaded.version, decision)
-        self.log.append(Decision(now_ns, request_id, 0, loaded.version, score, decision, "model", "", body))
-        return Reply(200, loaded.replies.one(request_id, score, decision.encode()))
+        request_id, log, version = request.id, self.log, loaded.version
+        made = Decision(log.seq, now_ns, request_id, 0, 1, version, score, decision, "model", "", digest(body))
+        log.append(made)
+        self.ledger.add(made)
+        return loaded.replies.one(request_id, score, decision.encode())
 
     def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float) -> None:
         """An ordinary answer while a release is on trial."""
@@ -146,6 +152,10 @@ class Pipeline:
         """The reply to any request. `features` and `margin` are answers that `quick` has already been given."""
         request = arrival.request
         validator = self.releases.champion.validator
+        try:
+            flatten(request, arrival.body)
+        except Malformed:
+            return refusal(400, "Malformed request", "a shape is a list of whole numbers")
         columns = validator.match(request.inputs)
         if columns.rows > self.policy.row_limit:
             return refusal(413, "Too many rows", f"at most {self.policy.row_limit} rows in one request")
@@ -156,7 +166,7 @@ class Pipeline:
         until_ns = arrival.arrived_ns + self.policy.deadline_ns
         await self._features([row for row in rows if not row.problems], now_ns, until_ns, features)
         answered = [row for row in rows if not row.problems]
-        self._receive(rows)
+        self._receive(rows, shown=margin is not _NOT_ASKED)
         if not answered:
             errors = [error for row in rows for error in row.problems]
             return refusal(422, "Contract violation", "no row of the request can be answered", errors)
@@ -231,8 +241,10 @@ class Pipeline:
                     task.cancel()
         return answers
 
-    def _receive(self, rows: Sequence[Row]) -> None:
-        """Show the monitors what came, before any default."""
+    def _receive(self, rows: Sequence[Row], *, shown: bool) -> None:
+        """Show the monitors what came, before any default; unless `quick` already has."""
+        if shown:
+            return
         received = self.watch.inputs.received
         stored = self.releases.champion.validator.stored_positions
         for row in rows:
@@ -240,7 +252,8 @@ class Pipeline:
                 row.source = "rejected"
                 # Refused before the store was asked, or because of what it said: either way nothing was received.
                 row.unread.extend(position for position in stored if math.isnan(row.received[position]))
-            received.add(row.received, row.unread)
+            received.put(row.received)
+            received.unread(row.unread)
 
     def _quarantine(self, rows: Sequence[Row]) -> None:
         validator = self.releases.champion.validator
@@ -309,18 +322,18 @@ class Pipeline:
             self.watch.inputs.scores.append(score)
 
     def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
-        request_id, arrived_ns = arrival.request.id, arrival.arrived_ns
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
+        request_id, version, count, received = arrival.request.id, loaded.version, len(rows), digest(arrival.body)
         for row in rows:
             counters.sources[row.source] += 1
             counters.answers += row.source != "rejected"
             score = None if row.source == "rejected" else row.score
-            reasons = ",".join(row.reasons)
-            log.append(
-                Decision(now_ns, request_id, row.index, loaded.version, score, row.decision, row.source, reasons,
-                         arrival.body)
+            made = Decision(
+                log.seq, now_ns, request_id, row.index, count, version, score, row.decision, row.source,
+                ",".join(row.reasons), received,
             )  # fmt: skip
-        self.ledger.add_rows(request_id, arrived_ns, [(row.score, loaded.version, row.decision) for row in rows])
+            log.append(made)
+            self.ledger.add(made)
 
 
 def refusal(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> Reply:

@@ -1,4 +1,4 @@
-"""Scenario × seed → the exogenous plan: who sends what when, in chunks ordered by scheduled time.
+"""Scenario and seed → the exogenous plan: who sends what when, in chunks ordered by scheduled time.
 
 Streams make their items in due order; lateness moves some of them further down. The plan merges the streams,
 holding back only what a stream might still come before, so its memory is a block per stream and what is late.
@@ -27,6 +27,7 @@ from simulator.world.stream import Stream, World, chunks
 __all__ = ["Chunk", "PlanDigest", "end_ns", "plan"]
 
 _ENDLESS: Final = 2**63 - 1
+_RECORD: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def plan(
@@ -62,7 +63,7 @@ def end_ns(scenario: Scenario, population: Population) -> int:
     end = _traffic_end(scenario, population)
     pushes = [(event, event.params.by) for event in scenario.when if event.verb == "late"]
     pushes += [(event, event.params.after) for event in scenario.when if event.verb == "duplicate"]
-    over = [_last(event, end) + sum(by for _, by in pushes) for event, _ in pushes]
+    over = [_last(event, end) + sum(int(by) for _, by in pushes) for event, _ in pushes]
     return max([end, *over])
 
 
@@ -84,7 +85,9 @@ def _replayed(scenario: Scenario, population: Population) -> Slice | None:
             raise ValueError(f"the population {population.name} is recorded; give its traffic as `replay`")
         return None
     if not isinstance(population, Recorded):
-        raise ValueError(f"the population {population.name} is synthetic and cannot be replayed; give `rate` and `for`")
+        raise ValueError(  # noqa: TRY004 - the scenario is wrong, not a type
+            f"the population {population.name} is synthetic and cannot be replayed; give `rate` and `for`"
+        )
     return population.slice(replay.start, replay.end)
 
 
@@ -173,7 +176,7 @@ def _split(held: list[Chunk], limit: int) -> tuple[list[Chunk], list[Chunk]]:
         if n:
             ready.append(part(chunk, 0, n))
         if n < len(chunk):
-            rest.append(part(chunk, n, len(chunk)))
+            rest.append(part(chunk, n, len(chunk)) if n else chunk)
     return ready, rest
 
 
@@ -221,7 +224,7 @@ class PlanDigest:
         for name, column in chunk.sent.items():
             self._add(f"sent {name}", column)
         for i in sorted(chunk.overrides):
-            record = json.dumps([self._rows + i, chunk.overrides[i]], separators=(",", ":"))
+            record = _RECORD.encode([self._rows + i, chunk.overrides[i]])
             self._hash("overrides").update(record.encode())
         self._rows += len(chunk)
 

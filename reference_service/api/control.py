@@ -71,9 +71,9 @@ async def labels(service: Service, body: bytes, _query: str) -> Reply:
     for label in delivery.labels:
         verdict, judged = service.ledger.label(label.id, label.row, label.label)
         counts[verdict] += 1
-        if judged is not None:
-            service.cohorts.add(judged.seen_ns, judged.score, judged.label)
-            wrong = judged.decision == _WRONG[judged.label]
+        if judged is not None and judged.score is not None:
+            service.cohorts.add(judged.at_ns, judged.score, label.label)
+            wrong = judged.decision == _WRONG[label.label]
             service.releases.label(judged.version, now_ns, wrong=wrong)
     return _ok(counts, 202)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from reference_service.api.control import Handler, authorised, routes
 from reference_service.api.oip import Malformed, decode
 from reference_service.guards.deadline import within
-from reference_service.pipeline import Arrival, Reply, refusal
+from reference_service.pipeline import Reply, refusal
 from reference_service.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -77,23 +77,25 @@ class Edge:
                 body = await self._rest(message, receive)
                 # A client that takes its time to upload is not our delay.
                 arrived_ns, now_ns = arrived_ns + clock.now_ns() - now_ns, clock.now_ns()
+            answer: Any
             try:
-                reply: Any = service.pipeline.quick(Arrival(decode(body), body, arrived_ns), now_ns)
+                answer = service.pipeline.quick(decode(body), body, arrived_ns, now_ns)
             except Malformed:
-                reply = refusal(400, "Malformed request", "the body is not an inference request in JSON")
-            if type(reply) is not Reply:
-                reply = await reply
+                answer = refusal(400, "Malformed request", "the body is not an inference request in JSON")
+            if type(answer) is bytes:
+                status, body = 200, answer
+            else:
+                status, body = answer if isinstance(answer, Reply) else await answer
             if service.log.durable:
                 await service.log.committed()
         except TooLarge:
-            reply = refusal(413, "Too large", f"at most {service.policy.body_limit} bytes")
+            status, body = refusal(413, "Too large", f"at most {service.policy.body_limit} bytes")
         except Gone:
             return
         finally:
             if waiting:
                 limiter.turn(clock.now_ns())
             limiter.leave()
-        status, body = reply
         counters.statuses[status] += 1
         counters.answered(clock.now_ns() - arrived_ns)
         kind = _JSON if status < _FIRST_ERROR else _PROBLEM

@@ -15,7 +15,17 @@ class Tensor(msgspec.Struct, gc=False):
 
     name: str
     data: list[Any]
+
+
+class _Shaped(msgspec.Struct, gc=False):
+    """The same with its shape, which only nested data need."""
+
+    data: list[Any]
     shape: list[int] = []
+
+
+class _ShapedRequest(msgspec.Struct, gc=False):
+    inputs: list[_Shaped]
 
 
 class Request(msgspec.Struct, gc=False):
@@ -29,28 +39,30 @@ class Malformed(ValueError):  # noqa: N818  # named after what the body is
     """A body that is not JSON, or not a request."""
 
 
-_decoder = msgspec.json.Decoder(Request)
+_decode = msgspec.json.Decoder(Request).decode
+_decode_shaped = msgspec.json.Decoder(_ShapedRequest).decode
 _encode = msgspec.json.encode
 
 
 def decode(body: bytes) -> Request:
-    """The request of a body. Raises Malformed; a bare NaN token is not JSON.
-
-    Nested data of shape [n, 1] are flattened, as the protocol allows both.
-    """
+    """The request of a body. Raises Malformed; a bare NaN token is not JSON."""
     try:
-        request = _decoder.decode(body)
+        return _decode(body)
     except (msgspec.DecodeError, RecursionError):
         # The decoder's message may quote the body; ours never does.
         raise Malformed from None
-    for tensor in request.inputs:
-        if len(tensor.shape) > 1:
-            tensor.data = _flat(tensor.data)
-    return request
 
 
-def _flat(data: list[Any]) -> list[Any]:
-    return [element[0] if type(element) is list and len(element) == 1 else element for element in data]
+def flatten(request: Request, body: bytes) -> None:
+    """Flatten data of shape [n, 1], as the protocol allows both; a list anywhere else stays one, for the contract."""
+    if any(type(tensor.data[0]) is list for tensor in request.inputs if tensor.data):
+        try:
+            shaped = _decode_shaped(body).inputs
+        except msgspec.DecodeError:
+            raise Malformed from None
+        for tensor, twin in zip(request.inputs, shaped, strict=True):
+            if len(twin.shape) > 1:
+                tensor.data = [e[0] if type(e) is list and len(e) == 1 else e for e in tensor.data]
 
 
 def _json(text: str) -> bytes:

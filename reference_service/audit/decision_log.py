@@ -11,28 +11,35 @@ import asyncio
 import hashlib
 from collections import deque
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
 from reference_service.clock import Clock
 
 GENESIS = bytes(32)
-_encode = msgspec.json.encode
+_encoder = msgspec.json.Encoder()
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, gc=False):
     """One row's answer."""
 
+    seq: int
     at_ns: int
     id: str
     row: int
+    rows: int  # of the request
     version: str
-    score: float | None
+    score: float | None  # None: the row was refused
     decision: str
     source: str
     reasons: str
-    received: bytes  # the request's body while the record waits for its block, which keeps a digest of it
+    received: bytes  # digest of the request's body, see `digest`
+
+
+def digest(body: bytes) -> bytes:
+    """16 bytes that stand for what was received."""
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 class DecisionLog:
@@ -53,7 +60,7 @@ class DecisionLog:
         self._clock = clock
         self._rows = rows
         self._wait_ns = wait_ns
-        self._ring: deque[dict[str, Any]] = deque(maxlen=ring)
+        self._ring: deque[Decision] = deque(maxlen=ring)
         self._pending: list[Decision] = []
         self._future: asyncio.Future[None] | None = None
         self._timer: asyncio.Task[None] | None = None
@@ -73,7 +80,8 @@ class DecisionLog:
         return self._file is not None
 
     def append(self, record: Decision) -> None:
-        """Add one record; a full block is closed at once."""
+        """Add one record, whose `seq` is this log's; a full block is closed at once."""
+        self.seq += 1
         pending = self._pending
         pending.append(record)
         if len(pending) >= self._rows:
@@ -97,7 +105,7 @@ class DecisionLog:
             self._future.set_result(None)
         self._future = None
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
+    def recent(self, limit: int) -> list[Decision]:
         """The last records, oldest first."""
         self.flush()
         return list(self._ring)[-limit:] if limit > 0 else []
@@ -116,24 +124,14 @@ class DecisionLog:
         self.flush()
 
     def _commit(self, pending: list[Decision]) -> None:
-        lines = []
-        digests: dict[int, str] = {}  # rows of one request share their body
-        for record in pending:
-            body = record.received
-            digest = digests.get(id(body))
-            if digest is None:
-                digest = digests[id(body)] = hashlib.blake2b(body, digest_size=16).hexdigest()
-            entry = {"seq": self.seq, **record._asdict(), "received": digest}
-            self.seq += 1
-            self._ring.append(entry)
-            lines.append(_encode(entry))
-        block = b"\n".join(lines) + b"\n"
+        self._ring.extend(pending)
+        block = _encoder.encode_lines(pending)
         previous, self.head = self.head, hashlib.sha256(self.head + block).digest()
         self._block += 1
         if self._file is not None:
-            seal = {"block": self._block, "rows": len(lines), "previous": previous.hex(), "head": self.head.hex()}
+            seal = {"block": self._block, "rows": len(pending), "previous": previous.hex(), "head": self.head.hex()}
             try:
-                self._file.write(block + _encode(seal) + b"\n")
+                self._file.write(block + _encoder.encode(seal) + b"\n")
             except OSError:  # disk full: answering goes on, the failure is counted and told
                 self.failures += 1
 

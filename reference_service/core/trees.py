@@ -88,16 +88,15 @@ def parse(text: str) -> Model:
     objective = header.get("objective", "none")
     try:
         slopes = [float(word.removeprefix("sigmoid:")) for word in objective.split() if word.startswith("sigmoid:")]
-        return Model(
-            features=tuple(header["feature_names"].split()),
-            objective=objective,
-            sigmoid=slopes[0] if slopes else 1.0,
-            trees=tuple(_tree(block) for block in blocks),
-        )
+        features = tuple(header["feature_names"].split())
+        trees = tuple(_tree(block) for block in blocks)
     except (KeyError, IndexError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"a LightGBM text model that cannot be read: {error!r}") from error
+    if any(not 0 <= node.feature < len(features) for tree in trees for node in tree.nodes):
+        raise ModelError(f"a split on a feature beyond the {len(features)} that are named")
+    return Model(features=features, objective=objective, sigmoid=slopes[0] if slopes else 1.0, trees=trees)
 
 
 def _pairs(block: str) -> dict[str, str]:

@@ -26,8 +26,9 @@ class Breaker:
         probes: calls let through when half open; all must succeed.
     """
 
-    __slots__ = ("_bucket_ns", "_counts", "_epoch", "_failures", "_jitter", "_min_calls", "_name", "_open_ns",
-                 "_openings", "_passed", "_probes", "_sent", "_share", "_until_ns", "state")  # fmt: skip
+    __slots__ = ("_bucket_ns", "_calls", "_epoch", "_failures", "_jitter", "_min_calls", "_name", "_open_ns",
+                 "_openings", "_probed", "_probes", "_sent", "_share", "_until_ns", "smooth_until_ns", "state",
+                 "successes")  # fmt: skip
 
     def __init__(
         self, name: str, *, window_ns: int, calls: int, share: float, open_ns: int, jitter: float, probes: int
@@ -39,13 +40,15 @@ class Breaker:
         self._open_ns = open_ns
         self._jitter = jitter
         self._probes = probes
-        self._counts = [0] * _BUCKETS
+        self._calls = [0] * _BUCKETS
         self._failures = [0] * _BUCKETS
         self._epoch = -1
+        self.successes = 0  # of the current bucket
+        self.smooth_until_ns = 0  # until then a success may simply be added to `successes`; 0 unless closed
         self._openings = 0
         self._until_ns = 0
         self._sent = 0
-        self._passed = 0
+        self._probed = 0
         self.state: State = "closed"
 
     def allow(self, now_ns: int) -> bool:
@@ -55,10 +58,10 @@ class Breaker:
         if self.state == "open":
             if now_ns < self._until_ns:
                 return False
-            self.state, self._sent, self._passed = "half_open", 0, 0
-        elif now_ns >= self._until_ns + self._open_ns and self._passed < self._probes:
+            self.state, self._sent, self._probed = "half_open", 0, 0
+        elif now_ns >= self._until_ns + self._open_ns and self._probed < self._probes:
             # Probes that never came back (their clients left) must not keep the door half open for ever.
-            self._sent = self._passed
+            self._sent = self._probed
             self._until_ns = now_ns
         if self._sent >= self._probes:
             return False
@@ -72,33 +75,38 @@ class Breaker:
             return
         if self.state == "open":
             return  # a straggler from before; the probes will tell
-        epoch = now_ns // self._bucket_ns
-        if epoch != self._epoch:
-            self._roll(epoch)
-        slot = epoch % _BUCKETS
-        self._counts[slot] += 1
-        if not ok:
-            self._failures[slot] += 1
-            calls = sum(self._counts)
-            if calls >= self._min_calls and sum(self._failures) >= self._share * calls:
-                self._open(now_ns)
+        if now_ns >= self.smooth_until_ns:
+            self._roll(now_ns // self._bucket_ns)
+        if ok:
+            self.successes += 1
+            return
+        slot = self._epoch % _BUCKETS
+        self._calls[slot] += 1
+        self._failures[slot] += 1
+        calls = sum(self._calls) + self.successes
+        if calls >= self._min_calls and sum(self._failures) >= self._share * calls:
+            self._open(now_ns)
 
     def _probe(self, now_ns: int, *, ok: bool) -> None:
         if not ok:
             self._open(now_ns)
             return
-        self._passed += 1
-        if self._passed >= self._probes:
+        self._probed += 1
+        if self._probed >= self._probes:
             self.state = "closed"
-            self._counts = [0] * _BUCKETS
+            self._calls = [0] * _BUCKETS
             self._failures = [0] * _BUCKETS
 
     def _roll(self, epoch: int) -> None:
-        """Forget the buckets between the last epoch and this one."""
+        """Close the current bucket, forget those that the window has left behind, and begin this one."""
+        if self._epoch >= 0:
+            self._calls[self._epoch % _BUCKETS] += self.successes
+        self.successes = 0
         for past in range(max(self._epoch + 1, epoch - _BUCKETS + 1), epoch + 1):
-            self._counts[past % _BUCKETS] = 0
+            self._calls[past % _BUCKETS] = 0
             self._failures[past % _BUCKETS] = 0
         self._epoch = epoch
+        self.smooth_until_ns = (epoch + 1) * self._bucket_ns
 
     def _open(self, now_ns: int) -> None:
         self._openings += 1
@@ -106,3 +114,5 @@ class Breaker:
         unit = int.from_bytes(digest, "little") / 2**64
         self._until_ns = now_ns + round(self._open_ns * (1 + self._jitter * (2 * unit - 1)))
         self.state = "open"
+        self.smooth_until_ns = 0
+        self.successes = 0

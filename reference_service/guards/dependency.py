@@ -28,19 +28,33 @@ class Dependency:
     Args:
         name: as alerts call it, such as ``feature_store`` or ``model:v2``.
         call: returns a value or an awaitable of one.
+        kind: exact type of an answer; such an answer needs no second look at whether it must be awaited.
         check: cause why an answer is unusable (``invalid``, ``stale``), or an empty string.
         breaker: its own.
         retries: None: never ask twice.
         slow_ns: an answer later than this counts as failed, though it is used.
     """
 
-    __slots__ = ("_retries", "_slow_ns", "breaker", "call", "calls", "check", "clock", "name", "retried", "unusable")
+    __slots__ = (
+        "_retries",
+        "_slow_ns",
+        "breaker",
+        "call",
+        "calls",
+        "check",
+        "clock",
+        "kind",
+        "name",
+        "retried",
+        "unusable",
+    )
 
     def __init__(
         self,
         name: str,
         call: Callable[..., Any],
         *,
+        kind: type,
         check: Callable[[Any, int], str],
         breaker: Breaker,
         retries: RetryBudget | None,
@@ -49,6 +63,7 @@ class Dependency:
     ) -> None:
         self.name = name
         self.call = call
+        self.kind = kind
         self.check = check
         self.breaker = breaker
         self.clock = clock
@@ -61,16 +76,19 @@ class Dependency:
     def start(self, now_ns: int, *args: Any) -> Any:
         """Make the call. Returns the answer, or an `Unavailable`, or an awaitable to hand to `finish`."""
         self.calls += 1
-        if not self.breaker.allow(now_ns):
+        breaker = self.breaker
+        if now_ns >= breaker.smooth_until_ns and not breaker.allow(now_ns):
             self.unusable += 1
             return Unavailable("open")
-        if self._retries is not None:
-            self._retries.call()
         try:
             answer = self.call(*args)
         except Exception:  # noqa: BLE001  # whatever a dependency raises is its failure, never ours
             return self._failed_fast(now_ns, args)
-        if isinstance(answer, Awaitable):
+        if type(answer) is self.kind:
+            if now_ns < breaker.smooth_until_ns and not self.check(answer, now_ns):
+                breaker.successes += 1
+                return answer
+        elif isinstance(answer, Awaitable):
             return answer
         return self._judge(answer, now_ns)
 
@@ -108,7 +126,7 @@ class Dependency:
 
     def _may_retry(self) -> bool:
         # An open breaker has already decided that asking again is pointless.
-        if self._retries is None or self.breaker.state != "closed" or not self._retries.take():
+        if self._retries is None or self.breaker.state != "closed" or not self._retries.take(self.calls):
             return False
         self.retried += 1
         return True

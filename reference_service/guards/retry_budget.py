@@ -11,20 +11,18 @@ class RetryBudget:
         burst: most tokens that can be saved up.
     """
 
-    __slots__ = ("_burst", "_share", "_tokens")
+    __slots__ = ("_burst", "_calls", "_share", "_tokens")
 
     def __init__(self, share: float, burst: float) -> None:
         self._share = share
         self._burst = burst
         self._tokens = burst
+        self._calls = 0
 
-    def call(self) -> None:
-        """A first attempt was made."""
-        if self._tokens < self._burst:
-            self._tokens = min(self._burst, self._tokens + self._share)
-
-    def take(self) -> bool:
-        """Whether one retry may be made; if so it is paid for."""
+    def take(self, calls: int) -> bool:
+        """Whether one retry may be made after so many first attempts in all; if so it is paid for."""
+        self._tokens = min(self._burst, self._tokens + self._share * (calls - self._calls))
+        self._calls = calls
         if self._tokens < 1:
             return False
         self._tokens -= 1

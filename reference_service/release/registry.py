@@ -19,6 +19,7 @@ from reference_service.guards.fallback import Heuristic
 from reference_service.policy import Policy
 from reference_service.validation import Validator
 
+Score = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 ModelCall = Callable[[str, np.ndarray], Any]
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -39,21 +40,25 @@ class Loaded:
 class Scorer:
     """The bare model call, which a seam may wrap: the raw margin of one row by one version."""
 
-    __slots__ = ("_bundles",)
+    __slots__ = ("_versions",)
 
     def __init__(self) -> None:
-        self._bundles: dict[str, tuple[Bundle, np.ndarray, np.ndarray]] = {}
+        self._versions: dict[str, tuple[Score, np.ndarray, np.ndarray]] = {}
 
     def add(self, bundle: Bundle) -> None:
         """Make a version callable."""
         width = len(bundle.contract.fields)
-        self._bundles[bundle.version] = (bundle, np.empty(width, dtype=np.uint8), bundle.new_counts())
+        self._versions[bundle.version] = (
+            bundle.observe_and_score,
+            np.empty(width, dtype=np.uint8),
+            bundle.new_counts(),
+        )
 
     def __call__(self, version: str, values: np.ndarray) -> float:
         """Margin of float64[f] in contract order."""
         # These counts are scratch: the monitors count what was received, which may not be what is scored.
-        bundle, codes, counts = self._bundles[version]
-        return bundle.observe_and_score(values, codes, counts)
+        score, codes, counts = self._versions[version]
+        return score(values, codes, counts)
 
 
 def finite(margin: Any, _now_ns: int) -> str:

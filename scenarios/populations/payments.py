@@ -11,6 +11,25 @@ from typing import Final
 from reference_service.contract import Contract, Field
 from reference_service.training.train import Recipe
 
+
+def _stored(name: str, *, unit: str = "", maximum: float | None = None) -> Field:
+    return Field(
+        name=name,
+        kind="number",
+        origin="store",
+        unit=unit,
+        minimum=0.0,
+        maximum=maximum,
+        on_null="default",
+        on_invalid="default",
+    )
+
+
+def _age(name: str) -> Field:
+    """Days since something, which may be unknown: the model has learned what that means."""
+    return Field(name=name, kind="number", unit="d", minimum=0.0, maximum=36_500.0, on_null="model", on_alert="default")
+
+
 CONTRACT: Final = Contract(
     model="payments",
     version="",  # each bundle has its own
@@ -39,9 +58,7 @@ CONTRACT: Final = Contract(
         ),
         Field(name="channel", kind="category", categories=("web", "app", "phone"), on_null="default"),
         Field(name="hour", kind="integer", unit="h", minimum=0, maximum=23, drift="ticket"),
-        Field(
-            name="device_age_days", kind="number", unit="d", minimum=0, maximum=36_500, on_null="model", on_alert="default"
-        ),
+        _age("device_age_days"),
         Field(name="is_new_device", kind="boolean", on_null="default"),
         Field(name="basket_size", kind="integer", minimum=1, maximum=1_000, on_null="default", on_alert="default"),
         Field(name="ip_risk", kind="number", minimum=0, maximum=1, on_null="model", on_alert="default"),
@@ -49,22 +66,20 @@ CONTRACT: Final = Contract(
             name="distance_km", kind="number", unit="km", minimum=0, maximum=1e9, on_null="default", on_alert="default"
         ),
         Field(name="attempts_1h", kind="integer", minimum=0, maximum=10_000, on_null="default", on_alert="default"),
-        Field(
-            name="email_age_days", kind="number", unit="d", minimum=0, maximum=36_500, on_null="model", on_alert="default"
-        ),
+        _age("email_age_days"),
         # What the feature store knows of the customer. When it cannot be asked, typical values answer, and say so.
-        Field(name="tenure_days", kind="number", origin="store", unit="d", minimum=0, on_null="default", on_invalid="default"),
-        Field(name="mean_amount", kind="number", origin="store", unit="EUR", minimum=0, on_null="default", on_invalid="default"),
-        Field(name="txn_7d", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
-        Field(name="chargebacks_1y", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
-        Field(name="night_share", kind="number", origin="store", minimum=0, maximum=1, on_null="default", on_invalid="default"),
-        Field(name="merchants_30d", kind="number", origin="store", minimum=0, on_null="default", on_invalid="default"),
+        _stored("tenure_days", unit="d"),
+        _stored("mean_amount", unit="EUR"),
+        _stored("txn_7d"),
+        _stored("chargebacks_1y"),
+        _stored("night_share", maximum=1.0),
+        _stored("merchants_30d"),
     ),
 )
 
 FALLBACK_FIELD: Final = "payment_method"
 
 RECIPES: Final = {
-    "v1": Recipe(seed=1, trees=80, leaves=15),
-    "v2": Recipe(seed=2, trees=140, leaves=31, learning_rate=0.06),  # a better model, with scores of its own
+    "v1": Recipe(seed=1, trees=50, leaves=15),
+    "v2": Recipe(seed=2, trees=120, leaves=15),  # a better model, with scores of its own
 }

@@ -103,9 +103,13 @@ def resolved(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
         )
     starts, ends = _firing(found)
     outcome = evaluators.converge(
-        starts, ends, start=window.start, deadline=window.end, hold=expectation.hold,
+        starts,
+        ends,
+        start=max(window.start, min(onsets)),  # what has not begun cannot be over
+        deadline=window.end,
+        hold=expectation.hold,
         observed_until=evidence.main.header.end_ns,
-    )  # fmt: skip
+    )
     told = words.few(f"{e}: {words.moment(e.onset_ns)} to {_end(e)}" for e in found if e.end_ns > window.start)
     return converged(outcome, limit=limit, window=window, hold=expectation.hold, n=beats, noun="firing", witnesses=told)
 

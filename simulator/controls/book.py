@@ -1,8 +1,9 @@
-"""A history as plain Python rows, for the naive judge: nothing here is vectorised, and nothing is shared with checks."""
+"""A history as plain Python rows, for the naive judge: nothing is vectorised, and nothing is shared with the checks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from simulator.history.schema import AlertRecord, EventRecord, Header, History, Note
@@ -13,7 +14,7 @@ class Row(NamedTuple):
 
     position: int
     stream: str
-    index: int
+    number: int  # the column `index`
     copy: int
     request: int
     event_ns: int
@@ -31,25 +32,36 @@ class Row(NamedTuple):
     label_ns: int
 
 
-COLUMNS: Final = Row._fields[1:]
+COLUMNS: Final = tuple(name.replace("number", "index") for name in Row._fields[1:])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Book:
-    """One run: its rows in order, the same by key, and all that is not an item."""
+    """One run: its rows in order, and all that is not an item."""
 
     header: Header
     rows: list[Row]
-    by_key: dict[tuple[str, int, int], Row] = field(repr=False)
     alerts: tuple[AlertRecord, ...]
     events: dict[str, EventRecord]
     notes: tuple[Note, ...]
+
+    @cached_property
+    def by_key(self) -> dict[tuple[str, int, int], Row]:
+        """The row of a (stream, index, copy)."""
+        return {(row.stream, row.number, row.copy): row for row in self.rows}
+
+    @cached_property
+    def requests(self) -> dict[int, list[Row]]:
+        """The rows of each request."""
+        found: dict[int, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.request, []).append(row)
+        return found
 
 
 def book(history: History) -> Book:
     """Read a history row by row."""
     columns = [history.items[name].tolist() for name in COLUMNS]
-    rows = [Row(*values) for values in zip(range(len(history)), *columns, strict=True)]
-    by_key = {(row.stream, row.index, row.copy): row for row in rows}
+    rows = [Row._make(values) for values in zip(range(len(history)), *columns, strict=True)]
     events = {event.name: event for event in history.events}
-    return Book(history.header, rows, by_key, history.alerts, events, history.notes)
+    return Book(history.header, rows, history.alerts, events, history.notes)

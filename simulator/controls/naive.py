@@ -6,8 +6,12 @@ oracle of the tests, and it gives the sizes of the edits by which controls see a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from math import isfinite, nan
 from typing import Any, Final
 
@@ -27,7 +31,7 @@ class Doubt(Exception):  # noqa: N818 - it is one: the answer is UNKNOWN
     """Something that must be so for a verdict is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Opinion:
     """What the naive judge makes of it.
 
@@ -51,8 +55,13 @@ class Opinion:
         """How many voted."""
         return len(self.failed)
 
+    @cached_property
+    def innocent(self) -> list[int]:
+        """Which votes are not failures, by position."""
+        return [i for i, failed in enumerate(self.failed) if not failed]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Court:
     """The evidence, as books. `read` makes one; the same one serves all expectations."""
 
@@ -60,6 +69,18 @@ class Court:
     twin: Book | None
     aa: Book | None
     tolerance: float = 0.0
+
+    @cached_property
+    def disagreement(self) -> tuple[set[tuple[str, int, int]], int]:
+        """S8: the rows on which the two clean runs disagree, and how many were compared."""
+        pairs, noisy = 0, set()
+        for row in self.twin.rows if self.twin else ():
+            other = mate(row, self.aa) if self.aa else None
+            if other is not None:
+                pairs += 1
+                if not alike(row, other, self.tolerance):
+                    noisy.add((row.stream, row.number, row.copy))
+        return noisy, pairs
 
 
 def read(main: History, twin: History | None, aa: History | None, tolerance: float = 0.0) -> Court:
@@ -181,7 +202,7 @@ def equal(a: float, b: float, tolerance: float) -> bool:
 
 def mate(row: Row, other: Book) -> Row | None:
     """The same row in another run; of a duplicate the original will do."""
-    return other.by_key.get((row.stream, row.index, row.copy)) or other.by_key.get((row.stream, row.index, 0))
+    return other.by_key.get((row.stream, row.number, row.copy)) or other.by_key.get((row.stream, row.number, 0))
 
 
 def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, int]], int]:
@@ -190,13 +211,7 @@ def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, i
     if court.aa is None:
         raise Doubt("no second clean run")
     sound(court.aa, scenario.clean())
-    pairs, noisy = 0, set()
-    for row in twin.rows:
-        other = mate(row, court.aa)
-        if other is not None:
-            pairs += 1
-            if not alike(row, other, court.tolerance):
-                noisy.add((row.stream, row.index, row.copy))
+    noisy, pairs = court.disagreement
     must(pairs > 0 and len(noisy) / pairs <= NOISE, "not reproducible")
     return twin, noisy, pairs
 
@@ -215,58 +230,77 @@ class When:
         return any(start <= at < end for start, end in self.spans)
 
 
+class Clauses:
+    """The conditions on an instant, and the instants at which one of them changes its mind."""
+
+    def __init__(self, horizon: int) -> None:
+        self.horizon = horizon
+        self.tests: list[Callable[[int], bool]] = []
+        self.edges = {0, horizon}
+
+    def between(self, start: int, end: int) -> None:
+        """In [start, end)."""
+        self.edges.update((start, end))
+        self.tests.append(lambda at: start <= at < end)
+
+    def beyond(self, start: int, end: int) -> None:
+        """In the run, and not in [start, end)."""
+        self.edges.update((start, end))
+        self.tests.append(lambda at: 0 <= at < self.horizon and not start <= at < end)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Where they all hold: cut at every edge, then joined again."""
+        joined: list[tuple[int, int]] = []
+        for a, b in pairwise(sorted(self.edges)):
+            if not all(test(a) for test in self.tests):
+                continue
+            if joined and joined[-1][1] == a:
+                joined[-1] = (joined[-1][0], b)
+            else:
+                joined.append((a, b))
+        return joined
+
+
 def when(expectation: Expectation, scenario: Scenario, run: Book) -> When:
-    """S1: an instant is in the window if every key agrees. Spans are cut at every instant where one changes its mind."""
+    """S1: an instant is in the window if every key agrees."""
     names = needed(expectation, scenario)
     for name in names:
         received(run, name)
+    planned = clauses(expectation, scenario, run).spans()
+    horizon = run.header.end_ns
+    spans = [(a, b) for a, b in planned if a < horizon]
+    must(bool(spans), "nothing left of the window")
+    late = max(SECOND, sum(b - a for a, b in spans) // 100)
+    for name in names:
+        due, record = scenario.event(name), event(run, name)
+        declared = due.late.by if due.late else due.duplicate.after if due.duplicate else 0
+        must(due.at <= record.start_ns <= due.at + declared + late, "event late")
+    return When(spans, all(b <= horizon for _, b in planned))
+
+
+def clauses(expectation: Expectation, scenario: Scenario, run: Book) -> Clauses:
+    """What `after`, `within`, `during` and `outside` say of an instant."""
     horizon, settle = run.header.end_ns, expectation.settle
-    tests: list[Callable[[int], bool]] = []
-    edges = {0, horizon}
-
-    def between(start: int, end: int) -> Callable[[int], bool]:
-        edges.update((start, end))
-        return lambda at: start <= at < end
-
-    def beyond(start: int, end: int) -> Callable[[int], bool]:
-        edges.update((start, end))
-        return lambda at: 0 <= at < horizon and not start <= at < end
-
+    found = Clauses(horizon)
     if expectation.after or expectation.within is not None:
         start = 0
         if expectation.after:
             record = event(run, expectation.after.replace(".end", ""))
             start = record.end_ns if expectation.after.endswith(".end") else record.start_ns
-        tests.append(between(start, horizon if expectation.within is None else start + expectation.within))
+        found.between(start, horizon if expectation.within is None else start + expectation.within)
     if expectation.during:
         record = event(run, expectation.during)
-        tests.append(between(record.start_ns + settle, record.end_ns))
+        found.between(record.start_ns + settle, record.end_ns)
     if expectation.outside:
         record = event(run, expectation.outside)
-        tests.append(beyond(record.start_ns, record.end_ns + settle))
-    if not tests and expectation.family == "no_alert":
+        found.beyond(record.start_ns, record.end_ns + settle)
+    if not found.tests and expectation.family == "no_alert":
         for one in scenario.when:
             record = event(run, one.event)
-            tests.append(beyond(record.start_ns, record.end_ns + settle))
-    if not tests:
-        tests.append(between(0, horizon))
-    cuts = sorted(edges)
-    parts = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if all(test(a) for test in tests)]
-    seen = [(a, b) for a, b in parts if a < horizon]
-    must(bool(seen), "nothing left of the window")
-    joined: list[tuple[int, int]] = []
-    for a, b in parts:
-        if joined and joined[-1][1] == a:
-            joined[-1] = (joined[-1][0], b)
-        else:
-            joined.append((a, b))
-    spans = [(a, b) for a, b in joined if a < horizon]
-    late = max(SECOND, sum(b - a for a, b in spans) // 100)
-    for name in names:
-        planned, record = scenario.event(name), event(run, name)
-        declared = planned.late.by if planned.late else planned.duplicate.after if planned.duplicate else 0
-        must(planned.at <= record.start_ns <= planned.at + declared + late, "event late")
-    return When(spans, all(b <= horizon for _, b in joined))
+            found.beyond(record.start_ns, record.end_ns + settle)
+    if not found.tests:
+        found.between(0, horizon)
+    return found
 
 
 def ground(expectation: Expectation, scenario: Scenario, court: Court) -> When:
@@ -275,60 +309,42 @@ def ground(expectation: Expectation, scenario: Scenario, court: Court) -> When:
     return when(expectation, scenario, court.main)
 
 
-def touched(row: Row, run: Book, name: str) -> bool:
-    """The event touched this row."""
-    return bool(row.touched >> event(run, name).index & 1)
-
-
-def rows_of(expectation: Expectation, run: Book, window: When, of: str | None) -> Iterator[Row]:
+def rows_of(expectation: Expectation, run: Book, window: When, of: str | None) -> list[Row]:
     """S1: the rows that an expectation speaks of."""
-    for row in run.rows:
-        if row.scheduled_ns not in window:
-            continue
-        if of == "untouched" and row.touched:
-            continue
-        if of not in (None, "untouched"):
-            late = row.scheduled_ns < event(run, str(of)).start_ns + expectation.settle
-            if late or not touched(row, run, str(of)):
-                continue
-        yield row
+    rows = [row for start, end in window.spans for row in run.rows if start <= row.scheduled_ns < end]
+    if of is None:
+        return rows
+    if of == "untouched":
+        return [row for row in rows if not row.touched]
+    record = event(run, of)
+    bit, settled = 1 << record.index, record.start_ns + expectation.settle
+    return [row for row in rows if row.touched & bit and row.scheduled_ns >= settled]
 
 
-def requests_of(expectation: Expectation, run: Book, window: When) -> Iterator[list[Row]]:
+def requests_of(expectation: Expectation, run: Book, window: When) -> list[int]:
     """The requests that an expectation speaks of: all their rows untouched, or any row of the event."""
-    whole: dict[int, list[Row]] = {}
-    for row in run.rows:
-        whole.setdefault(row.request, []).append(row)
-    chosen: dict[int, int] = {}
-    for row in rows_of(expectation, run, window, expectation.of):
-        chosen[row.request] = chosen.get(row.request, 0) + 1
-    for request, count in chosen.items():
-        if expectation.of != "untouched" or count == len(whole[request]):
-            yield whole[request]
+    chosen = Counter([row.request for row in rows_of(expectation, run, window, expectation.of)])
+    if expectation.of != "untouched":
+        return list(chosen)
+    return [request for request, count in chosen.items() if count == len(run.requests[request])]
 
 
 # ---------------------------------------------------------------- shares
 
 
-@dataclass(slots=True)
-class Votes:
-    """One vote after the other."""
-
-    voters: list[int] = field(default_factory=list)
-    moments: list[int] = field(default_factory=list)
-    failed: list[bool] = field(default_factory=list)
-
-    def cast(self, voter: int, at: int, failed: bool) -> None:  # noqa: FBT001 - it is the vote
-        """One vote."""
-        self.voters.append(voter)
-        self.moments.append(at)
-        self.failed.append(failed)
+Vote = tuple[int, int, bool]  # who, when, failed
 
 
-def share(run: Book, votes: Votes, limit: float) -> Opinion:
+def share(run: Book, votes: list[Vote], limit: float) -> Opinion:
     """S5."""
-    status = split(run, votes.moments, votes.failed, limit)
-    return Opinion(status, tuple(votes.voters), tuple(votes.moments), tuple(votes.failed), limit)
+    counted = poll(Status.UNKNOWN, votes, limit)
+    return replace(counted, status=split(run, counted.moments, counted.failed, limit))
+
+
+def poll(status: Status, votes: list[Vote], limit: float) -> Opinion:
+    """An opinion with its votes."""
+    voters, moments, failed = zip(*votes, strict=True) if votes else ((), (), ())
+    return Opinion(status, voters, moments, failed, limit)
 
 
 def split(run: Book, moments: Sequence[int], failed: Sequence[bool], limit: float) -> Status:
@@ -347,58 +363,62 @@ def complete(window: When) -> None:
 
 
 def per_request(
-    expectation: Expectation, scenario: Scenario, court: Court, limit: float, vote: Callable[[list[Row]], bool | None]
+    expectation: Expectation,
+    scenario: Scenario,
+    court: Court,
+    limit: float,
+    *,
+    failed: AbstractSet[int],
+    dropped: AbstractSet[int] = frozenset(),
 ) -> Opinion:
-    """A share over requests; `vote` says whether one failed, or None if it is no trial."""
+    """A share over requests: those that failed, of those that were not dropped."""
     window = ground(expectation, scenario, court)
     complete(window)
-    votes = Votes()
-    for rows in requests_of(expectation, court.main, window):
-        bad = vote(rows)
-        if bad is not None:
-            votes.cast(rows[0].request, rows[0].scheduled_ns, bad)
+    whole = court.main.requests
+    votes = [
+        (request, whole[request][0].scheduled_ns, request in failed)
+        for request in requests_of(expectation, court.main, window)
+        if request not in dropped
+    ]
     return share(court.main, votes, limit)
 
 
 def error_rate(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """5xx, timeout, reset, unparseable, missing, over scheduled."""
-    return per_request(
-        expectation, scenario, court, expectation.params.max, lambda rows: any(row.outcome in ERRORS for row in rows)
-    )
+    failed = {row.request for row in court.main.rows if row.outcome in ERRORS}
+    return per_request(expectation, scenario, court, expectation.params.max, failed=failed)
 
 
 def shed(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """Refused for load, over scheduled."""
-    return per_request(
-        expectation, scenario, court, expectation.params.max, lambda rows: any(r.outcome == Outcome.SHED for r in rows)
-    )
+    failed = {row.request for row in court.main.rows if row.outcome == Outcome.SHED}
+    return per_request(expectation, scenario, court, expectation.params.max, failed=failed)
 
 
 def latency(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """Over the limit from the scheduled send, or never; of what was neither rejected nor shed."""
     quantile, limit_ns = expectation.params.quantile
-
-    def vote(rows: list[Row]) -> bool | None:
-        if any(row.outcome in (Outcome.REJECT, Outcome.SHED) for row in rows):
-            return None
-        return any(
-            row.outcome in ERRORS or row.replied_ns == NEVER or row.replied_ns - row.scheduled_ns > limit_ns
-            for row in rows
-        )
-
+    failed = {
+        row.request
+        for row in court.main.rows
+        if row.outcome in ERRORS or row.replied_ns == NEVER or row.replied_ns - row.scheduled_ns > limit_ns
+    }
+    dropped = {row.request for row in court.main.rows if row.outcome in (Outcome.REJECT, Outcome.SHED)}
     punctual(court.main, min(100 * 10**6, limit_ns // 10))
-    return per_request(expectation, scenario, court, round(1 - quantile, 12), vote)
+    return per_request(expectation, scenario, court, round(1 - quantile, 12), failed=failed, dropped=dropped)
 
 
 def answered(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """A usable score for every row that was not refused by itself, and for one row at least."""
-
-    def vote(rows: list[Row]) -> bool:
-        if any(row.outcome != Outcome.OK for row in rows) or not any(isfinite(row.score) for row in rows):
-            return True
-        return any(not isfinite(row.score) and row.source != Source.REJECTED for row in rows)
-
-    return per_request(expectation, scenario, court, round(1 - expectation.params.min, 12), vote)
+    usable = {row.request for row in court.main.rows if isfinite(row.score)}
+    failed = {
+        row.request
+        for row in court.main.rows
+        if row.outcome != Outcome.OK
+        or row.request not in usable
+        or (not isfinite(row.score) and row.source != Source.REJECTED)
+    }
+    return per_request(expectation, scenario, court, round(1 - expectation.params.min, 12), failed=failed)
 
 
 def tagged(run: Book, rows: list[Row]) -> None:
@@ -412,12 +432,10 @@ def exposure(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     window = ground(expectation, scenario, court)
     tagged(court.main, [row for row in court.main.rows if row.scheduled_ns in window])
 
-    def vote(rows: list[Row]) -> bool | None:
-        if any(row.outcome != Outcome.OK for row in rows):
-            return None
-        return any(row.version == expectation.params.version for row in rows)
-
-    return per_request(expectation, scenario, court, expectation.params.max, vote)
+    version = expectation.params.version
+    dropped = {row.request for row in court.main.rows if row.outcome != Outcome.OK}
+    served = {row.request for row in court.main.rows if row.version == version}
+    return per_request(expectation, scenario, court, expectation.params.max, failed=served, dropped=dropped)
 
 
 def sourced(run: Book) -> None:
@@ -431,10 +449,10 @@ def fallback(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     window = ground(expectation, scenario, court)
     complete(window)
     sourced(court.main)
-    votes = Votes()
+    votes = []
     for row in rows_of(expectation, court.main, window, expectation.of):
         fell_back = row.outcome == Outcome.OK and row.source == Source.FALLBACK and isfinite(row.score)
-        votes.cast(row.position, row.scheduled_ns, not fell_back)
+        votes.append((row.position, row.scheduled_ns, not fell_back))
     return share(court.main, votes, round(1 - expectation.params.min, 12))
 
 
@@ -445,14 +463,15 @@ def handled(expectation: Expectation, scenario: Scenario, court: Court) -> Opini
     twin, _, _ = noise(court, scenario)
     of = expectation.of
     selective = of not in (None, "untouched") and scenario.event(str(of)).layer != "service"
-    votes = Votes()
+    bit = 1 << event(court.main, str(of)).index if selective else 0
+    params, votes = expectation.params, []
     for row in rows_of(expectation, court.main, window, of):
-        if selective and not row.potent >> event(court.main, str(of)).index & 1:
+        if selective and not row.potent & bit:
             continue
         ways = fate(row, mate(row, twin), court.tolerance)
         if ways is not None:
-            votes.cast(row.position, row.scheduled_ns, not ways & set(expectation.params.by))
-    return share(court.main, votes, round(1 - expectation.params.min, 12))
+            votes.append((row.position, row.scheduled_ns, ways.isdisjoint(params.by)))
+    return share(court.main, votes, round(1 - params.min, 12))
 
 
 def fate(row: Row, other: Row | None, tolerance: float) -> set[str] | None:
@@ -484,20 +503,19 @@ def harmed(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     window = ground(expectation, scenario, court)
     complete(window)
     twin, noisy, _ = noise(court, scenario)
-    asked, votes = 0, Votes()
-    for row in rows_of(expectation, court.main, window, expectation.of or "untouched"):
-        asked += 1
+    rows, votes = rows_of(expectation, court.main, window, expectation.of or "untouched"), []
+    for row in rows:
         other = comparable(row, twin, noisy)
         if other is not None and other.outcome in (Outcome.OK, Outcome.REJECT):
-            votes.cast(row.position, row.scheduled_ns, not alike(row, other, court.tolerance))
-    must(len(votes.failed) >= 0.9 * asked, "hardly comparable")
+            votes.append((row.position, row.scheduled_ns, not alike(row, other, court.tolerance)))
+    must(len(votes) >= 0.9 * len(rows), "hardly comparable")
     return share(court.main, votes, expectation.params.max)
 
 
 def comparable(row: Row, twin: Book, noisy: set[tuple[str, int, int]]) -> Row | None:
     """The twin's row, unless clean runs disagree on it."""
     other = mate(row, twin)
-    return None if other is None or (other.stream, other.index, other.copy) in noisy else other
+    return None if other is None or (other.stream, other.number, other.copy) in noisy else other
 
 
 # ---------------------------------------------------------------- alerts
@@ -643,15 +661,16 @@ def labels_seen(expectation: Expectation, scenario: Scenario, court: Court) -> O
     if not onsets:
         return Opinion(Status.FAIL if window.complete else Status.UNKNOWN)
     of = expectation.of or str(paging.after).replace(".end", "")
-    votes = Votes()
-    for row in court.main.rows:
-        if touched(row, court.main, of) and row.scheduled_ns < min(onsets):
-            seen = row.label_ns != NEVER and row.label_ns <= min(onsets)
-            votes.cast(row.position, row.scheduled_ns, seen)
-    must(bool(votes.failed), "no row")
+    bit, onset = 1 << event(court.main, of).index, min(onsets)
+    votes = [
+        (row.position, row.scheduled_ns, row.label_ns != NEVER and row.label_ns <= onset)
+        for row in court.main.rows
+        if row.touched & bit and row.scheduled_ns < onset
+    ]
+    must(bool(votes), "no row")
     allowed = expectation.params.max
-    status = Status.PASS if sum(votes.failed) / len(votes.failed) <= allowed else Status.FAIL
-    return Opinion(status, tuple(votes.voters), tuple(votes.moments), tuple(votes.failed), allowed)
+    seen = sum(failed for _, _, failed in votes)
+    return poll(Status.PASS if seen / len(votes) <= allowed else Status.FAIL, votes, allowed)
 
 
 # ---------------------------------------------------------------- answers over time
@@ -691,13 +710,18 @@ def recovers(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     return Opinion(status)
 
 
+def next_release(expectation: Expectation, scenario: Scenario, run: Book) -> int:
+    """When another release begins, or the run ends: from then on another version may answer."""
+    own = event(run, str(expectation.after).replace(".end", "")).start_ns if expectation.after else 0
+    releases = [event(run, one.event).start_ns for one in scenario.when if one.verb == "release"]
+    return min([at for at in releases if at > own] or [run.header.end_ns])
+
+
 def rollback(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """converge, for good: another version answered, then never again; nothing in flight was lost."""
     window = ground(expectation, scenario, court)
     to, run = expectation.params.to, court.main
-    own = event(run, str(expectation.after).replace(".end", "")).start_ns if expectation.after else 0
-    releases = [event(run, one.event).start_ns for one in scenario.when if one.verb == "release"]
-    horizon = min([at for at in releases if at > own] or [run.header.end_ns])
+    horizon = next_release(expectation, scenario, run)
     start, deadline = window.spans[0][0], window.spans[-1][1]
     tagged(run, [row for row in run.rows if start <= row.scheduled_ns < horizon])
     last = None
@@ -726,23 +750,21 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     """equal: every score that the twin has."""
     twin, noisy, _ = noise(court, scenario)
     window = when(expectation, scenario, court.main)
-    asked, votes = 0, Votes()
-    for row in rows_of(expectation, court.main, window, expectation.of):
-        asked += 1
+    rows, votes = rows_of(expectation, court.main, window, expectation.of), []
+    for row in rows:
         other = comparable(row, twin, noisy)
         if other is None or other.outcome != Outcome.OK or not isfinite(other.score):
             continue
         score = row.score if row.outcome == Outcome.OK else nan
-        votes.cast(row.position, row.scheduled_ns, not equal(score, other.score, court.tolerance))
-    pairs, wrong = len(votes.failed), sum(votes.failed)
+        votes.append((row.position, row.scheduled_ns, not equal(score, other.score, court.tolerance)))
+    pairs, wrong = len(votes), sum(failed for _, _, failed in votes)
     if wrong:
         noisier = not noisy or by_tails(wrong, pairs, NOISE) is Status.FAIL
         return Opinion(Status.FAIL if noisier else Status.UNKNOWN)
     must(pairs >= max(1, expectation.params.min_pairs), "enough data")
     sound(court.main, scenario)
-    must(pairs >= 0.9 * asked, "hardly comparable")
-    limit = NOISE if noisy else 0.0
-    return Opinion(Status.PASS, tuple(votes.voters), tuple(votes.moments), tuple(votes.failed), limit)
+    must(pairs >= 0.9 * len(rows), "hardly comparable")
+    return poll(Status.PASS, votes, NOISE if noisy else 0.0)
 
 
 def truth(of: str, run: Book, before: int) -> tuple[float, int, int]:

@@ -9,11 +9,15 @@ from typing import Any, Final
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.model import Event, Expectation, Latency, Load, Scenario
 from simulator.scenario.quantities import SECOND, show_duration, show_share
-from simulator.scenario.timeline import end_ns, lasts, windows
+from simulator.scenario.timeline import Interval, end_ns, lasts, windows
 
 ALPHA: Final = 0.01  # one-sided, as in semantics S5
 
 _SMALLEST: Final = 1e-9  # a share below this needs more items than anyone sends
+_BUSIEST: Final = 2.0  # no hour of a daily rhythm is busier than twice the mean
+_BY_ROW: Final = frozenset({"handled", "harmed", "fallback", "parity", "recovers", "rollback"})  # others count requests
+_CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
+_LASTING: Final = 30  # answers within `hold`, without which nothing is seen to last
 _IMPOTENT: Final[Mapping[str, tuple[str, float]]] = {  # verb → (key, the value that changes nothing)
     "scale": ("by", 1.0),
     "drift": ("shift", 0.0),
@@ -60,10 +64,7 @@ def _load(scenario: Scenario, load: Load, where: Where, capacity: float | None) 
     elif level.unit == "capacity" and capacity is None:
         hint = "let the target declare it, or write 3x (of the base rate) or a rate such as 500/s"
         yield Flaw("no-capacity", "the target has not said what its capacity is", where, hint)
-    elif rate is None:
-        if level.unit != "base":
-            yield Flaw("no-rate", "a replay has no rate of its own to add up to this", where, "write it as 3x")
-    elif _added_rate(scenario, load, capacity) is None:
+    elif rate is not None and _added_rate(scenario, load, capacity) is None:
         message = f"the base rate is {rate:g}/s, so nothing is added"
         yield Flaw("no-effect", message, where, "load adds requests; ask for more")
 
@@ -80,11 +81,11 @@ def _added_rate(scenario: Scenario, load: Load, capacity: float | None) -> float
 
 def _prompt(scenario: Scenario, event: Event, where: Where, capacity: float | None) -> Iterator[Flaw]:
     """An event starts with the first item that it touches; a start too long after schedule is UNKNOWN (S1)."""
-    if event.layer == "service" or event.verb == "outlier" or scenario.given.traffic.rate is None:
+    if event.layer == "service" or scenario.given.traffic.rate is None:
         return
-    per_second = scenario.given.traffic.rate * getattr(event.params, "share", 1.0)
+    per_second = _rows_per_second(scenario) * getattr(event.params, "share", 1.0)
     if isinstance(event.params, Load):
-        per_second = _added_rate(scenario, event.params, capacity) or 0.0
+        per_second = (_added_rate(scenario, event.params, capacity) or 0.0) * scenario.given.traffic.batch
     if per_second <= 0:
         return  # told elsewhere
     lengths = [
@@ -121,7 +122,9 @@ def _steady(scenario: Scenario) -> Iterator[Flaw]:
         if limit is None:
             continue
         place = _place(("given", "steady_state", index, name), getattr(steady, name))
-        n = None if given.traffic.rate is None else given.traffic.rate * given.warmup / 2 / SECOND
+        n = None
+        if given.traffic.rate is not None:
+            n = _rows_per_second(scenario) / given.traffic.batch * given.warmup / 2 / SECOND
         yield from _crossable(limit, place) or _enough(n, limit, place, "the second half of the warm-up")
 
 
@@ -132,7 +135,15 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
     window = f"the window of `{expectation.id}`"
     if limit is not None:
         place = _place((*where, family), params)
-        yield from _crossable(limit, place) or _enough(n, limit, place, window)
+        flaws = _crossable(limit, place) or _enough(n, limit, place, window)
+        yield from (flaw for flaw in flaws if flaw.code == "uncrossable" or family not in _CENSUS)
+    if family in {"recovers", "rollback"} and scenario.given.traffic.rate is not None:
+        held = _rows_per_second(scenario) * expectation.hold / SECOND
+        if held < _LASTING:
+            message = (
+                f"the hold of {show_duration(expectation.hold)} sees about {int(held)} answers; it takes {_LASTING}"
+            )
+            yield Flaw("undecidable", message, (*where, "hold"), "hold for longer, or send more")
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
     if expectation.parity is not None and n is not None and n < expectation.parity.min_pairs:
@@ -199,30 +210,45 @@ def needed(limit: float) -> int:
 
 
 def expected_items(scenario: Scenario, expectation: Expectation, capacity: float | None = None) -> float | None:
-    """How many items the expectation can hope to see; None if the traffic is recorded or the load unknown.
+    """How many rows or requests the expectation can hope to count; None if the traffic is recorded or the load unknown.
 
     Generous where the file does not say (`where` may match everything), so that only the hopeless is refused.
     """
     traffic = scenario.given.traffic
     if traffic.rate is None:
         return None
+    by_row = expectation.family in _BY_ROW
     end = end_ns(scenario)
     spans = [(start, min(stop, end)) for start, stop in windows(scenario, expectation)]
-    seconds = sum(stop - start for start, stop in spans) / SECOND
     touching = None if expectation.of in {None, "untouched"} else scenario.event(str(expectation.of))
-    if touching is not None:
-        if touching.outlier is not None:
-            return float(touching.outlier.count)
-        if touching.load is not None:
-            added = _added_rate(scenario, touching.load, capacity)
-            return None if added is None else seconds * added * traffic.batch
-        return seconds * traffic.rate * traffic.batch * float(getattr(touching.params, "share", 1.0))
-    n = seconds * traffic.rate
+    requests = _requests(scenario, spans, touching, capacity)
+    if requests is None or touching is None or touching.load is not None:
+        return requests if requests is None else requests * (traffic.batch if by_row else 1)
+    if touching.outlier is not None:
+        return float(touching.outlier.count)
+    share = float(getattr(touching.params, "share", 1.0)) * (2 if touching.duplicate else 1)
+    # A request is touched if one of its rows is.
+    return requests * (traffic.batch * share if by_row else min(1.0, traffic.batch * share))
+
+
+def _requests(
+    scenario: Scenario, spans: list[Interval], touching: Event | None, capacity: float | None
+) -> float | None:
+    """Requests in these spans: those that a load adds if it is the one touching, else all."""
+    total = 0.0
+    if touching is None or touching.load is None:
+        total = _rows_per_second(scenario) / scenario.given.traffic.batch * sum(b - a for a, b in spans) / SECOND
     for event in scenario.when:
-        if event.load is not None:
+        if event.load is not None and (touching is None or touching is event):
             added = _added_rate(scenario, event.load, capacity)
             if added is None:
                 return None
             begin, over = lasts(scenario, event)
-            n += added * sum(max(0, min(stop, over) - max(start, begin)) for start, stop in spans) / SECOND
-    return n * traffic.batch
+            total += added * sum(max(0, min(b, over) - max(a, begin)) for a, b in spans) / SECOND
+    return total
+
+
+def _rows_per_second(scenario: Scenario) -> float:
+    traffic = scenario.given.traffic
+    busiest = _BUSIEST if traffic.rhythm == "daily" else 1.0
+    return (traffic.rate or 0.0) * traffic.batch * busiest

@@ -45,7 +45,8 @@ def _condition(name: str, value: Any, population: Mapping[str, Field], where: Wh
     field = population[name]
     wanted: tuple[type, ...] = {"category": (str,), "boolean": (bool,)}.get(field.kind, (int, float))
     if not isinstance(value, wanted) or (isinstance(value, bool) and field.kind in _NUMERIC):
-        yield Flaw("wrong-kind", f"{_is(name, field)} and never equals {value!r}", where)
+        hint = {"category": "write a category", "boolean": "write true or false"}.get(field.kind, "write a number")
+        yield Flaw("wrong-kind", _is(name, field), where, hint)
     elif field.categories and value not in field.categories:
         hint = suggest(str(value), field.categories, "categories")
         yield Flaw("unknown-category", f"`{name}` is never `{value}`", where, hint)
@@ -73,8 +74,8 @@ def _event(event: Event, where: Where, population: Mapping[str, Field]) -> Itera
 
 def _moved(event: Event, name: str, field: Field, where: Where) -> Iterator[Flaw]:
     """Verbs that mean one thing for numbers and another for categories, or nothing."""
-    if event.drift is not None and event.drift.shift is not None and field.kind not in _NUMERIC:
-        hint = "write `category: ...` to move its rows" if field.kind == "category" else ""
+    if event.drift is not None and event.drift.shift is not None and field.kind == "category":
+        hint = "write `category: ...` to move its rows"
         yield Flaw("wrong-kind", f"{_is(name, field)} and cannot be shifted", (*where, "shift"), hint, "key")
     named = event.respell.category if event.respell else event.drift.category if event.drift else None
     if named is None:

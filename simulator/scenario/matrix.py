@@ -57,7 +57,7 @@ def unfold(data: dict[str, Any]) -> Unfolded:
         message = f"{cells} cells; more than {MAX_CELLS} in one file cannot be read by anyone"
         flaws.append(Flaw("too-large", message, ("matrix",), "leave out values or parameters"))
         matrix = {name: values[:1] for name, values in matrix.items()}
-    unfilled = frozenset(where for where, name, whole in mentions if name not in matrix or not whole)
+    unfilled = frozenset(where for where, name, whole in mentions if (name not in matrix if whole else name in names))
     return Unfolded(tuple(_cells(body, matrix)), tuple(flaws), unfilled)
 
 

@@ -86,4 +86,5 @@ def daily(at_ns: np.ndarray) -> np.ndarray:
     position = (at_ns % (24 * HOUR)) / HOUR
     hour = np.floor(position)
     low = _PROFILE[hour.astype(np.int64)]
-    return low + (_PROFILE[hour.astype(np.int64) + 1] - low) * (position - hour)
+    rate: np.ndarray = low + (_PROFILE[hour.astype(np.int64) + 1] - low) * (position - hour)
+    return rate

@@ -32,8 +32,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """n rows, columnar. `sent` holds one array per Field: float64 (null is NaN) or object of str|None.
-    `latent` holds what truth depends on but clients do not send (a customer's history)."""
+    """n rows, columnar.
+
+    `sent` holds one array per Field: float64 (null is NaN) or object of str|None. `latent` holds what truth depends
+    on but clients do not send (a customer's history).
+    """
 
     event_ns: np.ndarray  # int64[n], when it happened
     entity: np.ndarray  # int64[n], the customer, the flight

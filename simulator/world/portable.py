@@ -1,9 +1,9 @@
 """Logarithms, exponentials and quantiles that have the same bits on every machine.
 
 libm and the vector units differ in the last place of log, exp and pow, and a plan has to be equal everywhere. Here
-everything is a table of cubics (made by `portable_table`, committed, checked against its SHA-256) and the
-operations that IEEE 754 defines to the last bit: + - × ÷, comparison, floor, frexp, ldexp. Each is a numpy call of
-its own, so no compiler can fuse a multiplication with an addition.
+everything is a table of cubics (made by `portable_table`, committed, checked against its SHA-256) and the operations
+that IEEE 754 defines to the last bit: sum, difference, product, quotient, comparison, floor, frexp, ldexp. Each is a
+numpy call of its own, so no compiler can fuse a multiplication with an addition.
 
 Accuracy: about 1e-9, relative for the exponential and absolute for the rest; see the tests.
 """
@@ -24,14 +24,14 @@ _LOG2E: Final = 1.4426950408889634
 _HALF_STEP: Final = 2.0**-54
 
 
-class TableAltered(RuntimeError):
+class TableAlteredError(RuntimeError):
     """The committed table is not the one this code was tested with."""
 
 
 def _load() -> np.ndarray:
     raw = PATH.read_bytes()
     if hashlib.sha256(raw).hexdigest() != SHA256:
-        raise TableAltered(f"{PATH.name} is not the committed table; restore it or reinstall")
+        raise TableAlteredError(f"{PATH.name} is not the committed table; restore it or reinstall")
     return np.ascontiguousarray(np.load(io.BytesIO(raw), allow_pickle=False).astype(np.float64).T)
 
 
@@ -43,7 +43,7 @@ _NORMAL_FROM: Final = LOG2_CELLS + EXP2_CELLS
 def _cubic(cell: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Piece number `cell` of the table at `t` in [0, 1)."""
     c0, c1, c2, c3 = _COEFFICIENTS
-    value = c3.take(cell)
+    value: np.ndarray = c3.take(cell)
     for c in (c2, c1, c0):
         value *= t
         value += c.take(cell)
@@ -72,7 +72,8 @@ def exp2(x: np.ndarray) -> np.ndarray:
     """2**x for |x| below 1000."""
     whole = np.floor(x)
     cell, t = _cells((x - whole) * EXP2_CELLS)
-    return np.ldexp(_cubic(_EXP2_FROM + cell, t), whole.astype(np.int32))
+    scaled: np.ndarray = np.ldexp(_cubic(_EXP2_FROM + cell, t), whole.astype(np.int32))
+    return scaled
 
 
 def exp(x: np.ndarray) -> np.ndarray:
@@ -82,7 +83,8 @@ def exp(x: np.ndarray) -> np.ndarray:
 
 def logistic(x: np.ndarray) -> np.ndarray:
     """1 / (1 + e**-x) for |x| below 690."""
-    return 1.0 / (1.0 + exp(-np.asarray(x, dtype=np.float64)))
+    chance: np.ndarray = 1.0 / (1.0 + exp(-np.asarray(x, dtype=np.float64)))
+    return chance
 
 
 def exponential_quantile(u: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Context, Decimal, localcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ def write(path: Path = PATH) -> None:
 
 def _hermite(nodes: list[Node], width: Decimal) -> Iterator[tuple[Decimal, ...]]:
     """The cubic through each pair of neighbouring nodes that also has their derivatives."""
-    for (f0, d0), (f1, d1) in zip(nodes, nodes[1:], strict=False):
+    for (f0, d0), (f1, d1) in pairwise(nodes):
         a, b, rise = d0 * width, d1 * width, f1 - f0
         yield f0, a, 3 * rise - 2 * a - b, a + b - 2 * rise
 

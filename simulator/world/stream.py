@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+
 import numpy as np
 
 from simulator.scenario.model import Event, Labels
@@ -197,7 +198,7 @@ class _Making:
         return hit
 
     def _late(self, rows: Rows) -> np.ndarray:
-        scheduled = self.due_ns
+        scheduled: np.ndarray = self.due_ns
         for k, event in self._of("late"):
             hit = transport.of_request(self._hit(event, rows), self.row)
             scheduled = transport.delivered_late(scheduled, hit, event.params.by)

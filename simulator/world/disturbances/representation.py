@@ -100,12 +100,11 @@ def records(sent: Mapping[str, np.ndarray], fields: Sequence[Field], items: np.n
 
 def differs(a: Record, b: Record) -> bool:
     """Would these two records be other bytes? Key order and types count; NaN equals NaN."""
-    return a is not b and [*map(_spelled, a.items())] != [*map(_spelled, b.items())]
+    return a is not b and (list(a) != list(b) or any(map(_spelled_otherwise, a.values(), b.values())))
 
 
-def _spelled(item: tuple[str, Any]) -> tuple[str, type, str]:
-    name, value = item
-    return name, type(value), repr(value)
+def _spelled_otherwise(a: Any, b: Any) -> bool:
+    return a is not b and (type(a) is not type(b) or repr(a) != repr(b))
 
 
 def _plain(column: np.ndarray, kind: str) -> list[Any]:

@@ -39,4 +39,5 @@ def touched(
     inside = in_window(event, at_ns)
     if not inside.any():  # most events miss most blocks
         return inside
-    return inside & (lot(draw, event, index) < params.share) & matches(params.where, sent)
+    hit: np.ndarray = inside & (lot(draw, event, index) < params.share) & matches(params.where, sent)
+    return hit

@@ -45,7 +45,8 @@ def _ramp(event: Event, at_ns: np.ndarray, end_ns: int) -> np.ndarray | float:
         return 1.0
     whole = event.length if event.length is not None else end_ns - event.at
     over = drift.over if drift.over is not None else whole
-    return np.minimum(np.maximum((at_ns - event.at) / over, 0.0), 1.0)
+    grown: np.ndarray = np.minimum(np.maximum((at_ns - event.at) / over, 0.0), 1.0)
+    return grown
 
 
 def reversed_truth(truth: Truth, hit: np.ndarray) -> Truth:
@@ -55,4 +56,5 @@ def reversed_truth(truth: Truth, hit: np.ndarray) -> Truth:
 
 def flips(event: Event, draw: Draw, index: np.ndarray) -> np.ndarray:
     """bool[n]: does the concept drift reverse this row's truth, should it touch it?"""
-    return draw.uniform(f"flip {event.event}", index) < event.params.flip
+    hit: np.ndarray = draw.uniform(f"flip {event.event}", index) < event.params.flip
+    return hit

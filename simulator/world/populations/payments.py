@@ -132,7 +132,7 @@ class Payments:
     """The population named ``payments``."""
 
     name = "payments"
-    fields = FIELDS
+    fields: tuple[Field, ...] = FIELDS
 
     def rows(self, draw: Draw, index: np.ndarray, event_ns: np.ndarray) -> Rows:
         """Any rows of any stream, at any time."""

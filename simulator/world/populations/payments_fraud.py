@@ -71,5 +71,5 @@ def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _looked_up(column: np.ndarray, effect: Mapping[str, float], other: float) -> np.ndarray:
     """The effect of each category; `other` for those that are not listed, 0 for a null."""
-    known: dict[str | None, float] = {None: 0.0, **effect}
+    known: dict[str | None, float] = {None: 0.0} | dict(effect)
     return np.array([known.get(value, other) for value in column.tolist()], dtype=np.float64)

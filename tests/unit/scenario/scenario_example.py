@@ -7,14 +7,14 @@ import pytest
 from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.load import Cell, load
 
-EXAMPLE = Path(__file__).with_name("unit_change.scenario.yaml")
+EXAMPLE = Path(__file__).with_name("unit_change.example.yaml")  # not *.scenario.yaml: pytest would run it
 
 
 class Example:
     """The scenario of the design, with a few words replaced."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "edited.scenario.yaml"
+        self.path = folder / "unit_change.scenario.yaml"
 
     def write(self, *edits: tuple[str, str]) -> Path:
         text = EXAMPLE.read_text(encoding="utf-8")

@@ -84,9 +84,7 @@ EXPECTATIONS = {
     "{id: x, resolved: x, after: e.end, within: 5m, hold: 1m}": (
         "within 5m of the end of e, the alert of x is resolved, and stays so for 1m"
     ),
-    "{id: x, no_alert: {field: amount}, during: e, settle: 1m}": (
-        "during e, from 1m on, not an alert on amount fires"
-    ),
+    "{id: x, no_alert: {field: amount}, during: e, settle: 1m}": ("during e, from 1m on, not an alert on amount fires"),
     "{id: x, handled: {by: [reject], min: 99%}, of: e}": "among requests that e touches, at least 99% are rejected",
     "{id: x, harmed: {max: 1%}, of: untouched}": "among requests that no event touches, at most 1% are harmed",
     "{id: x, error_rate: {max: 1%}, after: e}": "after the start of e, at most 1% of requests fail",
@@ -108,8 +106,10 @@ EXPECTATIONS = {
     ),
     "{id: x, exposure: {version: v2, max: 12%}}": "v2 serves at most 12% of answers",
     "{id: x, parity: {min_pairs: 200}}": "scores equal those of the clean twin, in at least 200 pairs",
-    "{id: x, quality: {of: positive_rate, within: 0.01}}": "the service's own positive rate is within 0.01 of the truth",
-}  # fmt: skip
+    "{id: x, quality: {of: positive_rate, within: 0.01}}": (
+        "the service's own positive rate is within 0.01 of the truth"
+    ),
+}
 
 
 def parsed(text):
@@ -118,8 +118,8 @@ def parsed(text):
     return YAML(typ="safe", pure=True).load(text)
 
 
-def test_the_example_in_english():
-    first, _ = load(EXAMPLE)
+def test_the_example_in_english(example):
+    first, _ = example.cells()
     assert explain(first) == GOLDEN
 
 
@@ -145,8 +145,10 @@ def test_an_event_without_an_end():
 
 
 def test_recorded_traffic(example):
-    (cell, _) = example.cells(("rate: 10/s, for: 90m", "replay: {from: 2013-01-01, to: 2013-01-03}"),
-                              ("labels: {delay: {median: 45m, p95: 3h}, missing: 2%}", "labels: {}"))  # fmt: skip
+    (cell, _) = example.cells(
+        ("rate: 10/s, for: 90m", "replay: {from: 2013-01-01, to: 2013-01-03}"),
+        ("labels: {delay: {median: 45m, p95: 3h}, missing: 2%}", "labels: {}"),
+    )
     assert world(cell.scenario).startswith(
         "payments as recorded from 2013-01-01 until 2013-01-03, served by v1. Labels arrive in their own time. "
     )

@@ -24,8 +24,8 @@ def more(line: str) -> tuple[str, str]:
     return LAST[0], LAST[1] + line
 
 
-def test_the_example_unfolds_into_its_cells():
-    first, second = load(EXAMPLE)
+def test_the_example_unfolds_into_its_cells(example):
+    first, second = example.cells()
     assert (first.name, second.name) == ("unit_change[factor=0.01]", "unit_change[factor=100]")
     assert first.values == {"factor": 0.01}
     assert first.scenario.event("unit_change").scale.by == 0.01
@@ -43,21 +43,24 @@ def test_a_cell_travels_to_another_process():
 
 
 def test_yaml_is_1_2(example):
-    (cell, _) = example.cells(("title: Cents become euros; amount is distrusted before labels return", "title: on"),
-                              ("tags: [drift, gate]", "tags: [no, 12:30, 2013-01-01]"))  # fmt: skip
+    (cell, _) = example.cells(
+        ("title: Cents become euros; amount is distrusted before labels return", "title: on"),
+        ("tags: [drift, gate]", "tags: [no, 12:30, 2013-01-01]"),
+    )
     assert cell.scenario.title == "on"
     assert cell.scenario.tags == ("no", "12:30", "2013-01-01")
 
 
 def test_a_file_without_a_matrix_is_one_cell(example):
     (cell,) = example.cells(("matrix: {factor: [0.01, 100]}\n", ""), ("$factor", "3"))
-    assert (cell.name, cell.values, cell.scenario.matrix) == ("edited", {}, {})
+    assert (cell.name, cell.values, cell.scenario.matrix) == ("unit_change", {}, {})
 
 
 def test_names_become_folders_that_stay_apart(example):
-    cells = example.cells(("matrix: {factor: [0.01, 100]}", "matrix: {factor: [3], rate: [10/s, 20/s]}"),
-                          ("rate: 10/s", "rate: $rate"))  # fmt: skip
-    assert [cell.folder for cell in cells] == ["edited[factor=3,rate=10%2Fs]", "edited[factor=3,rate=20%2Fs]"]
+    cells = example.cells(
+        ("matrix: {factor: [0.01, 100]}", "matrix: {factor: [3], rate: [10/s, 20/s]}"), ("rate: 10/s", "rate: $rate")
+    )
+    assert [cell.folder for cell in cells] == ["unit_change[factor=3,rate=10%2Fs]", "unit_change[factor=3,rate=20%2Fs]"]
     assert [cell.scenario.given.traffic.rate for cell in cells] == [10.0, 20.0]
 
 
@@ -65,244 +68,510 @@ def test_names_become_folders_that_stay_apart(example):
 MISTAKES = {
     "typo in a key": (
         [("within: 8m", "wihtin: 8m")],
-        "unknown-key", "wihtin", "`wihtin` is not part of an item of `then`", "did you mean `within`?",
+        "unknown-key",
+        "wihtin",
+        "`wihtin` is not part of an item of `then`",
+        "did you mean `within`?",
     ),
     "typo in a required key": (
         [("population: payments", "populatoin: payments")],
-        "unknown-key", "populatoin", "not part of `given`", "did you mean `population`?",
+        "unknown-key",
+        "populatoin",
+        "not part of `given`",
+        "did you mean `population`?",
     ),
     "typo in a verb": (
         [("scale: {", "scael: {"), ("$factor", "3"), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "unknown-key", "scael", "not part of an item of `when`", "did you mean `scale`?",
+        "unknown-key",
+        "scael",
+        "not part of an item of `when`",
+        "did you mean `scale`?",
     ),
     "typo in a family": (
         [("error_rate: {max: 0.5%}", "error_rat: {max: 0.5%}")],
-        "unknown-key", "error_rat", "not part of an item of `then`", "did you mean `error_rate`?",
+        "unknown-key",
+        "error_rat",
+        "not part of an item of `then`",
+        "did you mean `error_rate`?",
     ),
     "typo at the top": ([("seed: ", "sede: ")], "unknown-key", "sede", "not part of the file", "did you mean `seed`?"),
     "the model's name of a key": (
         [("for: 90m", "length: 90m")],
-        "unknown-key", "length", "not part of `traffic`", "the keys left are for, replay",
+        "unknown-key",
+        "length",
+        "not part of `traffic`",
+        "the keys left are for, replay",
     ),
     "a key one level too deep": (
-        [("alert: {field: amount}, after: unit_change, within: 8m", "alert: {field: amount, within: 8m}, after: unit_change")],
-        "unknown-key", "within", "not part of `alert`", "it belongs one level up, beside `alert`",
+        [
+            (
+                "alert: {field: amount}, after: unit_change, within: 8m",
+                "alert: {field: amount, within: 8m}, after: unit_change",
+            )
+        ],
+        "unknown-key",
+        "within",
+        "not part of `alert`",
+        "it belongs one level up, beside `alert`",
     ),
     "a key one level too high": (
         [("by: $factor}}", "by: $factor}, share: 5%}")],
-        "unknown-key", "share", "not part of an item of `when`", "it belongs inside `scale`",
+        "unknown-key",
+        "share",
+        "not part of an item of `when`",
+        "it belongs inside `scale`",
     ),
     "a required key one level too high": (
         [("repair], min: 99%}", "repair]}, min: 99%")],
-        "unknown-key", "min", "not part of an item of `then`", "it belongs inside `handled`",
+        "unknown-key",
+        "min",
+        "not part of an item of `then`",
+        "it belongs inside `handled`",
     ),
     "a key in the wrong branch of a union": (
         [("no_alert: any", "no_alert: {nmae: x}")],
-        "unknown-key", "nmae", "not part of `no_alert`", "did you mean `name`?",
+        "unknown-key",
+        "nmae",
+        "not part of `no_alert`",
+        "did you mean `name`?",
     ),
     "a word in the wrong branch of a union": (
-        [("no_alert: any", "no_alert: ayn")], "bad-value", "ayn", "'ayn' is not one of any", "did you mean `any`?",
+        [("no_alert: any", "no_alert: ayn")],
+        "bad-value",
+        "ayn",
+        "'ayn' is not one of any",
+        "did you mean `any`?",
     ),
     "a list in a union": (
-        [("no_alert: any", "no_alert: [any]")], "bad-value", "no_alert", "`no_alert` must be a mapping or any, not a list", "",
+        [("no_alert: any", "no_alert: [any]")],
+        "bad-value",
+        "no_alert",
+        "`no_alert` must be a mapping or any, not a list",
+        "",
     ),
-    "a missing key": ([("event: unit_change, ", "")], "missing-key", "{at: 30m, for: 30m, scale: {field: amount, by: $factor}}",
-                      "an item of `when` needs `event`", ""),
+    "a missing key": (
+        [("event: unit_change, ", "")],
+        "missing-key",
+        "{at: 30m, for: 30m, scale: {field: amount, by: $factor}}",
+        "an item of `when` needs `event`",
+        "",
+    ),
     "a missing section": (
         [(", by: $factor", ""), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "missing-key", "scale", "`scale` needs `by`", "",
+        "missing-key",
+        "scale",
+        "`scale` needs `by`",
+        "",
     ),
     "no verb": (
         [(", scale: {field: amount, by: $factor}", ""), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "bad-value", "{event: unit_change, at: 30m, for: 30m}", "exactly one verb (found none)", "the verbs are nulls",
+        "bad-value",
+        "{event: unit_change, at: 30m, for: 30m}",
+        "exactly one verb (found none)",
+        "the verbs are nulls",
     ),
     "two families": (
         [("error_rate: {max: 0.5%}", "error_rate: {max: 0.5%}, shed: {max: 1%}")],
-        "bad-value", "{id: up, error_rate: {max: 0.5%}, shed: {max: 1%}}", "found error_rate, shed", "the families are",
+        "bad-value",
+        "{id: up, error_rate: {max: 0.5%}, shed: {max: 1%}}",
+        "found error_rate, shed",
+        "the families are",
     ),
     "half of a traffic": (
-        [("rate: 10/s, ", "")], "bad-value", "traffic", "either `rate` and `for`", "",
+        [("rate: 10/s, ", "")],
+        "bad-value",
+        "traffic",
+        "either `rate` and `for`",
+        "",
     ),
     "a duration without a unit": (
-        [("warmup: 20m", "warmup: 20")], "bad-value", "20", "20 is not a duration", "write a number and a unit",
+        [("warmup: 20m", "warmup: 20")],
+        "bad-value",
+        "20",
+        "20 is not a duration",
+        "write a number and a unit",
     ),
     "a share beyond all": (
-        [("missing: 2%", "missing: 200%")], "bad-value", "200%", "'200%' is not a share", "write a percentage",
+        [("missing: 2%", "missing: 200%")],
+        "bad-value",
+        "200%",
+        "'200%' is not a share",
+        "write a percentage",
     ),
     "a rate without a unit": ([("rate: 10/s", "rate: 10")], "bad-value", "10", "10 is not a rate", "write a count"),
     "a typo in a choice": (
         [("[reject, default", "[reject, defualt")],
-        "bad-value", "defualt", "not one of reject, default, fallback, repair", "did you mean `default`?",
+        "bad-value",
+        "defualt",
+        "not one of reject, default, fallback, repair",
+        "did you mean `default`?",
     ),
     "a choice of two lists": (
         [("error_rate: {max: 0.5%}", "error_rate: {max: 0.5%}, guards: alrets")],
-        "bad-value", "alrets", "not one of validation, fallback, alerts, rollback, none", "did you mean `alerts`?",
+        "bad-value",
+        "alrets",
+        "not one of validation, fallback, alerts, rollback, none",
+        "did you mean `alerts`?",
     ),
     "a scalar for a list": (
         [("runs_on: [virtual]", "runs_on: virtual")],
-        "bad-value", "virtual", "`runs_on` must be a list, not 'virtual'", "write [virtual]",
+        "bad-value",
+        "virtual",
+        "`runs_on` must be a list, not 'virtual'",
+        "write [virtual]",
     ),
     "a scalar for a mapping": (
-        [("alert: {field: amount}", "alert: amount")], "bad-value", "amount", "`alert` must be a mapping", "",
+        [("alert: {field: amount}", "alert: amount")],
+        "bad-value",
+        "amount",
+        "`alert` must be a mapping",
+        "",
     ),
     "text for a number": (
         [("$factor", '"3"'), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "bad-value", '"3"', "`by` must be a number, not '3'", "",
+        "bad-value",
+        '"3"',
+        "`by` must be a number, not '3'",
+        "",
     ),
     "a word for true": (
-        [("within: 8m", "within: 8m, once: yes")], "bad-value", "yes", "`once` must be true or false", "",
+        [("within: 8m", "within: 8m, once: yes")],
+        "bad-value",
+        "yes",
+        "`once` must be true or false",
+        "",
     ),
     "a number for text": ([("tags: [drift, gate]", "tags: [drift, 7]")], "bad-value", "7", "must be text, not 7", ""),
     "an item that is no mapping": ([more("up")], "bad-value", "up", "an item of `then` must be a mapping", ""),
     "a name that is none": (
-        [("id: quiet", "id: Quiet")], "bad-value", "Quiet", "'Quiet' is not a name", "lower-case letters",
+        [("id: quiet", "id: Quiet")],
+        "bad-value",
+        "Quiet",
+        "'Quiet' is not a name",
+        "lower-case letters",
     ),
     "a negative seed": ([("seed: 20260517", "seed: -1")], "bad-value", "-1", "`seed` must be at least 0", ""),
     "another format": ([("seatrial: 1", "seatrial: 2")], "bad-value", "2", "2 is not one of 1", ""),
     "a key twice": (
         [("warmup: 20m", "warmup: 20m\n  warmup: 30m")],
-        "duplicate-key", "warmup", "`warmup` is given twice", "first given on line 15",
+        "duplicate-key",
+        "warmup",
+        "`warmup` is given twice",
+        "first given on line 15",
     ),
     "a key without a value": (
-        [("population: payments", "population:")], "no-value", "population", "`population` has no value", "give it one",
+        [("population: payments", "population:")],
+        "no-value",
+        "population",
+        "`population` has no value",
+        "give it one",
     ),
     "a foreign tag": ([("seed: 20260517", "seed: !secret 1")], "tag", "!secret 1", "tag `!secret`", ""),
-    "not a number": ([("$factor", ".nan"), ("matrix: {factor: [0.01, 100]}\n", "")],
-                     "bad-value", ".nan", "not a number that can be worked with", ""),
-    "an alias of itself": ([("tags: [drift, gate]", "tags: &t [drift, *t]")], "endless", "&t [drift, *t]", "contains itself", ""),
-    "a key that is a list": ([("tags: [drift, gate]", "? [tags]\n: 3")], "bad-key", "[tags]", "a key must be plain text", ""),
+    "not a number": (
+        [("$factor", ".nan"), ("matrix: {factor: [0.01, 100]}\n", "")],
+        "bad-value",
+        ".nan",
+        "not a number that can be worked with",
+        "",
+    ),
+    "an alias of itself": (
+        [("tags: [drift, gate]", "tags: &t [drift, *t]")],
+        "endless",
+        "&t [drift, *t]",
+        "contains itself",
+        "",
+    ),
+    "a key that is a list": (
+        [("tags: [drift, gate]", "? [tags]\n: 3")],
+        "bad-key",
+        "[tags]",
+        "a key must be plain text",
+        "",
+    ),
     # the matrix
     "a typo in a parameter": (
-        [("by: $factor", "by: $facto")], "unknown-parameter", "$facto", "`$facto` is not in the matrix", "did you mean `factor`?",
+        [("by: $factor", "by: $facto")],
+        "unknown-parameter",
+        "$facto",
+        "`$facto` is not in the matrix",
+        "did you mean `factor`?",
     ),
     "an unused parameter": (
         [("matrix: {factor: [0.01, 100]}", "matrix: {factor: [0.01, 100], speed: [1]}")],
-        "unused-parameter", "speed", "`$speed` is used nowhere", "",
+        "unused-parameter",
+        "speed",
+        "`$speed` is used nowhere",
+        "",
     ),
     "a parameter inside a value": (
-        [("rate: 10/s", "rate: $factor/s")], "bad-value", "$factor/s", "cannot be a part of a value", "put the whole value",
+        [("rate: 10/s", "rate: $factor/s")],
+        "bad-value",
+        "$factor/s",
+        "cannot be a part of a value",
+        "put the whole value",
     ),
     "a wrong value in the matrix": (
         [("matrix: {factor: [0.01, 100]}", "matrix: {factor: [0.01, abc]}")],
-        "bad-value", "abc", "`by` must be a number, not 'abc'", "used on line 20 as `$factor`",
+        "bad-value",
+        "abc",
+        "`by` must be a number, not 'abc'",
+        "used on line 20 as `$factor`",
     ),
     "the same value twice": (
-        [("[0.01, 100]", "[100, 100]")], "duplicate-value", "100", "100 is given twice", "",
+        [("[0.01, 100]", "[100, 100]")],
+        "duplicate-value",
+        "100",
+        "100 is given twice",
+        "",
     ),
     "an empty parameter": (
-        [("[0.01, 100]", "[]")], "bad-value", "factor", "`factor` has no value", "",
+        [("[0.01, 100]", "[]")],
+        "bad-value",
+        "factor",
+        "`factor` has no value",
+        "",
     ),
     "a scalar parameter": ([("[0.01, 100]", "100")], "bad-value", "100", "`factor` must be a list of values", ""),
     "a nested parameter": ([("[0.01, 100]", "[[3], 100]")], "bad-value", "[3]", "a value of `factor` must be text", ""),
     "too many cells": (
         [("matrix: {factor: [0.01, 100]}", f"matrix: {{factor: {list(range(2, 300))}}}")],
-        "too-large", "matrix", "298 cells", "leave out",
+        "too-large",
+        "matrix",
+        "298 cells",
+        "leave out",
     ),
     # references
     "an unknown event after": (
         [(PAGED, PAGED.replace("after: unit_change", "after: unitchange"))],
-        "unknown-event", "unitchange", "there is no event `unitchange`", "did you mean `unit_change`?",
+        "unknown-event",
+        "unitchange",
+        "there is no event `unitchange`",
+        "did you mean `unit_change`?",
     ),
     "an unknown end": (
         [("after: unit_change.end", "after: unitchange.end")],
-        "unknown-event", "unitchange.end", "there is no event `unitchange`", "did you mean `unit_change.end`?",
+        "unknown-event",
+        "unitchange.end",
+        "there is no event `unitchange`",
+        "did you mean `unit_change.end`?",
     ),
     "an unknown event outside": (
         [("any, outside: unit_change", "any, outside: spike")],
-        "unknown-event", "spike", "there is no event `spike`", "the events are unit_change",
+        "unknown-event",
+        "spike",
+        "there is no event `spike`",
+        "the events are unit_change",
     ),
     "an unknown selection": (
-        [("of: untouched", "of: untuched")], "unknown-event", "untuched", "", "did you mean `untouched`?",
+        [("of: untouched", "of: untuched")],
+        "unknown-event",
+        "untuched",
+        "",
+        "did you mean `untouched`?",
     ),
     "harm to the touched": (
         [("of: untouched, outside: unit_change, settle: 20m", "of: unit_change")],
-        "bad-value", "unit_change", "about the items that no event touched", "write `of: untouched`",
+        "bad-value",
+        "unit_change",
+        "about the items that no event touched",
+        "write `of: untouched`",
     ),
     "handling of the untouched": (
         [("of: unit_change, settle: 10m", "of: untouched")],
-        "bad-value", "untouched", "`handled` is about the items that an event touched", "the events are unit_change",
+        "bad-value",
+        "untouched",
+        "`handled` is about the items that an event touched",
+        "the events are unit_change",
     ),
     "touched and outside": (
         [(UP, UP.replace("}}", "}, of: unit_change, outside: unit_change}"))],
-        "senseless-key", "outside", "not outside of it", "drop one of both",
+        "senseless-key",
+        "outside",
+        "not outside of it",
+        "drop one of both",
     ),
     "an unknown id": (
-        [("resolved: paged", "resolved: pagd")], "unknown-expectation", "pagd", "there is no expectation `pagd`", "did you mean `paged`?",
+        [("resolved: paged", "resolved: pagd")],
+        "unknown-expectation",
+        "pagd",
+        "there is no expectation `pagd`",
+        "did you mean `paged`?",
     ),
     "an id that is no alert": (
         [("at: paged", "at: contained")],
-        "bad-value", "contained", "must name an alert expectation, not `contained`, which is `handled`", "the alert expectations are paged",
+        "bad-value",
+        "contained",
+        "must name an alert expectation, not `contained`, which is `handled`",
+        "the alert expectations are paged",
     ),
     "an event twice": (
-        [("  - " + EVENT, f"  - {EVENT}\n  - {EVENT}")], "duplicate-name", "unit_change", "another event is already called", "",
+        [("  - " + EVENT, f"  - {EVENT}\n  - {EVENT}")],
+        "duplicate-name",
+        "unit_change",
+        "another event is already called",
+        "",
     ),
-    "an id twice": ([("id: up", "id: paged")], "duplicate-name", "paged", "another expectation is already called `paged`", ""),
+    "an id twice": (
+        [("id: up", "id: paged")],
+        "duplicate-name",
+        "paged",
+        "another expectation is already called `paged`",
+        "",
+    ),
     "a reserved name": (
-        [more("{id: x, error_rate: {max: 1%}}"), ("  - " + EVENT, f"  - {EVENT}\n  - {{event: untouched, at: 30m, reorder: {{}}}}")],
-        "reserved-name", "untouched", "the items that no event touches", "",
+        [
+            more("{id: x, error_rate: {max: 1%}}"),
+            ("  - " + EVENT, f"  - {EVENT}\n  - {{event: untouched, at: 30m, reorder: {{}}}}"),
+        ],
+        "reserved-name",
+        "untouched",
+        "the items that no event touches",
+        "",
     ),
     "an alert without a deadline": (
-        [(", after: unit_change, within: 8m", "")], "missing-key", "alert", "`alert` needs `after` and `within`", "such as `after: some_event, within: 5m`",
+        [(", after: unit_change, within: 8m", "")],
+        "missing-key",
+        "alert",
+        "`alert` needs `after` and `within`",
+        "such as `after: some_event, within: 5m`",
     ),
-    "resolved without a deadline": ([(", within: 20m", "")], "missing-key", "resolved", "`resolved` needs `within`", "such as"),
+    "resolved without a deadline": (
+        [(", within: 20m", "")],
+        "missing-key",
+        "resolved",
+        "`resolved` needs `within`",
+        "such as",
+    ),
     "handled of nothing": (
-        [(", of: unit_change, settle: 10m", "")], "missing-key", "handled", "`handled` needs `of`", "such as `of: some_event`",
+        [(", of: unit_change, settle: 10m", "")],
+        "missing-key",
+        "handled",
+        "`handled` needs `of`",
+        "such as `of: some_event`",
     ),
     "labels of nothing": (
-        [(", of: unit_change, at: paged", "")], "missing-key", "labels_seen", "`labels_seen` needs `of` and `at`", "such as",
+        [(", of: unit_change, at: paged", "")],
+        "missing-key",
+        "labels_seen",
+        "`labels_seen` needs `of` and `at`",
+        "such as",
     ),
-    "a fallback at any time": ([more("{id: x, fallback: {min: 99%}}")], "missing-key", "fallback", "`fallback` needs `during`", "such as"),
+    "a fallback at any time": (
+        [more("{id: x, fallback: {min: 99%}}")],
+        "missing-key",
+        "fallback",
+        "`fallback` needs `during`",
+        "such as",
+    ),
     "a rollback at any time": (
-        [more("{id: x, rollback: {to: v1}}")], "missing-key", "rollback", "`rollback` needs `after` and `within`", "such as",
+        [more("{id: x, rollback: {to: v1}}")],
+        "missing-key",
+        "rollback",
+        "`rollback` needs `after` and `within`",
+        "such as",
     ),
     "a recovery at any time": (
-        [more("{id: x, recovers: {to: model}}")], "missing-key", "recovers", "`recovers` needs `after` and `within`", "such as",
+        [more("{id: x, recovers: {to: model}}")],
+        "missing-key",
+        "recovers",
+        "`recovers` needs `after` and `within`",
+        "such as",
     ),
     "a deadline from nowhere": (
-        [more("{id: x, shed: {max: 1%}, within: 5m}")], "missing-key", "within", "`within` needs `after`", "such as `after: some_event`",
+        [more("{id: x, shed: {max: 1%}, within: 5m}")],
+        "missing-key",
+        "within",
+        "`within` needs `after`",
+        "such as `after: some_event`",
     ),
     "two windows": (
         [more("{id: x, shed: {max: 1%}, during: unit_change, outside: unit_change}")],
-        "senseless-key", "outside", "`outside` cannot be combined with `during`", "one window in time is enough",
+        "senseless-key",
+        "outside",
+        "`outside` cannot be combined with `during`",
+        "one window in time is enough",
     ),
     "nothing to settle from": (
-        [(UP, UP.replace("}}", "}, settle: 5m}"))], "senseless-key", "settle", "no event that `settle` could count from", "name one",
+        [(UP, UP.replace("}}", "}, settle: 5m}"))],
+        "senseless-key",
+        "settle",
+        "no event that `settle` could count from",
+        "name one",
     ),
     "a key of another family": (
         [(UP, UP.replace("}}", "}, once: true}"))],
-        "senseless-key", "once", "`error_rate` has no use for `once`", "it takes after, within, during, outside, of, settle",
+        "senseless-key",
+        "once",
+        "`error_rate` has no use for `once`",
+        "it takes after, within, during, outside, of, settle",
     ),
     "an unknown version": (
         [more("{id: x, rollback: {to: v9}, after: unit_change, within: 5m}")],
-        "unknown-version", "v9", "neither served nor released", "the versions are v1",
+        "unknown-version",
+        "v9",
+        "neither served nor released",
+        "the versions are v1",
     ),
     "a ramp without a slope": (
         [("scale: {field: amount, by: $factor}", "drift: {field: amount, shift: $factor, over: 5m}")],
-        "senseless-key", "over", "a sudden drift has no ramp", "add `shape: gradual`",
+        "senseless-key",
+        "over",
+        "a sudden drift has no ramp",
+        "add `shape: gradual`",
     ),
     "slow by how much": (
-        [(EVENT, "{event: unit_change, at: 30m, dependency: {name: f, fault: slow}}"), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "missing-key", "slow", "`dependency` needs `by` when it is slow", "such as `by: 300ms`",
+        [
+            (EVENT, "{event: unit_change, at: 30m, dependency: {name: f, fault: slow}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "missing-key",
+        "slow",
+        "`dependency` needs `by` when it is slow",
+        "such as `by: 300ms`",
     ),
     "down by how much": (
-        [(EVENT, "{event: unit_change, at: 30m, dependency: {name: f, fault: down, by: 3s}}"), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "senseless-key", "by", "`down` has no length of its own", "the event's `for` says how long",
+        [
+            (EVENT, "{event: unit_change, at: 30m, dependency: {name: f, fault: down, by: 3s}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "senseless-key",
+        "by",
+        "`down` has no length of its own",
+        "the event's `for` says how long",
     ),
     "a defect by how much": (
-        [(EVENT, "{event: unit_change, at: 30m, release: {version: v2, defect: {fault: slow}}}"), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "missing-key", "slow", "`defect` needs `by` when it is slow", "such as",
+        [
+            (EVENT, "{event: unit_change, at: 30m, release: {version: v2, defect: {fault: slow}}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "missing-key",
+        "slow",
+        "`defect` needs `by` when it is slow",
+        "such as",
     ),
     "a share of a swap": (
-        [(EVENT, "{event: unit_change, at: 30m, release: {version: v2, by: swap, share: 10%}}"), ("matrix: {factor: [0.01, 100]}\n", "")],
-        "senseless-key", "share", "a swap is always whole", "drop it",
+        [
+            (EVENT, "{event: unit_change, at: 30m, release: {version: v2, by: swap, share: 10%}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "senseless-key",
+        "share",
+        "a swap is always whole",
+        "drop it",
     ),
     "a date that is none": (
         [("rate: 10/s, for: 90m", "replay: {from: 2013-02-30, to: 2013-03-01}")],
-        "bad-value", "2013-02-30", "'2013-02-30' is not a date", "write it as",
+        "bad-value",
+        "2013-02-30",
+        "'2013-02-30' is not a date",
+        "write it as",
     ),
     "dates in the wrong order": (
         [("rate: 10/s, for: 90m", "replay: {from: 2013-03-01, to: 2013-03-01}")],
-        "bad-value", "2013-03-01", "`to` must be later than `from`", "the last day is exclusive",
+        "bad-value",
+        "2013-03-01",
+        "`to` must be later than `from`",
+        "the last day is exclusive",
     ),
     "no driver": ([("runs_on: [virtual]", "runs_on: []")], "bad-value", "runs_on", "names no driver", ""),
     # syntax
@@ -311,7 +580,7 @@ MISTAKES = {
     "a tab": ([("  serving", "\tserving")], "syntax", "\t", "", ""),
     "a control character": ([("seed: 20260517", "seed: \x07")], "syntax", "\x07", "U+0007 cannot stand in YAML", ""),
     "an alias of nothing": ([("seed: 20260517", "seed: *x")], "syntax", "*", "undefined alias", ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -475,3 +744,8 @@ def test_discover_refuses_paths_without_scenarios(tmp_path, name):
 def test_discover_of_nothing_is_bad_input():
     with pytest.raises(BadInput, match="no path was given"):
         discover([])
+
+
+def test_what_merely_looks_like_a_parameter_hides_no_mistake(example):
+    problem = example.problem(("after: unit_change.end", "after: $unit_change.end"))
+    assert (problem.code, underlined(problem)) == ("unknown-event", "$unit_change.end")

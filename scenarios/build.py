@@ -1,0 +1,95 @@
+"""The bundles of each population: its data from the simulator, its contract from beside the scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import numpy as np
+
+from reference_service.contract import Contract
+from reference_service.training import features
+from reference_service.training.package import Window, package
+from reference_service.training.train import Recipe, train
+from reference_service.training.validate import split_by_time, validate
+from scenarios.populations import flights as flights_contract
+from scenarios.populations import payments as payments_contract
+from simulator.world import populations
+from simulator.world.population import Truth
+from simulator.world.populations import payments as cards
+
+_HOUR_NS: Final = 3600 * 1_000_000_000
+_REVIEWED: Final = 0.05  # share of rows that people can look at
+_BLOCKED: Final = 0.005  # share of rows that are refused outright
+
+
+def payments(folder: Path) -> None:
+    """Every version of the payments model, and the feature store's table of customers."""
+    rows, truth = populations.training("payments")
+    _build(
+        folder,
+        contract=payments_contract.CONTRACT,
+        recipes=payments_contract.RECIPES,
+        fallback_field=payments_contract.FALLBACK_FIELD,
+        columns=rows.sent | rows.latent,
+        event_ns=rows.event_ns,
+        truth=truth,
+        policy={},  # the delay of labels is the scenario's to say; the service's own horizon stands
+    )
+    table = cards.customers()
+    np.savez_compressed(folder / "customers.npz", entity_id=np.arange(cards.CUSTOMERS, dtype=np.int64), **table)
+
+
+def flights(folder: Path) -> None:
+    """Every version of the flights model, trained on January to March."""
+    rows, truth = populations.training("flights")
+    known = truth.label_after_ns[truth.label >= 0]
+    horizon = -(-int(np.quantile(known, 0.99)) // _HOUR_NS) * _HOUR_NS
+    _build(
+        folder,
+        contract=flights_contract.contract(tuple(sorted(set(rows.sent["dest"].tolist())))),
+        recipes=flights_contract.RECIPES,
+        fallback_field=flights_contract.FALLBACK_FIELD,
+        columns=rows.sent,
+        event_ns=rows.event_ns,
+        truth=truth,
+        policy={"label_horizon_ns": horizon},
+    )
+
+
+def _build(
+    folder: Path,
+    *,
+    contract: Contract,
+    recipes: Mapping[str, Recipe],
+    fallback_field: str,
+    columns: Mapping[str, np.ndarray],
+    event_ns: np.ndarray,
+    truth: Truth,
+    policy: Mapping[str, Any],
+) -> None:
+    """One bundle to a recipe, all trained on the earlier and judged on the later rows of the same window."""
+    values = features.encode(contract, columns)
+    contract = features.with_defaults(contract, values)
+    labels = truth.label.astype(np.int64)
+    labelled = np.flatnonzero(labels >= 0)
+    earlier, later = (labelled[part] for part in split_by_time(event_ns[labelled]))
+    seen = features.for_model(contract, values)
+    for name, recipe in recipes.items():
+        booster = train(recipe, [field.name for field in contract.fields], seen[earlier], labels[earlier])
+        probabilities = np.asarray(booster.predict(seen[later], num_threads=1))
+        report = validate(labels[later], probabilities)
+        review_from, block_from = np.quantile(probabilities, [1 - _REVIEWED, 1 - _BLOCKED]).round(4).tolist()
+        package(
+            folder / name,
+            contract=msgspec.structs.replace(contract, version=name),
+            policy={**policy, "review_from": review_from, "block_from": block_from},
+            booster=booster,
+            window=Window(values=values, event_ns=event_ns, labels=labels),
+            report=report,
+            fallback_field=fallback_field,
+        )
+        click.echo(f"{folder.name} {name}: AUC {report.auc:.4f}, Brier {report.brier:.5f} on {report.n} later rows")

@@ -1,0 +1,58 @@
+"""Grade T: tampered evidence (S10). The smallest edit that violates, its neighbour that does not, a premise removed.
+
+The sizes of the edits come from the naive judge, which knows nothing of the checks that are to see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from simulator.controls import edits, tamper_alerts, tamper_lasting, tamper_shares, tamper_values
+from simulator.controls.case import Case, Edit, Tampering
+from simulator.controls.naive import needed
+from simulator.verdict import Status
+
+FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
+    **dict.fromkeys(tamper_shares.FAMILIES, tamper_shares.share),
+    "labels_seen": tamper_shares.labels_seen,
+    "alert": tamper_alerts.alert,
+    "resolved": tamper_alerts.resolved,
+    "no_alert": tamper_alerts.no_alert,
+    "recovers": tamper_lasting.recovers,
+    "rollback": tamper_lasting.rollback,
+    "parity": tamper_values.parity,
+    "quality": tamper_values.quality,
+}
+HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
+TWINNED: Final = frozenset({"alert", "no_alert", "labels_seen", "handled", "harmed", "parity"})
+COMPARED: Final = frozenset({"handled", "harmed", "parity"})
+
+
+def tamperings(case: Case) -> Iterator[Tampering]:
+    """Name, wanted status and edit of every T control of one expectation."""
+    yield from FAMILIES[case.expectation.family](case)
+    yield from _premises(case)
+
+
+def _premises(case: Case) -> Iterator[Tampering]:
+    family, evidence = case.expectation.family, case.evidence
+
+    def gone(what: str, edit: Edit) -> Tampering:
+        return f"premise: no {what}", Status.UNKNOWN, edit
+
+    events = needed(case.expectation, case.scenario)
+    if events:
+        yield gone(f"receipt of {events[0]}", lambda: edits.without_receipt(evidence, events[0]))
+    yield gone("record of the driver's lag", lambda: edits.without_notes(evidence, "driver"))
+    if case.scenario.given.steady_state:
+        yield gone("steady state", lambda: edits.without_notes(evidence, "steady_state"))
+    if case.scenario.when:
+        yield gone("healing", lambda: edits.without_notes(evidence, "heal"))
+    if family in HEARD:
+        yield gone("heartbeat", lambda: edits.without_notes(evidence, "heartbeat"))
+    if family in TWINNED:
+        yield gone("twin", lambda: replace(evidence, twin=None))
+    if family in COMPARED:
+        yield gone("second clean run", lambda: replace(evidence, aa=None))

@@ -1,0 +1,60 @@
+"""T controls of values: one score changed, two swapped, one missing; an estimate on both sides of its tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from math import nan
+
+import numpy as np
+
+from simulator.checks.evidence import Evidence
+from simulator.controls import edits, naive
+from simulator.controls.case import Case, Tampering
+from simulator.controls.tails import sizes
+from simulator.verdict import Status
+
+
+def parity(case: Case) -> Iterator[Tampering]:
+    """Values differ in one row, or in as many as two clean runs' own noise cannot explain."""
+    opinion, evidence = case.opinion, case.evidence
+    count = min(opinion.trials, sizes(opinion.trials, opinion.limit).red) if opinion.limit else 1
+    rows = np.array(opinion.voters[:count], np.int64)
+    score = evidence.main.items["score"]
+    yield f"red: {count} changed", Status.FAIL, lambda: edits.with_values(evidence, rows, score=score[rows] + 1)
+    yield f"red: {count} missing", Status.FAIL, lambda: edits.with_values(evidence, rows, score=nan)
+    pair = _two(case)
+    if pair is not None and count == 1:
+        a, b = pair
+        swapped = np.array([score[b], score[a]])
+        yield "red: two swapped", Status.FAIL, lambda: edits.with_values(evidence, [a, b], score=swapped)
+    yield "green: another order of the records", Status.PASS, lambda: edits.reversed_items(evidence)
+
+
+def _two(case: Case) -> tuple[int, int] | None:
+    """Two rows whose scores differ."""
+    score = case.evidence.main.items["score"]
+    first = case.opinion.voters[0]
+    other = (row for row in case.opinion.voters if abs(score[row] - score[first]) > case.evidence.tolerance)
+    return next(((first, row) for row in other), None)
+
+
+def quality(case: Case) -> Iterator[Tampering]:
+    """The estimate is moved to just beyond and just within its tolerance, and made to count too much."""
+    expectation, evidence, run = case.expectation, case.evidence, case.court.main
+    of, within = expectation.params.of, expectation.params.within
+    latest = naive.estimates(run, naive.when(expectation, case.scenario, run))[-1]
+    value, _, answers = naive.truth(of, run, latest.data["matured_before_ns"])
+
+    def estimated(**data: float) -> Evidence:
+        as_of = latest.data["as_of_ns"] + 1  # later than the latest
+        return edits.with_note(evidence, replace(latest, data={**latest.data, "as_of_ns": as_of, **data}))
+
+    for sign in (1, -1):
+        beyond, inside = value + sign * within * (1 + 1e-6), value + sign * within * (1 - 1e-6)
+        where = "above" if sign > 0 else "below"
+        yield f"red: just too far {where}", Status.FAIL, partial(estimated, **{of: beyond})
+        yield f"green: just near enough {where}", Status.PASS, partial(estimated, **{of: inside})
+    yield "red: labels counted twice", Status.FAIL, lambda: estimated(n=2 * answers)
+    yield "premise: no estimate", Status.UNKNOWN, lambda: edits.without_notes(evidence, "quality")

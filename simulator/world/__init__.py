@@ -1,0 +1,1 @@
+"""Production, synthesised: populations, arrivals, labels, and what can go wrong with them."""

@@ -1,0 +1,190 @@
+"""For every family one expectation, and evidence on which it PASSes, FAILs, and is UNKNOWN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from histories import (
+    END,
+    Evidence,
+    N,
+    columns,
+    edited,
+    ending,
+    evidence,
+    firing,
+    notes,
+    record,
+    run,
+    scenario,
+)
+
+from simulator.history.schema import Note, Outcome, Source
+from simulator.scenario.model import Scenario
+from simulator.scenario.quantities import SECOND
+
+PAGED = {"id": "paged", "alert": {"field": "amount"}, "after": "e", "within": "8m"}
+RELEASE = [{"event": "e", "at": "10m", "release": {"version": "v2"}}]
+OUTAGE = [{"event": "e", "at": "10m", "for": "10m", "dependency": {"name": "store", "fault": "down"}}]
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One family: the expectation `it`, and evidence for each status."""
+
+    it: dict[str, Any]
+    passing: Evidence
+    failing: Evidence
+    unknown: Evidence
+    others: tuple[dict[str, Any], ...] = ()
+    when: list[dict[str, Any]] | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The whole of it; `it` comes first."""
+        return scenario({"id": "it"} | self.it, *self.others, when=self.when, **self.given)
+
+
+def where(mask: np.ndarray, value: Any, name: str, base: Evidence | None = None) -> np.ndarray:
+    """A column of the main run, with `value` where the mask holds."""
+    column = (base or evidence()).main.items[name].copy()
+    column[mask] = value
+    return column
+
+
+def second() -> np.ndarray:
+    """When each item was scheduled, in seconds."""
+    return np.arange(N)
+
+
+def alerts(*records: Any) -> Evidence:
+    """The touched run, with these alerts."""
+    found = evidence()
+    return replace(found, main=replace(found.main, alerts=records))
+
+
+def some(count: int, *, touched: bool) -> np.ndarray:
+    """A mask of the first rows that were touched, or were not."""
+    inside = (second() >= 600) & (second() < 1200)
+    return np.isin(second(), np.flatnonzero(inside == touched)[:count])
+
+
+def set_at(mask: np.ndarray, **values: Any) -> Evidence:
+    """The touched run, with other values where the mask holds."""
+    return edited(evidence(), **{name: where(mask, value, name) for name, value in values.items()})
+
+
+def declared(count: int = 600) -> Evidence:
+    """The first touched rows are answered by a default that says so; the rest silently, and wrong."""
+    wrong = set_at(some(600, touched=True), score=0.0123)
+    mask = some(count, touched=True)
+    source = where(mask, int(Source.DEFAULT), "source", wrong)
+    return edited(wrong, source=source, reasons=where(mask, "quarantine:amount", "reasons", wrong))
+
+
+def in_outage(count: int) -> Evidence:
+    """The first rows of the outage are answered by the fallback."""
+    mask = some(count, touched=True)
+    return edited(evidence(), source=where(mask, int(Source.FALLBACK), "source"))
+
+
+def released(*v2: int, until: int = 700) -> Evidence:
+    """v2 answers every tenth request from 600 s to `until`, and at these seconds."""
+    mask = ((second() >= 600) & (second() < until) & (second() % 10 == 0)) | np.isin(second(), v2)
+    items = columns(version=np.where(mask, "v2", "v1"), touched=mask.astype(np.uint64))
+    receipt = record(planned=1, delivered=1, potent=1, until=max(until, *v2, 601))
+    return evidence(run(items, events=(receipt,)))
+
+
+def untagged() -> Evidence:
+    """No answer says which version gave it."""
+    return evidence(run(columns(version=""), events=(record(planned=1, delivered=1, potent=1),)))
+
+
+def estimated(value: float | None, n: int = 1000) -> Evidence:
+    """The service says so of its positive rate; the truth is 0.5."""
+    found = evidence()
+    data = {"as_of_ns": 1500 * SECOND, "matured_before_ns": 1400 * SECOND, "n": n, "positive_rate": value, "brier": 0.2}
+    more = () if value is None else (Note(1500 * SECOND, "quality", data),)
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *more)))
+
+
+def deaf() -> Evidence:
+    """Nobody listened to alerts."""
+    found = evidence()
+    return replace(found, main=replace(found.main, notes=tuple(n for n in notes() if n.kind != "heartbeat")))
+
+
+def share(it: dict[str, Any], base: Callable[[int], Evidence], *failures: int, **more: Any) -> Specimen:
+    """A family of shares: numbers of failures that PASS, FAIL, and leave it open."""
+    passing, failing, unknown = (base(k) for k in failures)
+    return Specimen(it, passing, failing, unknown, **more)
+
+
+def labelled(count: int) -> Evidence:
+    """The alert came at 700 s, and so many labels of touched rows just before."""
+    return edited(alerts(firing(700)), label_ns=where(some(count, touched=True), 699 * SECOND, "label_ns"))
+
+
+SPECIMENS: dict[str, Specimen] = {
+    "alert": Specimen(PAGED, alerts(firing(700)), alerts(firing(1080)), deaf()),
+    "resolved": Specimen(
+        {"resolved": "paged", "after": "e.end", "within": "3m", "hold": "2m"},
+        alerts(firing(700), ending(1300)), alerts(firing(700)), deaf(), (PAGED,),
+    ),
+    "no_alert": Specimen(
+        {"no_alert": "any", "outside": "e", "settle": "2m"},
+        alerts(firing(700), ending(1300)), alerts(firing(700), ending(1321)), deaf(),
+    ),
+    "handled": share(
+        {"handled": {"by": ["default", "repair"], "min": "95%"}, "of": "e"}, lambda k: declared(600 - k), 15, 60, 28
+    ),
+    "harmed": share(
+        {"harmed": {"max": "1%"}}, lambda k: set_at(some(k, touched=False), score=0.0123), 4, 40, 10
+    ),
+    "error_rate": share(
+        {"error_rate": {"max": "1%"}}, lambda k: set_at(some(k, touched=True), outcome=int(Outcome.ERROR)), 8, 50, 16
+    ),
+    "latency": share(
+        {"latency": {"p95": "100ms"}}, lambda k: set_at(some(k, touched=True), replied_ns=END), 60, 150, 85
+    ),
+    "shed": share(
+        {"shed": {"max": "1%"}}, lambda k: set_at(some(k, touched=True), outcome=int(Outcome.SHED)), 8, 50, 16
+    ),
+    "answered": share(
+        {"answered": {"min": "99%"}}, lambda k: set_at(some(k, touched=True), score=np.nan), 8, 50, 16
+    ),
+    "exposure": share(
+        {"exposure": {"version": "v2", "max": "1%"}},
+        lambda k: released(until=600 + 10 * k), 8, 50, 16, when=RELEASE,
+    ),
+    "fallback": share(
+        {"fallback": {"min": "95%"}, "during": "e"}, lambda k: in_outage(600 - k), 15, 60, 28, when=OUTAGE
+    ),
+    "labels_seen": Specimen(
+        {"labels_seen": {"max": "2%"}, "of": "e", "at": "paged"}, labelled(2), labelled(3), deaf(), (PAGED,)
+    ),
+    "recovers": Specimen(
+        {"recovers": {"to": "model"}, "after": "e.end", "within": "3m", "hold": "2m"},
+        set_at((second() >= 600) & (second() < 1250), source=int(Source.FALLBACK)),
+        set_at((second() >= 600) & (second() < 1400), source=int(Source.FALLBACK)),
+        replace(evidence(), twin=None),
+        when=OUTAGE,
+    ),
+    "rollback": Specimen(
+        {"rollback": {"to": "v1"}, "after": "e", "within": "5m", "hold": "5m"},
+        released(), released(950), untagged(),
+        when=RELEASE,
+    ),
+    "parity": Specimen(
+        {"parity": {}, "of": "untouched"},
+        evidence(), set_at(some(1, touched=False), score=0.0123), replace(evidence(), aa=None),
+    ),
+    "quality": Specimen(
+        {"quality": {"of": "positive_rate", "within": 0.05}}, estimated(0.52), estimated(0.56), estimated(None)
+    ),
+}  # fmt: skip

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from reference_service.bundle import UNSEEN
+from reference_service.contract import Contract, Field
+from reference_service.core.trees import parse
+from reference_service.training import features
+from reference_service.training.train import Recipe, train
+from reference_service.training.validate import auc, split_by_time, validate
+
+CONTRACT = Contract(
+    model="m",
+    version="v1",
+    entity="who",
+    fields=(
+        Field(name="size", kind="number", on_alert="default"),
+        Field(name="colour", kind="category", categories=("red", "green"), on_null="default"),
+        Field(name="is_new", kind="boolean"),
+        Field(name="count", kind="integer", on_null="default", default=7.0),
+    ),
+)
+COLUMNS = {
+    "size": np.array([3.0, np.nan, 1.0, 2.0]),
+    "colour": np.array(["green", None, "blue", "green"], dtype=object),
+    "is_new": np.array([1.0, 0.0, np.nan, 1.0]),
+    "count": np.array([1.0, 2.0, 3.0, 4.0]),
+    "ignored": np.zeros(4),
+}
+
+
+def test_columns_become_rows_in_the_order_of_the_contract():
+    nan = np.nan
+    expected = [[3.0, 1.0, 1.0, 1.0], [nan, nan, 0.0, 2.0], [1.0, UNSEEN, nan, 3.0], [2.0, 1.0, 1.0, 4.0]]
+    assert np.array_equal(features.encode(CONTRACT, COLUMNS), expected, equal_nan=True)
+
+
+def test_a_missing_column_is_an_error():
+    with pytest.raises(KeyError, match="count"):
+        features.encode(CONTRACT, {name: column for name, column in COLUMNS.items() if name != "count"})
+
+
+def test_the_model_sees_an_unseen_category_as_null_and_a_number_as_itself():
+    values = np.array([[-1.0, UNSEEN, 0.0, -1.0]])
+    assert np.array_equal(features.for_model(CONTRACT, values), [[-1.0, np.nan, 0.0, -1.0]], equal_nan=True)
+
+
+def test_typical_values_occurred():
+    assert features.typical(CONTRACT, features.encode(CONTRACT, COLUMNS)).tolist() == [2.0, 1.0, 1.0, 2.0]
+
+
+def test_only_defaults_that_are_needed_and_not_declared_are_filled_in():
+    filled = features.with_defaults(CONTRACT, features.encode(CONTRACT, COLUMNS))
+    assert [field.default for field in filled.fields] == [2.0, "green", None, 7.0]
+    assert msgspec.structs.replace(filled, fields=CONTRACT.fields) == CONTRACT
+
+
+def test_training_is_deterministic_and_the_seed_matters():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(1000, 4))
+    labels = (values[:, 0] + rng.normal(size=1000) > 0).astype(int)
+    names = [field.name for field in CONTRACT.fields]
+
+    def forest(seed):
+        return parse(train(Recipe(seed=seed, trees=5), names, values, labels).model_to_string())
+
+    assert forest(1) == forest(1)
+    assert forest(1) != forest(2)
+
+
+def test_held_out_rows_are_the_later_ones():
+    event_ns = np.array([50, 10, 40, 20, 30])
+    earlier, later = split_by_time(event_ns, held_out=0.4)
+    assert sorted(event_ns[earlier].tolist()) == [10, 20, 30]
+    assert sorted(event_ns[later].tolist()) == [40, 50]
+
+
+def test_auc_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(4)
+    labels, scores = rng.integers(0, 2, 60), rng.integers(0, 9, 60)  # with ties
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
+    assert auc(labels, scores) == pytest.approx(np.mean(pairs))
+
+
+def test_auc_of_one_class_is_no_number():
+    with pytest.raises(ValueError, match="positive and negative"):
+        auc([1, 1], [0.1, 0.2])
+
+
+def test_brier_is_the_mean_squared_error():
+    report = validate(np.array([1, 0, 0, 1]), np.array([1.0, 0.0, 0.5, 0.0]))
+    assert report.brier == (0 + 0 + 0.25 + 1) / 4
+    assert report.positive_rate == 0.5
+    assert report.n == 4
