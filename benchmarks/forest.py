@@ -1,15 +1,12 @@
 """The forest kernel beside LightGBM, on one thread: ``python -m benchmarks.forest``.
 
-One JSON line to a figure. Ours and the peer take turns, and a figure is the median of the paired ratios with its
-95 % interval (of the median, by order statistics: the ranks n/2 ± 1.96 sqrt(n)/2), so that a machine that others
-use slows both alike. Both begin with float64 values and end with the raw margin; equality is checked bit for bit first.
+Ours and the peer take turns, so that a machine that others use slows both alike. Both begin with float64 values and end
+with the raw margin, which is checked to be equal bit for bit first. Ours counts the row for the monitors as well.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,23 +14,26 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from benchmarks.figures import show
 from reference_service.core import kernel
 from reference_service.core.compiled import compile_model
 from reference_service.core.trees import parse
 
 FEATURES = 16
 PAIRS = 41
+TURN = 0.02  # seconds
+NULLS = 0.1  # share of values
 _C_API_DTYPE_FLOAT64 = 1
 _C_API_PREDICT_RAW_SCORE = 1
 
 
 def data(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """float64[rows, 16] with a tenth of nulls, and labels that depend on them."""
+    """float64[rows, 16] some of them null, and labels that depend on them."""
     rng = np.random.default_rng(20260517)
     values = rng.normal(size=(rows, FEATURES))
     values[:, 1::4] = np.floor(np.abs(values[:, 1::4]) * 6)
     signal = np.sin(values[:, 0] * 2) + values[:, 1] / 6 * values[:, 2] + values[:, 3:].sum(axis=1) / 4
-    values[rng.random(values.shape) < 0.1] = np.nan
+    values[rng.random(values.shape) < NULLS] = np.nan
     return values, (np.nan_to_num(signal) + rng.normal(size=rows) > 0).astype(np.int64)
 
 
@@ -73,29 +73,11 @@ def seconds(work: Callable[[], Any], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
-def report(
-    name: str, peer_name: str, ours: Callable[[], Any], peer: Callable[[], Any], *, rows: int, per: float
-) -> None:
-    """Print one figure: the time to a row of ours and of the peer, and how many times faster we are."""
-    mine, theirs = [], []
-    count = [max(1, round(0.02 / seconds(work, 3))) for work in (ours, peer)]  # about 20 ms to a turn
-    for _ in range(PAIRS):
-        mine.append(seconds(ours, count[0]) / rows)
-        theirs.append(seconds(peer, count[1]) / rows)
-    ratios = np.sort(np.array(theirs) / np.array(mine))
-    half = 1.96 * math.sqrt(PAIRS) / 2
-    interval = [ratios[math.floor(PAIRS / 2 - half)], ratios[math.ceil(PAIRS / 2 + half)]]
-    line = {
-        "name": name,
-        "ours": round(float(np.median(mine)) * per, 3),
-        "peer": round(float(np.median(theirs)) * per, 3),
-        "peer_name": peer_name,
-        "ratio": round(float(np.median(ratios)), 2),
-        "interval": [round(float(bound), 2) for bound in interval],
-        "unit": "µs/row",
-        "n": PAIRS,
-    }
-    print(json.dumps(line, ensure_ascii=False))
+def compare(name: str, peer_name: str, ours: Callable[[], Any], peer: Callable[[], Any], *, rows: int) -> None:
+    """Print one figure: rows a second of ours and of the peer, in turns."""
+    times = [max(1, round(TURN / seconds(work, 3))) for work in (ours, peer)]
+    pairs = [(rows / seconds(ours, times[0]), rows / seconds(peer, times[1])) for _ in range(PAIRS)]
+    show(name, *zip(*pairs, strict=True), peer_name=peer_name, unit="rows/s")
 
 
 def main() -> None:
@@ -136,9 +118,9 @@ def main() -> None:
 
         size = f"{trees} trees of {leaves} leaves"
         predict, c_api = "LightGBM Booster.predict, 1 thread", "LightGBM C API SingleRowFast"
-        report(f"batch of 10,000, {size}", predict, ours_batch, peer_batch, rows=len(batch), per=1e6)
-        report(f"one row, counted by the monitors too, {size}", predict, ours_row, peer_row, rows=1, per=1e6)
-        report(f"one row, counted by the monitors too, {size}", c_api, ours_row, peer_fast, rows=1, per=1e6)
+        compare(f"batch of 10,000, {size}", predict, ours_batch, peer_batch, rows=len(batch))
+        compare(f"one row, {size}", predict, ours_row, peer_row, rows=1)
+        compare(f"one row, {size}", c_api, ours_row, peer_fast, rows=1)
 
 
 if __name__ == "__main__":

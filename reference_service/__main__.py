@@ -9,6 +9,7 @@ import msgspec
 import uvicorn
 
 from reference_service.app import create_app
+from reference_service.clock import SystemClock
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args(arguments)
-    app = create_app(msgspec.json.decode(options.settings.read_bytes()))
+    app = create_app(msgspec.json.decode(options.settings.read_bytes()), clock=SystemClock())
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 

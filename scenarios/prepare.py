@@ -70,7 +70,7 @@ def _is_current(into: Path, inputs: str) -> bool:
         stamp = json.loads((into / _STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return stamp == {"inputs": inputs, "files": _digests(into)}
+    return bool(stamp == {"inputs": inputs, "files": _digests(into)})
 
 
 @click.command()

@@ -46,16 +46,10 @@ class Edge:
         self._paths = {path for _, path in self._routes} | {self._infer_path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request."""
-        if scope["path"] == self._infer_path and scope["method"] == "POST":
-            await self.infer(receive, send)
-        else:
+        """One HTTP request. The deadline of an inference runs from here: waiting for its turn is part of it."""
+        if scope["path"] != self._infer_path or scope["method"] != "POST":
             await self._control(scope, receive, send)
-
-    # ------------------------------------------------------------ inference
-
-    async def infer(self, receive: Receive, send: Send) -> None:
-        """Admit, read, answer. The deadline runs from here: waiting for our turn is part of it."""
+            return
         service = self.service
         clock, counters, limiter = service.clock, service.counters, service.limiter
         arrived_ns = clock.now_ns()

@@ -22,15 +22,16 @@ class Received:
         bundle: whose cells are counted.
     """
 
-    __slots__ = ("_bundle", "_counted", "_counts", "_next", "_pack", "_rows", "_size", "_unread", "_views")
+    __slots__ = ("_buffer", "_bundle", "_counted", "_counts", "_next", "_pack", "_rows", "_size", "_unread", "_views")
 
     def __init__(self, bundle: Bundle) -> None:
         width = len(bundle.contract.fields)
         self._bundle = bundle
-        self._rows = np.zeros((_ROWS, width))
+        self._buffer = bytearray(8 * width * _ROWS)
+        self._rows = np.frombuffer(self._buffer).reshape(_ROWS, width)
         self._views = list(self._rows)
         # Packing through the buffer costs a third of an assignment through numpy.
-        self._pack = struct.Struct(f"={width}d").pack_into
+        self._pack = struct.Struct(f"{width}d").pack_into
         self._size = 8 * width
         self._next = 0
         self._counted = 0
@@ -40,7 +41,7 @@ class Received:
     def put(self, values: Sequence[Any]) -> np.ndarray:
         """Set down one row in contract order; float64[f], for the model to read now and nobody to change."""
         slot = self._next
-        self._pack(self._rows, slot * self._size, *values)
+        self._pack(self._buffer, slot * self._size, *values)
         self._next = slot + 1
         if slot + 1 == _ROWS:
             self._count()

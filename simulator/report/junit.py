@@ -60,7 +60,7 @@ def _details(judged: Judged) -> str:
     lines = [
         judged.text,
         f"limit {finding.limit}, observed {finding.observed}, margin {words.margin(finding)}, seen red {judged.grades}",
-        words.evidence(judged),
+        ", ".join(words.evidence(judged)),
         f"why: {words.why(judged)}" if judged.status is not Status.PASS else "",
         f"remedy: {words.remedy_of(judged)}" if words.remedy_of(judged) else "",
         *finding.witnesses,

@@ -53,7 +53,7 @@ def _cell(cell: CellVerdict, *, color: bool) -> Iterator[str]:
 
 def _row(judged: Judged, cell: CellVerdict) -> tuple[str, ...]:
     finding = judged.finding
-    evidence = words.evidence(judged)
+    evidence = ", ".join(words.evidence(judged))
     observed = f"{finding.observed} ({evidence})" if evidence else finding.observed
     where = f"{cell.path}:{judged.line}"
     margin = words.margin(finding)

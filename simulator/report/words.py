@@ -154,15 +154,16 @@ def margin(finding: Finding) -> str:
     return f"{finding.margin * 100:+.0f}%"
 
 
-def evidence(judged: Judged) -> str:
-    """``n = 4,603, 99% bounds 0.02%…0.1%``: how much the observation rests on; empty if it is one sighting."""
+def evidence(judged: Judged) -> list[str]:
+    """``["n = 4,603", "99% bounds 0.02%…0.1%"]``: how much the observation rests on; empty if it is one sighting."""
     finding = judged.finding
-    parts = [f"n = {finding.n:,}"] if finding.n > 1 else []
+    # The judge may have said it already: "0 of 2388 rows".
+    parts = [f"n = {finding.n:,}"] if finding.n > 1 and f" of {finding.n} " not in finding.observed else []
     if finding.interval is not None:
         show = percent if judged.family in _SHARES else number
         low, high = finding.interval
         parts.append(f"99% bounds {show(low)}…{show(high)}")
-    return ", ".join(parts)
+    return parts
 
 
 def difference(given: Verdict, now: Verdict) -> str:

@@ -15,10 +15,11 @@ from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import Problem
 from simulator.scenario.load import Cell
 from simulator.scenario.model import Event, Expectation, Scenario
-from simulator.scenario.quantities import NS, show_duration
+from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
+_MOST_ROWS: Final = 1_000_000_000
 _CONVERGING: Final = frozenset({"resolved", "recovers", "rollback"})  # must hold for `hold` beyond the deadline
 
 
@@ -65,6 +66,8 @@ def _run(scenario: Scenario) -> Iterator[Flaw]:
         yield Flaw("too-long", "the run is longer than ten years", length)
     if given.traffic.rate is not None and not math.isfinite(given.traffic.rate):
         yield Flaw("bad-value", "is not a rate that can be sent", (*place, "rate"))
+    elif given.traffic.rate is not None and given.traffic.rate * given.traffic.batch * (end / SECOND) > _MOST_ROWS:
+        yield Flaw("too-large", f"more than {_MOST_ROWS:,} rows in one run cannot be kept", (*place, "rate"))
     if given.traffic.timeout == 0:
         yield Flaw("bad-value", "with no time to answer in, every request fails", (*place, "timeout"))
     if given.warmup >= end > 0:

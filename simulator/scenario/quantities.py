@@ -22,6 +22,7 @@ NS: Final = {
 SECOND: Final = NS["s"]
 MINUTE: Final = NS["m"]
 HOUR: Final = NS["h"]
+LONGEST: Final = 36_525 * NS["d"]  # a century: sums of durations stay within int64 nanoseconds
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
@@ -30,7 +31,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def parse_duration(value: Any) -> int:
-    """``"1h30m"`` → nanoseconds. Raises ValueError for anything without a unit."""
+    """``"1h30m"`` → nanoseconds. Raises ValueError for anything without a unit, or longer than a century."""
     if value == 0 and not isinstance(value, bool):
         return 0
     text = value.replace(" ", "") if isinstance(value, str) else None
@@ -42,6 +43,9 @@ def parse_duration(value: Any) -> int:
         whole, _, fraction = number.partition(".")
         scale = NS[unit]
         total += int(whole) * scale + (int(fraction) * scale // 10 ** len(fraction) if fraction else 0)
+    if total > LONGEST:
+        msg = f"{value!r} is more than a century; nothing here takes that long"
+        raise ValueError(msg)
     return total
 
 

@@ -11,14 +11,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import UnionType
-from typing import Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from simulator.scenario.document import Flaw, Where
-from simulator.scenario.errors import did_you_mean, nearest, suggest
+from simulator.scenario.errors import did_you_mean
+from simulator.scenario.keys import at, home
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -76,7 +76,7 @@ def validate(model: type[Model], data: Any, absent: frozenset[Where] = frozenset
         complaints = [_complaint(data, detail) for detail in error.errors(include_url=False)]
     flaws = [_flaw(model, data, group) for group in _unions(complaints, data)]
     flaws = [flaw for flaw in flaws if not (flaw.code == "missing-key" and flaw.where in absent)]
-    meant = {_home(model, data, flaw.where)[1] for flaw in flaws if flaw.code == "unknown-key"}
+    meant = {home(model, data, flaw.where)[1] for flaw in flaws if flaw.code == "unknown-key"}
     return Validated(None, tuple(f for f in flaws if not (f.code == "missing-key" and f.where in meant)))
 
 
@@ -113,7 +113,7 @@ def _unions(complaints: list[_Complaint], data: Any) -> Iterator[list[_Complaint
             continue
         seen.add(union)
         branches = [other for other in complaints if other.union == union]
-        written = _at(data, union)
+        written = at(data, union)
         nested = isinstance(written, Mapping | list)
         other_shape = [
             b for b in branches if b.where == union and (b.kind in _WANTED or (b.kind == "literal_error" and nested))
@@ -127,12 +127,6 @@ def _unions(complaints: list[_Complaint], data: Any) -> Iterator[list[_Complaint
             yield from ([b] for b in fitting)
 
 
-def _at(data: Any, where: Where) -> Any:
-    for part in where:
-        data = data[part]
-    return data
-
-
 # ---------------------------------------------------------------- wording
 
 
@@ -144,7 +138,7 @@ def _flaw(model: type[BaseModel], data: Any, group: list[_Complaint]) -> Flaw:
             "unknown-key",
             f"`{where[-1]}` is not part of {part_name(where[:-1])}",
             where,
-            _home(model, data, where)[0],
+            home(model, data, where)[0],
             "key",
         )
     if kind == "missing":
@@ -206,60 +200,3 @@ def _show(value: Any) -> str:
         return "a list"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - about what a line can carry
-
-
-# ---------------------------------------------------------------- where an unknown key belongs
-
-
-def _home(model: type[BaseModel], data: Any, where: Where) -> tuple[str, Where | None]:
-    """(hint, path at which the key was probably meant to stand)."""
-    key, around = str(where[-1]), _at(data, where[:-1])
-    for depth in range(len(where) - 2, -1, -1):
-        if isinstance(where[depth], str) and key in keys_at(model, where[:depth]):
-            return f"it belongs one level up, beside `{where[depth]}`", (*where[:depth], key)
-    for sibling, value in around.items():
-        inner = (*where[:-1], sibling)
-        if isinstance(value, Mapping) and sibling != key and key in keys_at(model, inner):
-            return f"it belongs inside `{sibling}`", (*inner, key)
-    left = [name for name in keys_at(model, where[:-1]) if name not in around]
-    if name := nearest(key, left):
-        return did_you_mean(key, [name]), (*where[:-1], name)
-    return suggest(key, left, "keys left"), None
-
-
-def keys_at(model: type[BaseModel], where: Where) -> list[str]:
-    """The keys that may stand in the mapping at this path, as the file spells them; empty if anything may."""
-    shapes: list[Any] = [model]
-    for part in where:
-        shapes = [inner for shape in shapes for inner in _inside(shape, part)]
-    return [
-        field.alias or name
-        for shape in _branches(shapes)
-        if _is_model(shape)
-        for name, field in shape.model_fields.items()
-    ]
-
-
-def _inside(shape: Any, part: str | int) -> Iterator[Any]:
-    for branch in _branches([shape]):
-        if _is_model(branch) and isinstance(part, str):
-            yield from (f.annotation for name, f in branch.model_fields.items() if (f.alias or name) == part)
-        elif isinstance(part, int) and get_origin(branch) in {tuple, list}:
-            yield get_args(branch)[0]
-        elif isinstance(part, str) and get_origin(branch) in {dict, Mapping}:
-            yield get_args(branch)[1]
-
-
-def _branches(shapes: list[Any]) -> Iterator[Any]:
-    """Unions and Annotated, opened."""
-    for shape in shapes:
-        if get_origin(shape) is Annotated:
-            yield from _branches([get_args(shape)[0]])
-        elif get_origin(shape) in {Union, UnionType}:
-            yield from _branches(list(get_args(shape)))
-        else:
-            yield shape
-
-
-def _is_model(shape: Any) -> bool:
-    return isinstance(shape, type) and issubclass(shape, BaseModel)

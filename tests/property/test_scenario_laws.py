@@ -13,10 +13,10 @@ from simulator.scenario.document import Document, parse, read
 from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.explain import explain
 from simulator.scenario.feasibility import check
+from simulator.scenario.keys import keys_at
 from simulator.scenario.load import Cell, load
 from simulator.scenario.model import Scenario
-from simulator.scenario.quantities import parse_duration, parse_share, show_duration, show_share
-from simulator.scenario.validate import keys_at
+from simulator.scenario.quantities import LONGEST, parse_duration, parse_share, show_duration, show_share
 from simulator.world.population import Field
 
 EXAMPLE = (Path(__file__).parents[1] / "unit" / "scenario" / "unit_change.example.yaml").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def assert_located(problem, path):
 
 
 @laws
-@given(st.integers(0, 2**63))
+@given(st.integers(0, LONGEST))
 def test_durations_are_read_as_they_are_shown(ns):
     assert parse_duration(show_duration(ns)) == ns
 

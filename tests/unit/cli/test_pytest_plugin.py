@@ -31,7 +31,9 @@ def project(pytester):
         spec.loader.exec_module(module)
         """
     )
-    pytester.makeini("[pytest]\naddopts = --strict-markers --strict-config\nfilterwarnings = error")
+    # Hypothesis' plugin would be loaded anew, slowly, by every inner session.
+    options = "--strict-markers --strict-config -p no:hypothesispytest"
+    pytester.makeini(f"[pytest]\naddopts = {options}\nfilterwarnings = error")
 
     def write(**titles: str):
         for name, title in titles.items():
@@ -58,7 +60,7 @@ def test_only_scenario_files_are_collected(project):
     (made.path / "scenarios" / "other.yaml").write_text("a: 1", encoding="utf-8")
     made.makepyfile(test_own="def test_own(): pass")
     made.runpytest_inprocess().assert_outcomes(passed=3)
-    made.makeini("[pytest]\ntestpaths = test_own.py")
+    made.makeini("[pytest]\naddopts = -p no:hypothesispytest\ntestpaths = test_own.py")
     made.runpytest_inprocess().assert_outcomes(passed=1)
 
 
@@ -137,7 +139,7 @@ def test_workers_change_nothing_in_the_page(project):
 
 def test_a_run_without_scenarios_says_nothing_of_them(pytester):
     pytester.makepyfile("def test_own(): pass")
-    done = pytester.runpytest_inprocess()
+    done = pytester.runpytest_inprocess("-p", "no:hypothesispytest")
     done.stdout.no_fnmatch_line("report: *")
     assert not (pytester.path / "reports").exists()
 

@@ -47,7 +47,20 @@ HOPELESS = {
         "over before it starts",
         "",
     ),
-    "an endless run": ([("for: 90m", "for: 99999d")], "too-long", "99999d", "longer than ten years", ""),
+    "an endless run": (
+        [("rate: 10/s, for: 90m", "rate: 1/s, for: 9999d"), ("{max: 0.1%}}\nmatrix", "{max: 1%}}\nmatrix")],
+        "too-long",
+        "9999d",
+        "longer than ten years",
+        "",
+    ),
+    "more rows than can be kept": (
+        [("rate: 10/s", "rate: 1000000/s")],
+        "too-large",
+        "1000000/s",
+        "more than 1,000,000,000 rows",
+        "",
+    ),
     "a warm-up without end": (
         [("warmup: 20m", "warmup: 90m")],
         "past-the-end",

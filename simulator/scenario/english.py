@@ -1,0 +1,202 @@
+"""The parts of a scenario as English sentences; reports use them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from simulator.scenario.model import AlertIs, Event, Expectation, Scenario
+from simulator.scenario.quantities import show_duration, show_share
+from simulator.scenario.timeline import end_ns
+
+# ---------------------------------------------------------------- given
+
+
+def world(scenario: Scenario) -> str:
+    """The world before anything happens, in a few sentences."""
+    given, traffic = scenario.given, scenario.given.traffic
+    if traffic.replay is not None:
+        what = f"{given.population} as recorded from {traffic.replay.start} until {traffic.replay.end}"
+    else:
+        rows = "" if traffic.batch == 1 else f" of {traffic.batch} rows each"
+        rhythm = " on average, in a daily rhythm," if traffic.rhythm == "daily" else ""
+        rate = f"{traffic.rate or 0:g} requests{rows} per second{rhythm}"
+        what = f"{given.population}: {rate} for {show_duration(end_ns(scenario))}"
+    said = [f"{what}, served by {given.serving}."]
+    labels = given.labels
+    when = "Labels arrive in their own time"
+    if labels.delay is not None:
+        when = (
+            f"Half of the labels arrive within {show_duration(labels.delay.median)}, "
+            f"95% within {show_duration(labels.delay.p95)}"
+        )
+    said.append(f"{when}; {show_share(labels.missing)} never do." if labels.missing else f"{when}.")
+    if given.warmup:
+        said.append(f"The first {show_duration(given.warmup)} are warm-up.")
+    for steady in given.steady_state:
+        name = next(iter(steady.model_fields_set))
+        claim = _CLAIM[name](getattr(steady, name))
+        said.append(f"Nothing is done to the service unless, in the second half of the warm-up, {claim}.")
+    return " ".join(said)
+
+
+# ---------------------------------------------------------------- when
+
+
+def happening(event: Event) -> str:
+    """One event in one line: ``from 30m, for 30m: amount is multiplied by 100``."""
+    length = "to the end" if event.length is None else f"for {show_duration(event.length)}"
+    p = event.params
+    whom = ""
+    if (share := getattr(p, "share", 1.0)) != 1.0 and event.verb != "release":
+        whom += f", in {show_share(share)} of {'calls' if event.layer == 'service' else 'rows'}"
+    if where := getattr(p, "where", None):
+        whom += ", where " + " and ".join(f"{name} is {_plain(value)}" for name, value in where.items())
+    return f"from {show_duration(event.at)}, {length}: {_HAPPENS[event.verb](p)}{whom}"
+
+
+def _drift(p: Any) -> str:
+    pace = "" if p.shape == "sudden" else " gradually" + (f" over {show_duration(p.over)}" if p.over else "")
+    if p.category is not None:
+        return f"{p.field} moves{pace} to {p.category}"
+    return f"{p.field} moves{pace} by {p.shift:+g} standard deviations"
+
+
+def _load(p: Any) -> str:
+    level = {
+        "per_second": f"{p.to.value:g} per second",
+        "base": f"{p.to.value:g} times the base rate",
+        "capacity": f"{p.to.value:g} times what the target sustains",
+    }[p.to.unit]
+    return f"traffic rises to {level}"
+
+
+def _dependency(p: Any) -> str:
+    by = "" if p.by is None else f" by {show_duration(p.by)}"
+    return f"{p.name} is {p.fault}{by}"
+
+
+def _model(p: Any) -> str:
+    does = {"hang": "hangs", "raise": "raises", "slow": "is slow", "nan": "answers NaN", "wrong": "answers wrongly"}
+    return f"the model {does[p.fault]}" + ("" if p.by is None else f" by {show_duration(p.by)}")
+
+
+def _release(p: Any) -> str:
+    how = f"as a canary of {show_share(p.share)}" if p.by == "canary" else "to everyone at once"
+    return f"{p.version} is released {how}" + ("" if p.defect is None else f", in which {_model(p.defect)}")
+
+
+_HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "nulls": lambda p: f"{p.field} goes missing" + ("" if p.spelling == "missing" else f", sent as {p.spelling}"),
+    "rename": lambda p: f"{p.field} arrives as {p.to}",
+    "drop": lambda p: f"{p.field} is no longer sent",
+    "add": lambda p: f"a new field {p.field} is sent, {_plain(p.value)}",
+    "retype": lambda p: f"{p.field} arrives as a {p.to}",
+    "scale": lambda p: f"{p.field} is multiplied by {p.by:g}",
+    "respell": lambda p: f"{p.field} {_plain(p.category)} is spelled {_plain(p.to)}",
+    "outlier": lambda p: f"{p.field} is {p.value:g}, {'once' if p.count == 1 else f'{p.count} times'}",
+    "reorder": lambda _: "the columns arrive in another order",
+    "drift": _drift,
+    "concept": lambda p: f"{show_share(p.flip)} of the truths turn into their opposite",
+    "label_delay": lambda p: f"labels come {show_duration(p.by)} later",
+    "label_loss": lambda _: "labels never come",
+    "late": lambda p: f"requests are delivered {show_duration(p.by)} late",
+    "duplicate": lambda p: f"requests are delivered again after {show_duration(p.after)}",
+    "load": _load,
+    "dependency": _dependency,
+    "model": _model,
+    "release": _release,
+}
+
+
+# ---------------------------------------------------------------- then
+
+
+def sentence(expectation: Expectation) -> str:
+    """One expectation in one line: ``within 8m of the start of unit_change, an alert on amount fires``."""
+    family, window = expectation.family, _window(expectation)
+    if family == "alert":
+        once = ", once" if expectation.once else ""
+        return f"{window}{_alert(expectation.params)} fires{once}"
+    if family == "resolved":
+        hold = show_duration(expectation.hold)
+        return f"{window}the alert of {expectation.resolved} is resolved, and stays so for {hold}"
+    if family == "labels_seen":
+        share = show_share(expectation.params.max)
+        return f"when {expectation.at} is met, at most {share} of the labels of {expectation.of} have arrived"
+    if family in {"recovers", "rollback"}:
+        return f"{window}{_CLAIM[family](expectation.params)}, for at least {show_duration(expectation.hold)}"
+    claim = _CLAIM[family](expectation.params)
+    if expectation.of is None:
+        return f"{window}{claim}"
+    if expectation.of == "untouched":
+        return f"{window}among requests that no event touches, {claim}"
+    settle = "" if not expectation.settle else f", from {show_duration(expectation.settle)} on"
+    return f"{window}among requests that {expectation.of} touches{settle}, {claim}"
+
+
+def _window(expectation: Expectation) -> str:
+    settle = show_duration(expectation.settle)
+    if expectation.after is not None:
+        name = expectation.after.removesuffix(".end")
+        edge = "end" if name != expectation.after else "start"
+        when = "after" if expectation.within is None else f"within {show_duration(expectation.within)} of"
+        return f"{when} the {edge} of {name}, "
+    if expectation.during is not None:
+        alone = expectation.settle and expectation.of is None
+        return f"during {expectation.during}{f', from {settle} on' if alone else ''}, "
+    if expectation.outside is not None:
+        return f"outside {expectation.outside}{f' and the {settle} after it' if expectation.settle else ''}, "
+    return ""
+
+
+def _alert(selector: AlertIs | str) -> str:
+    if isinstance(selector, str):
+        return "an alert"
+    severity = f"a {selector.severity}" if selector.severity else "an alert"
+    name = f" named {selector.name}" if selector.name else ""
+    return f"{severity}{name}" + (f" on {selector.field}" if selector.field else "")
+
+
+def _handled(p: Any) -> str:
+    words = {
+        "reject": "rejected",
+        "default": "given a declared default",
+        "fallback": "answered by the fallback",
+        "repair": "repaired",
+    }
+    return f"at least {show_share(p.min)} are {_either([words[by] for by in dict.fromkeys(p.by)])}"
+
+
+def _recovers(p: Any) -> str:
+    return "every answer is the model's again" if p.to == "model" else "nothing fails or is shed any more"
+
+
+def _latency(p: Any) -> str:
+    quantile, limit = p.quantile
+    return f"{show_share(quantile)} of answers take at most {show_duration(limit)}"
+
+
+_CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
+    "no_alert": lambda p: ("no alert" if isinstance(p, str) else "not " + _alert(p)) + " fires",
+    "handled": _handled,
+    "harmed": lambda p: f"at most {show_share(p.max)} are harmed",
+    "error_rate": lambda p: f"at most {show_share(p.max)} of requests fail",
+    "latency": _latency,
+    "fallback": lambda p: f"at least {show_share(p.min)} of answers come from the fallback",
+    "shed": lambda p: f"at most {show_share(p.max)} of requests are shed",
+    "answered": lambda p: f"at least {show_share(p.min)} of requests are answered",
+    "recovers": _recovers,
+    "rollback": lambda p: f"{p.to} serves every reply again",
+    "exposure": lambda p: f"{p.version} serves at most {show_share(p.max)} of answers",
+    "parity": lambda p: f"scores equal those of the clean twin, in at least {p.min_pairs} pairs",
+    "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
+}
+
+
+def _either(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"'{value}'" if isinstance(value, str) else f"{value:g}"
