@@ -12,6 +12,7 @@ from simulator.checks import words
 from simulator.checks.statistics import (
     BLOCK_NS,
     MIN_BLOCKS,
+    TIE,
     Interval,
     block_interval,
     clopper_pearson,
@@ -95,7 +96,8 @@ def share(ballot: Ballot, limit: Limit) -> Finding:
             n,
         )
     lower, upper = bounds
-    status = Status.PASS if upper <= limit.most else Status.FAIL if lower > limit.most else Status.UNKNOWN
+    border = limit.most + TIE
+    status = Status.PASS if upper <= border else Status.FAIL if lower > border else Status.UNKNOWN
     bound = limit.show(lower if status is Status.FAIL else upper)
     why = {
         Status.PASS: f"99% sure that it is {'at least' if limit.least else 'at most'} {bound}",

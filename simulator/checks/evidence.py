@@ -35,7 +35,7 @@ class Evidence:
     memo: dict[tuple[Any, ...], tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def remember(self, what: str, arrays: tuple[np.ndarray, ...], compute: Callable[[], T]) -> T:
-        """`compute()`, once for these very arrays; it must depend on nothing else."""
+        """`compute()`, once for these very arrays; it must depend on nothing else, and nobody may write into them."""
         key = (what, *map(id, arrays))
         if key not in self.memo:
             self.memo[key] = (arrays, compute())

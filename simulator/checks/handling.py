@@ -80,8 +80,8 @@ def handling(evidence: Evidence, twin: History, rows: np.ndarray) -> Handled:
         stale = np.zeros(len(rows), bool)
     ok = outcome == Outcome.OK
     usable = ok & np.isfinite(score)
-    repaired = ok & equal_scores(score, twin_score, evidence.tolerance)
     answered = ok & (source != Source.REJECTED)
+    repaired = answered & equal_scores(score, twin_score, evidence.tolerance)
     # Rejected by the twin but answered here is different from it; failed there, it says nothing.
     comparable = np.isfinite(twin_score) | (twin_outcome == Outcome.REJECT)
     comparable |= paired & (twin_outcome == Outcome.OK)

@@ -93,4 +93,4 @@ def agreement(evidence: Evidence, twin: History, aa: History) -> Agreement:
         differs[here] = ~same_reply(twin, here, aa, partner[here], evidence.tolerance)
         return Agreement(len(here), int(differs.sum()), differs)
 
-    return evidence.remember("agreement", columns, compare)
+    return evidence.remember(f"agreement within {evidence.tolerance!r}", columns, compare)

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 from scipy.special import betaincinv, stdtrit
 
+ALPHA: Final = 0.01
 CONFIDENCE: Final = 0.99
-ALPHA: Final = 1 - CONFIDENCE
+TIE: Final = 1e-12  # a bound that is the limit is within it, whatever the last digit of a quantile says
 BLOCK_NS: Final = 10_000_000_000
 MIN_BLOCKS: Final = 30
 _MOST: Final = 10**9  # nobody waits for more
@@ -77,7 +78,7 @@ def deciding_trials(failures: int, trials: int, limit: float) -> int | None:
 
     def decided(n: int) -> bool:
         lower, upper = clopper_pearson(min(n, round(rate * n)), n)
-        return upper <= limit if rate < limit else lower > limit
+        return upper <= limit + TIE if rate < limit else lower > limit + TIE
 
     low, high = trials, trials
     while not decided(high):

@@ -17,6 +17,7 @@ from scipy.special import stdtr
 from simulator.verdict import Status
 
 ALPHA: Final = 0.01
+TIE: Final = 1e-9  # relative: a tail of exactly 1 % makes the bound the limit itself, which is within it
 BLOCK_NS: Final = 10 * 10**9
 
 
@@ -49,11 +50,11 @@ def sizes(trials: int, limit: float) -> Sizes:
     allowed, below, red = -1, 0.0, trials + 1
     for k, probability in enumerate(_probabilities(trials, limit)):
         # `below` is P(X < k): refused if P(X ≥ k) is a 1 % event.
-        if 1.0 - below < ALPHA:
+        if 1.0 - below < ALPHA * (1 - TIE):
             red = k
             break
         below += probability
-        if below <= ALPHA:
+        if below <= ALPHA * (1 + TIE):
             allowed = k
     return Sizes(trials, allowed, min(red, trials + 1))
 
@@ -80,7 +81,7 @@ def by_blocks(moments: Sequence[int], failed: Sequence[bool], limit: float) -> S
     share = sum(k for k, _ in blocks.values()) / total
     spread = fsum((k - share * n) ** 2 for k, n in blocks.values()) * count / (count - 1)
     reach = _student(count - 1) * sqrt(spread) / total
-    if share + reach <= limit:
+    if min(1.0, share + reach) <= limit:
         return Status.PASS
     return Status.FAIL if share - reach > limit else Status.UNKNOWN
 

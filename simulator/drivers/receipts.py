@@ -54,8 +54,11 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
     potent = delivered & _mask(history, k, "potent")
     sent = items["sent_ns"][delivered & (items["sent_ns"] != NEVER)]
     start = int(sent.min()) if len(sent) else NEVER
+    # On schedule means: with the first item that the plan touches. A ramp from nothing touches its first one later
+    # than `at`, which is no delay of the driver's.
+    scheduled = int(items["scheduled_ns"][touched].min()) if touched.any() else event.at
     return EventRecord(
-        event.event, k, event.at, start, _declared_end(event, end_ns),
+        event.event, k, scheduled, start, _declared_end(event, end_ns),
         int(touched.sum()), int(delivered.sum()), int(potent.sum()),
     )  # fmt: skip
 

@@ -89,7 +89,9 @@ def _marked(line: str, *, color: bool) -> str:
 
 def _explained(judged: Judged, *, color: bool) -> Iterator[str]:
     yield ""
-    yield f"  {_paint(words.mark(judged), words.tone(judged), color=color)} {judged.id}: {judged.text}"
+    mark = _paint(words.mark(judged), words.tone(judged), color=color)
+    first, *rest = textwrap.wrap(f"{judged.id}: {judged.text}", _WIDTH - 4, subsequent_indent="      ")
+    yield from (f"  {mark} {first}", *rest)
     yield from _prose("why", words.why(judged))
     if remedy := words.remedy_of(judged):
         yield from _prose("remedy", remedy)

@@ -195,6 +195,8 @@ def divergence(old: CellVerdict, new: CellVerdict) -> str:
     """How a replay differs from the run it repeats: another plan, or which histories; empty if nothing differs."""
     if old.plan_digest != new.plan_digest:
         return "another plan: this is not the same traffic, so this seatrial or this scenario is another one"
+    if old.run_id != new.run_id:
+        return "another target: its file, its code or its models have changed since"
     roles = sorted(
         role for role in old.evidence.keys() | new.evidence if old.evidence.get(role) != new.evidence.get(role)
     )

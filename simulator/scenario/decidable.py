@@ -93,7 +93,9 @@ def _prompt(scenario: Scenario, event: Event, where: Where, capacity: float | No
         for expectation in scenario.then
         if event.event in _named(expectation)
     ]
-    allowed = max(SECOND, min(lengths, default=end_ns(scenario)) // 100)
+    # What is delivered late, or again, starts late by declaration.
+    declared = event.late.by if event.late else event.duplicate.after if event.duplicate else 0
+    allowed = declared + max(SECOND, min(lengths, default=end_ns(scenario)) // 100)
     if per_second * allowed / SECOND < 1.0:
         gap = show_duration(round(1 / per_second) * SECOND)
         message = f"`{event.event}` touches something about every {gap} only, but must start within "

@@ -1,4 +1,4 @@
-"""Laws of the plan: what is not touched does not change, and nothing depends on how, where or in what order it is made."""
+"""Laws of the plan: what is not touched does not change; nothing depends on how, where or in what order it is made."""
 
 from __future__ import annotations
 

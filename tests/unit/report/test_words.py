@@ -98,5 +98,6 @@ def test_a_replay_tells_another_plan_from_another_history(verdict):
     cell = verdict.cells[0]
     assert words.divergence(cell, cell) == ""
     assert "another plan" in words.divergence(cell, replace(cell, plan_digest="0"))
+    assert "another target" in words.divergence(cell, replace(cell, run_id="0", evidence={}))
     other = replace(cell, evidence=cell.evidence | {"main": "0"})
     assert words.divergence(cell, other) == "the same plan, another history: main"

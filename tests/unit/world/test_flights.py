@@ -9,8 +9,8 @@ import pytest
 from simulator.scenario.quantities import HOUR, MINUTE
 from simulator.world.keyed import Draw
 from simulator.world.population import Recorded
-from simulator.world.populations import get, training
 from simulator.world.populations import flights as module
+from simulator.world.populations import get, training
 from simulator.world.populations.flights_record import RecordMissingError, _folder, midnight_ns, record
 
 

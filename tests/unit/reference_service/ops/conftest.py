@@ -41,7 +41,7 @@ CUTS = np.array([1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 99], dtype=float)  # amo
 class LinearBundle:
     """Speaks the protocol of `Bundle`: margin = amount / 100 + foreign - method, null counts as 0."""
 
-    def __init__(self, version="v1", fields=FIELDS, policy=None, bias=0.0, certain=0.01):
+    def __init__(self, version="v1", fields=FIELDS, policy=None, bias=0.0):
         self.version = version
         self.bias = bias
         self.digest = (version.encode().hex() + "0" * 64)[:64]
@@ -58,7 +58,7 @@ class LinearBundle:
             hourly_n=np.zeros(24, dtype=np.int64),
             hourly_shares=np.tile(shares, (24, 1, 1)),
             null_shares=np.zeros(len(fields)),
-            typical=np.array([50.0, 10.0, 0.0, 0.0, 100.0]),
+            typical=np.array([45.0, 10.0, 0.0, 0.0, 100.0]),
             score_deciles=np.linspace(0.35, 0.8, 9),
             positive_rate=0.1,
             brier=0.05,

@@ -1,0 +1,242 @@
+"""Two independent judges, one law: on random small histories they must say the same, for every family."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from histories import OBJECTS, Evidence, columns, notes, run, scenario
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simulator.checks import evaluate
+from simulator.controls import naive
+from simulator.history.schema import NEVER, AlertRecord, EventRecord, History, Note, Outcome, Source
+from simulator.scenario.model import FAMILIES
+from simulator.scenario.quantities import MINUTE, SECOND
+from simulator.verdict import Status
+
+N, EVERY = 360, 5 * SECOND
+END = N * EVERY
+STEP = 30 * SECOND  # most moments are multiples of this, so that they meet
+
+
+def moment(dice: Random) -> int:
+    return max(0, dice.randrange(61) * STEP + dice.choice([-1, 0, 0, 0, 1]))
+
+
+def maybe(dice: Random, chance: float) -> bool:
+    return dice.random() < chance
+
+
+def alerts(dice: Random) -> tuple[AlertRecord, ...]:
+    """Often the one that is looked for, coming and going about when it should; and a few at random."""
+    fields, names = ("amount", "country"), ("feature_drift", "feature_drift", "null_rate", "Watchdog")
+    found = [
+        AlertRecord(
+            moment(dice), dice.choice(("alertmanager", "slack")), dice.choice("abc"), dice.choice(names),
+            dice.choice(fields), dice.choice(("page", "page", "ticket")), firing=maybe(dice, 0.6),
+        )
+        for _ in range(dice.choice((0, 0, 0, 1, 3)))
+    ]  # fmt: skip
+    if maybe(dice, 0.6):
+        onset = dice.choice((600, 630, 1080, 1200, 1260)) * SECOND + dice.randrange(8) * STEP
+        paged = AlertRecord(onset, "alertmanager", "d", "feature_drift", "amount", "page", firing=True)
+        over = max(onset, 1080 * SECOND) + dice.randrange(12) * STEP
+        found += [paged, replace(paged, at_ns=over, firing=False)]
+    return tuple(found)
+
+
+def on_record(dice: Random) -> tuple[Note, ...]:
+    kept = [n for n in notes(END) if n.kind != "heartbeat" or maybe(dice, 0.85 if maybe(dice, 0.3) else 1.0)]
+    if maybe(dice, 0.1):
+        broken = dice.choice(("driver", "steady_state", "heal", "heartbeat"))
+        kept = [n for n in kept if n.kind != broken]
+    if maybe(dice, 0.05):
+        kept.append(Note(0, "driver", {"late_p99_ns": dice.choice((5, 50, 500)) * 10**6, "late_max_ns": 10**9}))
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        data = {"as_of_ns": moment(dice), "matured_before_ns": moment(dice), "n": dice.choice((100, 250, 300, 400))}
+        kept.append(Note(moment(dice), "quality", data | {"positive_rate": dice.random(), "brier": dice.random() / 2}))
+    return tuple(kept)
+
+
+def column(dice: Random, *choices: tuple[Any, float], n: int = N) -> np.ndarray:
+    """Runs of equal values now and then, and independent values otherwise."""
+    values, weights = zip(*choices, strict=True)
+    drawn = dice.choices(range(len(values)), weights, k=n)
+    if maybe(dice, 0.5):
+        for _ in range(3):
+            start, value = dice.randrange(n), dice.randrange(len(values))
+            length = dice.randrange(40)
+            drawn[start : start + length] = [value] * len(drawn[start : start + length])
+    return np.array([values[i] for i in drawn])
+
+
+def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, np.ndarray]:
+    """`base`, with replies that differ in a share of the rows, in whatever can differ."""
+    changed = dict(base)
+    rate = dice.choice((0.0, 0.004, 0.03, 0.3, 0.8)) * calm
+    outcomes = dice.sample([int(o) for o in Outcome if o is not Outcome.OK] + [int(Outcome.SHED)], 2)
+    mixed = {
+        "outcome": column(dice, (0, 1 - rate), (outcomes[0], rate / 2), (outcomes[1], rate / 2)),
+        "source": column(dice, (1, 1 - rate), (dice.choice([int(s) for s in Source]), rate / 2), (4, rate / 2)),
+        "version": column(dice, ("v1", 1 - rate / 4), ("v2", rate / 4)),
+        "reasons": column(dice, ("", 0.7), ("null:amount", 0.3)),
+        "decision": column(dice, ("approve", 1 - rate / 8), ("block", rate / 8)),
+    }
+    for name, values in mixed.items():
+        if maybe(dice, 0.6):
+            changed[name] = values.astype(object if name in OBJECTS else base[name].dtype)
+    if maybe(dice, 0.5):  # a release that was taken back
+        second = base["scheduled_ns"] // SECOND
+        served = (second >= 600) & (second < 600 + 30 * dice.randrange(20)) & (column(dice, (0, 0.7), (1, 0.3)) == 1)
+        changed["version"] = np.where(served, "v2", "v1").astype(object)
+    if maybe(dice, 0.5):
+        other = column(dice, (0.0, 1 - rate), (0.25, rate / 2), (np.nan, rate / 2))
+        changed["score"] = base["score"] + other
+    if maybe(dice, 0.4):
+        late = column(dice, (2 * 10**6, 1 - rate), (100 * 10**6, rate / 2), (100 * 10**6 + 1, rate / 2))
+        changed["replied_ns"] = np.where(maybe(dice, 0.9), base["scheduled_ns"] + late, NEVER)
+    if maybe(dice, 0.6):
+        changed["label_ns"] = column(dice, (NEVER, 0.9), (moment(dice), 0.05), (moment(dice), 0.05))
+    return changed
+
+
+def receipts(dice: Random, verb: str) -> tuple[EventRecord, ...]:
+    found = []
+    for index, (name, at, until) in enumerate((("e", 600, 1080), ("f", 1200, 1260))):
+        start = at * SECOND + dice.choice((0, 0, 0, SECOND, 4 * SECOND, 20 * SECOND if maybe(dice, 0.1) else 0))
+        delivered = 594 if maybe(dice, 0.9) else 500
+        potent = delivered if maybe(dice, 0.95) else dice.choice((0, 200))
+        end = until * SECOND if verb != "release" else min(END, moment(dice) + start)
+        found.append(EventRecord(name, index, at * SECOND, start, end, 600, delivered, potent, maybe(dice, 0.98)))
+    return tuple(found)
+
+
+def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
+    verb = dice.choice(("scale", "dependency", "release"))
+    params = {
+        "scale": {"field": "amount", "by": 100}, "dependency": {"name": "store", "fault": "down"},
+        "release": {"version": "v2"},
+    }[verb]  # fmt: skip
+    when = [
+        {"event": "e", "at": "10m", "for": "8m", verb: params},
+        {"event": "f", "at": "20m", "for": "1m", "drift": {"field": "amount", "shift": 1}},
+    ]
+    rows = dice.choice((1, 1, 3))
+    base = columns(N, every=EVERY, rows=rows)
+    second = base["scheduled_ns"] // SECOND
+    marks = np.zeros(N, np.uint64)
+    for index, (start, end) in enumerate(((600, 1080), (1200, 1260))):
+        hit = (second >= start) & (second < end) & (column(dice, (1, 0.9), (0, 0.1)) == 1)
+        marks |= np.where(hit, np.uint64(1 << index), np.uint64(0))
+    potent = np.where(column(dice, (1, 0.9), (0, 0.1)) == 1, marks, np.uint64(0))
+    driver = dice.choice(("virtual", "virtual", "live"))
+
+    def made(role: str, values: dict[str, np.ndarray], **parts: Any) -> History:
+        history = run(values, role=role, driver=driver, end_ns=END, notes=on_record(dice), **parts)
+        order = np.array(dice.sample(range(N), N)) if maybe(dice, 0.3) else np.arange(N)
+        return replace(history, items={name: values[order] for name, values in history.items.items()})
+
+    clean = items(dice, base, 0.1) if maybe(dice, 0.4) else base
+    noisy = items(dice, clean, 0.005) if maybe(dice, 0.2) else clean
+    main = items(dice, {**clean, "touched": marks, "potent": potent}, 1.0)
+    if maybe(dice, 0.2):  # a second delivery of some rows, and rows that the twin does not know
+        main = {**main, "copy": column(dice, (0, 0.97), (1, 0.03)).astype(np.int16)}
+        main["stream"] = column(dice, ("main", 0.95), ("load.e", 0.05)).astype(object)
+    found = Evidence(
+        main=made("main", main, alerts=alerts(dice), events=receipts(dice, verb)),
+        twin=made("twin", clean, alerts=alerts(dice) if maybe(dice, 0.3) else ()) if maybe(dice, 0.95) else None,
+        aa=made("aa", noisy) if maybe(dice, 0.95) else None,
+        tolerance=0.0 if maybe(dice, 0.9) else 0.3,
+    )
+    return found, when
+
+
+def duration(dice: Random) -> str:
+    return f"{dice.choice((0, 30, 60, 120, 240, 480, 900, 1500))}s"
+
+
+def selector(dice: Random) -> dict[str, str]:
+    parts = {"name": "feature_drift", "field": dice.choice(("amount", "country")), "severity": "page"}
+    return {name: value for name, value in parts.items() if maybe(dice, 0.4)}
+
+
+def window(dice: Random) -> dict[str, Any]:
+    name = dice.choice("ef")
+    kind = dice.choice(
+        ({}, {"during": name}, {"outside": name}, {"after": name, "within": duration(dice)}, {"after": f"{name}.end"})
+    )
+    return kind | ({"settle": duration(dice)} if maybe(dice, 0.4) else {})
+
+
+def deadline(dice: Random) -> dict[str, Any]:
+    name = dice.choice("ef")
+    after = dice.choice((name, f"{name}.end"))
+    return {"after": after, "within": dice.choice(("30s", "2m", "4m", "8m")), "hold": dice.choice(("15s", "2m", "5m"))}
+
+
+def of(dice: Random) -> dict[str, str]:
+    name = dice.choice((None, "e", "f", "untouched"))
+    return {} if name is None else {"of": name}
+
+
+def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
+    paged = {"id": "paged", "alert": selector(dice), **deadline(dice), "once": maybe(dice, 0.3)}
+    limit = dice.choice((0.0, 0.02, 0.05, 0.2, 0.5, 1.0))
+    most, least = {"max": limit}, {"min": 1 - limit}
+    ways = dice.sample(("reject", "default", "fallback", "repair"), dice.randrange(1, 5))
+    quantile = dice.choice(("p50", "p90", "p95"))
+    own: dict[str, dict[str, Any]] = {
+        "alert": paged,
+        "resolved": {"resolved": "paged"} | deadline(dice),
+        "no_alert": {"no_alert": dice.choice(("any", selector(dice)))} | window(dice),
+        "handled": {"handled": {"by": ways} | least} | window(dice) | of(dice),
+        "harmed": {"harmed": most} | window(dice) | of(dice),
+        "error_rate": {"error_rate": most} | window(dice) | of(dice),
+        "latency": {"latency": {quantile: "100ms"}} | window(dice) | of(dice),
+        "labels_seen": {"labels_seen": most, "of": dice.choice("ef"), "at": "paged"},
+        "fallback": {"fallback": least, "during": dice.choice("ef")} | of(dice),
+        "shed": {"shed": most} | window(dice) | of(dice),
+        "answered": {"answered": least} | window(dice) | of(dice),
+        "recovers": {"recovers": {"to": dice.choice(("model", "healthy"))}} | deadline(dice),
+        "rollback": {"rollback": {"to": dice.choice(("v1", "v2"))}} | deadline(dice),
+        "exposure": {"exposure": {"version": "v2"} | most} | window(dice) | of(dice),
+        "parity": {"parity": {"min_pairs": dice.choice((1, 50, 200))}} | window(dice) | of(dice),
+        "quality": {"quality": {"of": dice.choice(("brier", "positive_rate")), "within": dice.choice((0.1, 0.4))}}
+        | window(dice),
+    }  # fmt: skip
+    return ({"id": "it"} | own[family] | {"id": "it"}, paged)
+
+
+def both(family: str, seed: int) -> tuple[Status, Status, str]:
+    dice = Random(seed)  # noqa: S311 - not for secrets
+    found, when = world(dice)
+    whole = scenario(*expectation(dice, family), when=when)
+    finding = evaluate(whole.then[0], whole, found)
+    court = naive.read(found.main, found.twin, found.aa, found.tolerance)
+    return finding.status, naive.opinion(whole.then[0], whole, court).status, finding.why
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_the_judges_agree(family, seed):
+    fast, slow, why = both(family, seed)
+    assert "raised" not in why
+    assert fast is slow
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_histories_reach_every_status(family):
+    # An agreement over nothing but UNKNOWN would be worth nothing.
+    seen = Counter(both(family, seed)[0] for seed in range(400))
+    assert set(seen) == set(Status), seen
+
+
+def test_random_worlds_last_as_long_as_their_runs():
+    assert END == 30 * MINUTE
