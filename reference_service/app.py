@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,10 @@ async def _tick_for_ever(service: Service) -> None:
     clock, step = service.clock, service.policy.tick_ns
     due = clock.now_ns()
     while True:
-        service.tick(service, clock.now_ns())
+        try:
+            service.tick(service, clock.now_ns())
+        except Exception:  # a monitor that crashes must not take answering with it; its heartbeat stays away and tells
+            logging.getLogger("reference_service").exception("a tick failed")
         due += step
         await clock.sleep(due - clock.now_ns())
 
@@ -186,8 +190,21 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
     )
     limiter = Limiter(policy.max_in_flight, round(policy.queue_share * policy.deadline_ns), policy.queue_floor)
     return Service(
-        clock, settings, policy, registry, releases, counters, limiter, ledger, cohorts, watch, routes, log, pipeline, tick
-    )  # fmt: skip
+        clock=clock,
+        settings=settings,
+        policy=policy,
+        registry=registry,
+        releases=releases,
+        counters=counters,
+        limiter=limiter,
+        ledger=ledger,
+        cohorts=cohorts,
+        watch=watch,
+        routes=routes,
+        log=log,
+        pipeline=pipeline,
+        tick=tick,
+    )
 
 
 def _assembler(

@@ -43,6 +43,10 @@ def payments(folder: Path) -> None:
     np.savez_compressed(folder / "customers.npz", entity_id=np.arange(cards.CUSTOMERS, dtype=np.int64), **table)
 
 
+# Forty departures an hour: rates are judged each minute, and drift on two days, the fewest that hold a thousand.
+_SPARSE: Final = {"tick_ns": _HOUR_NS // 60, "window_ns": 48 * _HOUR_NS, "heartbeat_ns": _HOUR_NS // 6}
+
+
 def flights(folder: Path) -> None:
     """Every version of the flights model, trained on January to March."""
     rows, truth = populations.training("flights")
@@ -56,7 +60,7 @@ def flights(folder: Path) -> None:
         columns=rows.sent,
         event_ns=rows.event_ns,
         truth=truth,
-        policy={"label_horizon_ns": horizon},
+        policy={"label_horizon_ns": horizon, **_SPARSE},
     )
 
 

@@ -220,9 +220,9 @@ def _deliver(verdict: Verdict, out: Path, *, as_json: bool) -> int:
     """Write every rendering, show the verdict, and turn it into the exit code."""
     from simulator.report import github  # noqa: PLC0415 - lazy
     from simulator.report.write import write  # noqa: PLC0415 - lazy
-    from simulator.trial import histories  # noqa: PLC0415 - lazy
+    from simulator.trial import history  # noqa: PLC0415 - lazy
 
-    page = write(verdict, out, lambda cell: histories(out, cell)["main"])
+    page = write(verdict, out, lambda cell: history(out, cell))
     _show(verdict, as_json=as_json)
     if os.environ.get("GITHUB_ACTIONS"):
         click.echo("\n".join(github.annotations(verdict)), err=True)

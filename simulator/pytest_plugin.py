@@ -158,7 +158,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     from simulator.report import words  # noqa: PLC0415 - light entry point
     from simulator.report.json_ import from_json  # noqa: PLC0415 - light entry point
     from simulator.report.write import page  # noqa: PLC0415 - light entry point
-    from simulator.trial import histories  # noqa: PLC0415 - light entry point
+    from simulator.trial import history  # noqa: PLC0415 - light entry point
     from simulator.verdict import Verdict  # noqa: PLC0415 - light entry point
 
     judged = [(cell, Path(one["folder"])) for one in carried for cell in from_json(one["verdict"].encode()).cells]
@@ -166,7 +166,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     folders = {cell.run_id: folder for cell, folder in judged}
 
     def main_of(cell: CellVerdict) -> History:
-        return histories(folders[cell.run_id], cell)["main"]
+        return history(folders[cell.run_id], cell)
 
     verdict = Verdict(tuple(cell for cell, _ in judged))
     written = page(verdict, _out(config) / "report.html", main_of)

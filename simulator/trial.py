@@ -152,6 +152,7 @@ class _Ledger:
         self._listen = listen
         # Cells share twins: one run per folder.
         self.specs = {spec.folder: spec for trial in trials for spec in trial.runs.values()}
+        self._names = {s.folder: trial.cell.name for trial in reversed(trials) for s in trial.runs.values()}
         self.pending: set[Path] = set()
         self.died: dict[Path, str] = {}
         self.judged: dict[int, CellVerdict] = {}
@@ -163,7 +164,7 @@ class _Ledger:
                 self._listen(CellJudged(self.judged[i]))
 
     def hear(self, spec: RunSpec, kind: str, value: Any) -> None:
-        name = spec.folder.parent.name
+        name = self._names[spec.folder]
         if kind == "started":
             self._listen(RunStarted(name, spec.role))
         elif kind == "progress":
@@ -221,10 +222,9 @@ def replay(out: Path, run_id: str, *, into: Path, workers: int = 1, listen: List
     )  # fmt: skip
 
 
-def histories(out: Path, cell: CellVerdict) -> dict[str, History]:
-    """The evidence of one judged cell by role, for reports."""
-    manifest = _manifest(out, cell)[1]
-    return {role: read(out / manifest.folders[role]) for role in cell.evidence}
+def history(out: Path, cell: CellVerdict, role: str = "main") -> History:
+    """The evidence of one judged cell, for reports."""
+    return read(out / _manifest(out, cell)[1].folders[role])
 
 
 # ---------------------------------------------------------------- preparing
@@ -356,9 +356,8 @@ def _judge(trial: _Trial, died: Mapping[Path, str]) -> CellVerdict:
 def _verdict(cell: Cell, manifest: Manifest, found: Mapping[str, History]) -> CellVerdict:
     off = {role.removeprefix("off-"): h for role, h in found.items() if role.startswith("off-")}
     evidence = Evidence(main=found["main"], twin=found.get("twin"), aa=found.get("aa"), off=off)
-    verdict = judge(
-        cell, evidence, run_id=manifest.run_id, target=manifest.target, switchable=frozenset(manifest.switchable)
-    )
+    target = f"{manifest.target} without {manifest.without}" if manifest.without else manifest.target
+    verdict = judge(cell, evidence, run_id=manifest.run_id, target=target, switchable=frozenset(manifest.switchable))
     faults = [f"{role}: {n.data['fault']}" for role, h in found.items() for n in h.notes if n.kind == "harness"]
     return replace(verdict, harness_fault="; ".join(faults)) if faults else verdict
 
@@ -384,5 +383,5 @@ def _manifest(out: Path, verdict: CellVerdict) -> tuple[Cell, Manifest]:
 
 __all__ = [
     "CellJudged", "Manifest", "RunFinished", "RunProgress", "RunStarted", "TrialEvent",
-    "certify", "histories", "read_verdict", "recheck", "replay",
+    "certify", "history", "read_verdict", "recheck", "replay",
 ]  # fmt: skip

@@ -148,7 +148,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """S4: 1 any FAIL · 4 harness fault · 3 any UNKNOWN · 0 all PASS. (2, bad input, never gets as far as a verdict.)"""
+        """S4: 1 any FAIL, 4 harness fault, 3 any UNKNOWN, 0 all PASS. Bad input (2) never gets as far as a verdict."""
         if self.status is Status.FAIL:
             return EXIT_REFUSED
         if any(c.harness_fault for c in self.cells):

@@ -71,7 +71,6 @@ class DecisionLog:
         self.failures = 0  # blocks that could not be written
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / "decisions.jsonl").open("ab", buffering=0)
             self._resume(folder / "decisions.jsonl")
 
     @property
@@ -137,10 +136,11 @@ class DecisionLog:
 
     def _resume(self, path: Path) -> None:
         """Go on where the file ends: the last sealed block names the head, and what a crash tore off goes."""
+        path.touch()
         tail = verify(path)
         self._block, self.head, self.seq = tail.block, tail.head, tail.seq
-        if self._file is not None:
-            self._file.truncate(tail.offset)
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(tail.offset)
 
 
 class LogBroken(RuntimeError):  # noqa: N818  # named after the state of the log

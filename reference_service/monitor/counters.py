@@ -14,8 +14,8 @@ _EDGES_NS: Final = [round(edge * 1e9) for edge in BUCKETS]
 class Counters:
     """Totals since the start of the process."""
 
-    __slots__ = ("answers", "arrived", "fallbacks", "invalid", "latency", "latency_ns", "missing", "model", "repaired", "rows", "shed", "sources",
-                 "statuses", "unknown")  # fmt: skip
+    __slots__ = ("answers", "arrived", "fallbacks", "invalid", "latency", "latency_ns", "missing", "model", "repaired",
+                 "rows", "shed", "sources", "statuses", "unknown")  # fmt: skip
 
     def __init__(self) -> None:
         self.arrived = 0  # inference requests, also those refused

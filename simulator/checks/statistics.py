@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, log
+from math import ceil, log, log1p
 from typing import Final
 
 import numpy as np
@@ -59,7 +59,7 @@ def wider(a: Interval, b: Interval) -> Interval:
 
 def zero_failures_needed(limit: float) -> int:
     """The smallest n at which no failure at all proves a share of at most `limit` (0 < limit < 1)."""
-    return ceil(log(ALPHA) / log(1 - limit))
+    return ceil(log(ALPHA) / log1p(-limit))
 
 
 def deciding_trials(failures: int, trials: int, limit: float) -> int | None:
@@ -71,10 +71,10 @@ def deciding_trials(failures: int, trials: int, limit: float) -> int | None:
         limit: The largest share allowed.
     """
     rate = failures / trials
-    if rate == limit or (failures == 0 and limit <= 0):
+    if rate == limit or (failures == 0 and limit <= 1 / _MOST):
         return None
     if failures == 0:
-        return zero_failures_needed(limit) if limit < 1 else 1
+        return zero_failures_needed(limit)
 
     def decided(n: int) -> bool:
         lower, upper = clopper_pearson(min(n, round(rate * n)), n)

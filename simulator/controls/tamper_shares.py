@@ -44,7 +44,8 @@ def share(case: Case) -> Iterator[Tampering]:
     """One more than allowed does not pass, enough to refuse is refused, exactly allowed passes."""
     allowed, red = _borders(case)
     trials = case.opinion.trials
-    yield f"red: {red} of {trials} fail", Status.FAIL, lambda: _failing(case, min(red, trials))
+    refused = f"{red} of {trials} fail" if red <= trials else f"all {trials} fail, and no number is refused"
+    yield f"red: {refused}", Status.FAIL, lambda: _failing(case, min(red, trials))
     yield f"green: {allowed} of {trials} fail, as many as allowed", Status.PASS, lambda: _failing(case, allowed)
     if case.evidence.main.header.driver == "virtual" and allowed + 1 < red:
         more = allowed + 1

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -22,7 +23,7 @@ import msgspec
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.receipts import ServiceReceipt
-from simulator.drivers.record import Planned, Recorder, Sent
+from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, substitute
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
@@ -49,6 +50,18 @@ def run_live(spec: RunSpec, progress: Progress = lambda _: None) -> History:
         TargetDown: The target did not start, or does not answer its ready path.
     """
     return asyncio.run(_Live(spec, progress).go())
+
+
+@dataclass(slots=True)
+class _Sent:
+    """How one request went. Over a socket, the service saw it no later than its reply came back."""
+
+    planned: Planned
+    sent_ns: int
+    seen_ns: int
+    replied_ns: int
+    attempt: int
+    status: int
 
 
 class _Live:
@@ -136,8 +149,7 @@ class _Live:
             reply = Reply(Outcome.TIMEOUT)
         except httpx.TransportError:
             reply = Reply(Outcome.RESET)
-        sent = Sent(sent_ns, replied_ns, replied_ns, 1, status)
-        self.recorder.concluded(planned, reply, sent, self.now())
+        self.recorder.concluded(_Sent(planned, sent_ns, replied_ns, replied_ns, 1, status), reply, self.now())
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}

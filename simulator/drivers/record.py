@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
+from zlib import crc32
 
 from simulator.drivers.labels import Due, LabelFeed
 from simulator.drivers.receipts import ServiceReceipt, realise
@@ -17,7 +17,7 @@ from simulator.plan import Chunk, PlanDigest
 from simulator.targets.codecs import request_id, spans
 from simulator.targets.protocol import Codec, Reply
 
-_NO_SOURCE: Final = int(Source.NONE)
+_NO_SOURCE: Final = Source.NONE
 
 
 class Planned(NamedTuple):
@@ -32,9 +32,10 @@ class Planned(NamedTuple):
     retry_u: float
 
 
-class Sent(NamedTuple):
+class Sent(Protocol):
     """How one request went, by the harness' clock."""
 
+    planned: Planned
     sent_ns: int
     seen_ns: int
     replied_ns: int
@@ -47,13 +48,16 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     streams, index, copies = chunk.stream.tolist(), chunk.index.tolist(), chunk.copy.tolist()
     scheduled, retry_u = chunk.scheduled_ns.tolist(), chunk.retry_u.tolist()
     truth, due = chunk.truth.tolist(), chunk.label_due_ns.tolist()
-    return [
-        Planned(
-            first_item + i, request_id(streams[i], index[i], copies[i]), scheduled[i], body,
-            None if copies[i] else tuple(truth[i:j]), tuple(due[i:j]), retry_u[i],
-        )
-        for (i, j), body in zip(spans(chunk), bodies, strict=True)
-    ]  # fmt: skip
+    where = spans(chunk)
+    names = [request_id(streams[i], index[i], copies[i]) for i, _ in where]
+    labels = [None if copies[i] else tuple(truth[i:j]) for i, j in where]
+    moments = [tuple(due[i:j]) for i, j in where]
+    firsts = [i for i, _ in where]
+    columns = zip(
+        [first_item + i for i in firsts], names, [scheduled[i] for i in firsts], bodies, labels, moments,
+        [retry_u[i] for i in firsts], strict=True,
+    )  # fmt: skip
+    return list(map(Planned._make, columns))
 
 
 class Recorder:
@@ -82,32 +86,31 @@ class Recorder:
         self._items += len(chunk)
         return planned
 
-    def concluded(self, planned: Planned, reply: Reply, sent: Sent, now_ns: int) -> None:
+    def concluded(self, sent: Sent, reply: Reply, now_ns: int) -> None:
         """Record a request's end, and queue the labels that its decisions do not censor."""
-        item, name, scheduled_ns, body, truth, due, _ = planned
-        version, scores, decisions, sources, reasons = reply[1:]
+        item, name, scheduled_ns, body, truth, due, _ = sent.planned
+        outcome, version, scores, decisions, sources, reasons = reply
+        sent_ns, seen_ns, replied_ns = sent.sent_ns, sent.seen_ns, sent.replied_ns
         bit = self.released.get(version, 0) if self.released else 0
-        digest = int.from_bytes(hashlib.blake2b(body, digest_size=8).digest(), "little")
-        sent_ns, seen_ns, replied_ns, attempt, status = sent
-        outcome = int(reply.outcome)
+        digest = crc32(body) | len(body) << 32
         for row, due_ns in enumerate(due):
             decision = decisions[row] if decisions else ""
             self._writer.replied(
                 (
-                    item + row, sent_ns, seen_ns, replied_ns, attempt, status, outcome,
-                    scores[row] if scores else math.nan, decision, int(sources[row]) if sources else _NO_SOURCE,
+                    item + row, sent_ns, seen_ns, replied_ns, sent.attempt, sent.status, outcome,
+                    scores[row] if scores else math.nan, decision, sources[row] if sources else _NO_SOURCE,
                     version, reasons[row] if reasons else "", bit, digest,
                 )
             )  # fmt: skip
             if truth is not None and due_ns >= 0 and decision not in self._censored:
-                self.feed.add(now_ns, due_ns, Due(item + row, name, row, truth[row]))
+                self.feed.add(now_ns, due_ns, (item + row, name, row, truth[row]))
         if self._warm_since <= scheduled_ns < self._warm_until:
-            self._warm.append((reply.outcome, replied_ns - scheduled_ns))
+            self._warm.append((outcome, replied_ns - scheduled_ns))
 
     def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
         """The service acknowledged these labels."""
         for due in batch:
-            self._writer.labelled(due.item, at_ns)
+            self._writer.labelled(due[0], at_ns)
 
     def warmup(self, alerts: Iterable[AlertRecord]) -> Warmup:
         """What the second half of the warm-up showed."""

@@ -66,7 +66,7 @@ ITEM_COLUMNS: Final[dict[str, pa.DataType]] = {
     "reasons": pa.string(),  # comma-separated, as the service gave them
     "touched": pa.uint64(),
     "potent": pa.uint64(),  # bit k: event k really changed what was sent
-    "sent_digest": pa.uint64(),  # first 8 bytes of BLAKE2b of the request body
+    "sent_digest": pa.uint64(),  # CRC-32 of the request body, its length in the upper half
     "truth": pa.int8(),  # latent label, -1 if there is none
     "label_due_ns": pa.int64(),  # when the label would naturally arrive
     "label_ns": pa.int64(),  # when it was delivered and acknowledged

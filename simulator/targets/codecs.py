@@ -100,12 +100,15 @@ def _outcome(status: int, target: Target) -> Outcome:
     return Outcome.OK if 200 <= status < 300 else Outcome.ERROR  # noqa: PLR2004 - HTTP's success range
 
 
-class _Tensor(msgspec.Struct):
+_reply: Final = tuple.__new__  # a NamedTuple's own constructor goes through Python
+
+
+class _Tensor(msgspec.Struct, gc=False):
     name: str
     data: list[Any]
 
 
-class _OipReply(msgspec.Struct):
+class _OipReply(msgspec.Struct, gc=False):
     outputs: list[_Tensor]
     model_version: str = ""
 
@@ -171,6 +174,18 @@ class OipV2:
             scores = outputs[self._score]
             if len(scores) != rows:
                 return Reply(Outcome.UNPARSEABLE)
+            if rows == 1:  # the usual case, without comprehensions
+                return _reply(
+                    Reply,
+                    (
+                        Outcome.OK,
+                        reply.model_version,
+                        (math.nan if scores[0] is None else float(scores[0]),),
+                        (outputs[self._decision][0],) if self._decision else (),
+                        (_SOURCES.get(outputs[self._source][0], Source.NONE),) if self._source else (),
+                        (outputs[self._reasons][0],) if self._reasons else (),
+                    ),
+                )
             return Reply(
                 Outcome.OK,
                 reply.model_version,
@@ -179,7 +194,7 @@ class OipV2:
                 tuple([_SOURCES.get(s, Source.NONE) for s in outputs[self._source]]) if self._source else (),
                 tuple(outputs[self._reasons]) if self._reasons else (),
             )
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
             return Reply(Outcome.UNPARSEABLE)
 
 

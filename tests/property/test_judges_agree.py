@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -14,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator.checks import evaluate
+from simulator.checks.evaluate import check
 from simulator.controls import naive
+from simulator.controls.case import Case
+from simulator.controls.tamper import tamperings
 from simulator.history.schema import NEVER, AlertRecord, EventRecord, History, Note, Outcome, Source
 from simulator.scenario.model import FAMILIES
 from simulator.scenario.quantities import MINUTE, SECOND
@@ -223,7 +225,7 @@ def both(family: str, seed: int) -> tuple[Status, Status, str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_the_judges_agree(family, seed):
     fast, slow, why = both(family, seed)
@@ -232,10 +234,30 @@ def test_the_judges_agree(family, seed):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_tampered_evidence_is_seen_for_what_it_is(family, seed):
+    dice = Random(seed)  # noqa: S311 - not for secrets
+    found, when = world(dice)
+    whole = scenario(*expectation(dice, family), when=when)
+    it = whole.then[0]
+    court = naive.read(found.main, found.twin, found.aa, found.tolerance)
+    opinion = naive.opinion(it, whole, court)
+    if opinion.status is not Status.PASS or opinion.limit >= 1.0:  # what cannot be crossed cannot be seen red
+        return
+    for name, want, edit in tamperings(Case(it, whole, found, court, opinion)):
+        assert check(it, whole, edit()).status is want, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_random_histories_reach_every_status(family):
     # An agreement over nothing but UNKNOWN would be worth nothing.
-    seen = Counter(both(family, seed)[0] for seed in range(400))
-    assert set(seen) == set(Status), seen
+    seen = set()
+    for seed in range(1000):
+        seen.add(both(family, seed)[0])
+        if seen == set(Status):
+            return
+    pytest.fail(f"only {seen}")
 
 
 def test_random_worlds_last_as_long_as_their_runs():

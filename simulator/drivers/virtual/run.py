@@ -16,7 +16,7 @@ import msgspec
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.receipts import ServiceReceipt
-from simulator.drivers.record import Planned, Recorder, Sent
+from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, settings_of
 from simulator.drivers.virtual.app import Lifespan, VirtualClock, build, call, takes_clock
 from simulator.drivers.virtual.clocks import EPOCH_NS, inline_worker_threads, patch_clocks
@@ -219,8 +219,7 @@ class _Run:
             again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
             self.loop.post(again.sent_ns, self._start, again)
         else:
-            sent = Sent(exchange.sent_ns, exchange.seen_ns, exchange.replied_ns, exchange.attempt, exchange.status)
-            self.recorder.concluded(exchange.planned, reply, sent, self.loop.now_ns)
+            self.recorder.concluded(exchange, reply, self.loop.now_ns)
 
     # ------------------------------------------------------------ labels, events, observers
 

@@ -59,7 +59,7 @@ class LinearBundle:
             hourly_shares=np.tile(shares, (24, 1, 1)),
             null_shares=np.zeros(len(fields)),
             typical=np.array([45.0, 10.0, 0.0, 0.0, 100.0]),
-            score_deciles=np.linspace(0.35, 0.8, 9),
+            score_deciles=np.quantile([self._usual(k) for k in range(2000)], np.arange(1, 10) / 10),
             positive_rate=0.1,
             brier=0.05,
             auc=0.8,
@@ -68,10 +68,15 @@ class LinearBundle:
             fallback_otherwise=0.15,
         )
 
+    def _usual(self, k):
+        row = plain(k)
+        margin = row["amount"] / 100 + row["foreign"] - METHODS.index(row["method"]) + self.bias
+        return self.probability(margin)
+
     def new_counts(self):
         return np.zeros((len(self.contract.fields), N_CELLS), dtype=np.int64)
 
-    def observe_and_score(self, values, codes, counts):
+    def observe_and_score(self, values, codes, _counts):
         codes[:] = self.codes(values[None, :])[0]
         known = np.nan_to_num(values, nan=0.0)
         return float(known[0] / 100 + known[3] - known[2] + self.bias)
@@ -121,6 +126,7 @@ class HandClock:
             await asyncio.sleep(0)
 
     async def advance(self, ns):
+        await settle()
         until = self._now + ns
         while self._heap and self._heap[0][0] <= until:
             due, _, woken = heapq.heappop(self._heap)
@@ -245,6 +251,8 @@ def spent():
 def harness(versions, spent, monkeypatch):
     """A factory: settings and seams in, a `Harness` out."""
     monkeypatch.setattr(composition.stores, "load", lambda _: FeatureStore(("spent",), spent))
+
+    assert "v1" in versions
 
     def build(seams=None, **settings):
         clock = HandClock()

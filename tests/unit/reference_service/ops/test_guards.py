@@ -33,7 +33,7 @@ def succeed(b, now_ns, times):
         b.record(now_ns, ok=True)
 
 
-# ---------------------------------------------------------------- breaker
+# The breaker
 
 
 def test_nineteen_failures_do_not_open_and_the_twentieth_does():

@@ -232,7 +232,7 @@ def test_the_cells_of_the_fixture_are_those_of_its_reference():
 # ---------------------------------------------------------------- alert book
 
 
-def condition(firing, name="null_rate", field="amount"):
+def condition(*, firing, name="null_rate", field="amount"):
     return Condition(name, field, "page", firing=firing, summary="")
 
 
@@ -241,7 +241,7 @@ def condition(firing, name="null_rate", field="amount"):
 def test_an_episode_is_told_once_and_ended_once_and_lasts_its_minimum(states):
     book, told = AlertBook("s", hold_ns=30 * SECOND), []
     for k, firing in enumerate(states):
-        told += book.update(k * 10 * SECOND, [condition(firing)])
+        told += book.update(k * 10 * SECOND, [condition(firing=firing)])
     assert [note.firing for note in told] == [k % 2 == 0 for k in range(len(told))]
     for opened, closed in zip(told[::2], told[1::2], strict=False):
         assert closed.ends_ns - opened.starts_ns >= 30 * SECOND
@@ -251,13 +251,13 @@ def test_an_episode_is_told_once_and_ended_once_and_lasts_its_minimum(states):
 
 def test_a_condition_that_stands_is_not_repeated():
     book = AlertBook("s", hold_ns=0)
-    assert len(book.update(0, [condition(True)])) == 1
-    assert not any(book.update(k, [condition(True)]) for k in range(1, 100))
+    assert len(book.update(0, [condition(firing=True)])) == 1
+    assert not any(book.update(k, [condition(firing=True)]) for k in range(1, 100))
 
 
 def test_an_alert_of_a_field_that_is_gone_ends():
     book = AlertBook("s", hold_ns=0)
-    book.update(0, [condition(True)])
+    book.update(0, [condition(firing=True)])
     assert [note.firing for note in book.update(1, [])] == [False]
 
 

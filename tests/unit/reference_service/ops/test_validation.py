@@ -233,7 +233,9 @@ def test_nested_data_of_a_column_shape_are_read_flat_and_any_other_list_is_a_wro
 
 def test_a_field_without_a_declared_default_has_its_typical_value():
     fields = (msgspec.structs.replace(FIELDS[0], default=None), *FIELDS[1:])
-    row = Validator(LinearBundle(fields=fields), ("spent",)).inspect(VALIDATOR.match(columns({**ROW, "amount": None})), 0)
+    row = Validator(LinearBundle(fields=fields), ("spent",)).inspect(
+        VALIDATOR.match(columns({**ROW, "amount": None})), 0
+    )
     assert row.used[0] == 45.0
 
 

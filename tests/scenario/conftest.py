@@ -1,0 +1,77 @@
+"""One folder of evidence for all trials of a session, so that equal worlds are rehearsed once."""
+
+from __future__ import annotations
+
+import pytest
+import short
+
+from simulator.trial import certify
+
+SHORT = {
+    "renamed_field": {
+        "warmup": "1m",
+        "lasts": "10m",
+        "events": {"renamed": ("2m", "3m")},
+        "without": ("cleared", "quiet"),  # both look ten minutes past the event
+    },
+    "nulls_in_every_spelling": {
+        "warmup": "1m",
+        "lasts": "11m",
+        "events": {"as_null": ("2m", "4m"), "as_na": ("8m", "2m")},
+    },
+    "bad_row_in_a_batch": {
+        "warmup": "30s",
+        "lasts": "165s",
+        "events": {"holes": ("40s", "100s")},
+        "without": ("refused",),  # needs more bad rows
+    },
+    "reordered_columns": {"warmup": "1m", "lasts": "10m", "events": {"shuffled": ("2m", "4m")}},
+    "unit_change": {
+        "warmup": "2m",
+        "lasts": "12m",
+        "events": {"unit_change": ("4m", "8m")},
+        "without": ("contained", "cleared", "quiet", "bystanders"),  # these look up to half an hour past the event
+    },
+    "feature_store_outage": {
+        "warmup": "1m",
+        "lasts": "4m",
+        "events": {"outage": ("2m", "1m")},
+        "without": ("cleared", "ends", "bystanders"),  # these look up to ten minutes past the event
+    },
+}
+
+
+class Range:
+    """Where trials are held: shortened shipped scenarios, against the honest service or a saboteur."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.honest = "reference_service.app:create_app"
+        self._verdicts = {}
+
+    def cells(self, name):
+        """The cells of a shipped scenario in its short form, or of a day of this folder."""
+        folder = self.folder / "scenarios"
+        folder.mkdir(exist_ok=True)
+        if name in SHORT:
+            return short.shortened(name, folder, **SHORT[name])
+        return short.load(short.DAYS / f"{name}.scenario.yaml")
+
+    def out(self, name, factory):
+        """Where that trial's evidence lies."""
+        return self.folder / "evidence" / factory.partition(":")[2] / name
+
+    def trial(self, name, factory=None, **changes):
+        """The verdict on a service in a scenario; each is asked once."""
+        factory = factory or self.honest
+        key = name, factory, repr(changes)
+        if key not in self._verdicts:
+            target = short.target(factory, self.folder, **changes)
+            out = self.out(name, factory)
+            self._verdicts[key] = certify(self.cells(name), out=out, target=target)
+        return self._verdicts[key]
+
+
+@pytest.fixture(scope="session")
+def grounds(tmp_path_factory):
+    return Range(tmp_path_factory.mktemp("trials"))

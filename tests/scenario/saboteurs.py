@@ -1,0 +1,190 @@
+"""Saboteurs: the reference service with exactly one subtle defect each, as factories that a target file can name.
+
+A defect is put into the process of its run alone, by replacing one function of the service. Everything else is the
+service as it is shipped.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from reference_service import validation
+from reference_service.app import create_app
+from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
+from reference_service.monitor import inputs
+from reference_service.monitor.alerts import AlertBook, fingerprint
+from reference_service.monitor.drift import DriftDetector
+from reference_service.monitor.received import Received
+from reference_service.pipeline import Pipeline
+from reference_service.policy import MINUTE
+from reference_service.validation import Problem, Validator
+
+_NUMERIC = frozenset({validation._NUMBER, validation._INTEGER})
+
+
+def saboteur(sabotage):
+    """The service's factory, with `sabotage` done before it makes the app."""
+
+    def create(settings, *, clock, seams):
+        sabotage()
+        return create_app(settings, clock=clock, seams=seams)
+
+    create.__doc__ = sabotage.__doc__
+    return create
+
+
+# ---------------------------------------------------------------- validation
+
+
+@saboteur
+def rename_becomes_null():
+    """1. A field that is not there is null to the model, and the reply says that the model answered."""
+    police = Validator._police
+
+    def trusting(row, slot, problem, field):
+        if problem != "missing":
+            police(row, slot, problem, field)
+
+    Validator._police = staticmethod(trusting)
+
+
+@saboteur
+def claims_the_model():
+    """2. A default is filled in as ever, and the reply says that the model answered."""
+    police = Validator._police
+
+    def boastful(row, slot, problem, field):
+        police(row, slot, problem, field)
+        row.source = "model"
+
+    Validator._police = staticmethod(boastful)
+
+
+@saboteur
+def one_bad_row_rejects_the_batch():
+    """3. A request is refused if any of its rows is."""
+    count = Pipeline._count
+
+    def strict(self, columns, rows):
+        count(self, columns, rows)
+        if any(row.problems for row in rows):
+            for row in rows:
+                row.problems = row.problems or [Problem(row.index, "", "batch")]
+
+    Pipeline._count = strict
+
+
+@saboteur
+def not_available_is_zero():
+    """4. A number that is spelled "" or "N/A" is read as 0."""
+    read = validation.read
+
+    def lenient(slot, value):
+        return (0.0, "") if slot.kind in _NUMERIC and value in ("", "N/A") else read(slot, value)
+
+    validation.read = lenient
+
+
+@saboteur
+def columns_by_position():
+    """8. Columns of one type are told apart by their order, as the first request had it."""
+    clean, match = Validator.clean, Validator.match
+    learned = {}
+
+    def ordered(tensors):
+        names = {}
+        for tensor in tensors:
+            names.setdefault(type(tensor.data[0]), []).append(tensor.name)
+        for kind, found in names.items():
+            if sorted(learned.setdefault(kind, found)) != sorted(found):
+                return tensors  # nulls are of no type: such a request is read by name
+        turns = {kind: iter(learned[kind]) for kind in names}
+        return [type(tensor)(next(turns[type(tensor.data[0])]), tensor.data) for tensor in tensors]
+
+    Validator.clean = lambda self, tensors: clean(self, ordered(tensors))
+    Validator.match = lambda self, tensors: match(self, ordered(tensors))
+
+
+# ---------------------------------------------------------------- monitors
+
+
+@saboteur
+def cuts_follow_the_window():
+    """7. Quantile cuts are learned again from every window, so that each cell holds its share whatever the unit."""
+    look = DriftDetector.look
+
+    def recut(self, reference, n_reference, counts):
+        values = reference[:N_VALUE_CELLS]
+        counts = counts.copy()
+        counts[:N_VALUE_CELLS] = (counts[:N_VALUE_CELLS].sum() * values / (values.sum() or 1.0)).round()
+        return look(self, reference, n_reference, counts)
+
+    DriftDetector.look = recut
+
+
+@saboteur
+def reference_nulls_forgotten():
+    """23. The null rate of training counts as zero, so that a field that always had nulls always pages."""
+    detector = inputs.detector
+    inputs.detector = lambda policy, reference: detector(policy, 0.0 if reference < 1 else reference)
+
+
+@saboteur
+def nulls_dropped():
+    """28. Nulls are dropped before anything is counted, as data frames like to do."""
+    take = Received.take
+
+    def without_nulls(self):
+        counts = take(self)
+        counts[:, NULL_CELL] = 0
+        return counts
+
+    Received.take = without_nulls
+
+
+@saboteur
+def pages_on_fifty_rows():
+    """30. PSI is compared with its threshold from fifty rows on, where chance alone gives more."""
+    begin = DriftDetector.__init__
+    DriftDetector.__init__ = lambda self, policy: begin(self, msgspec.structs.replace(policy, drift_rows=50))
+    DriftDetector._chance = lambda *_: 0.0
+
+
+# ---------------------------------------------------------------- alerts
+
+
+@saboteur
+def alerts_a_tick_late():
+    """21. What a tick finds is told at the next one."""
+    update, held = AlertBook.update, []
+
+    def late(self, now_ns, conditions):
+        due, held[:] = held[:], update(self, now_ns, conditions)
+        return due
+
+    AlertBook.update = late
+
+
+@saboteur
+def new_episode_every_minute():
+    """24. An alert that stands is told again every minute, as one that nobody has heard of."""
+    update = AlertBook.update
+
+    def restless(self, now_ns, conditions):
+        told = update(self, now_ns, conditions)
+        for key, episode in self.episodes.items():
+            if now_ns - episode.starts_ns >= MINUTE:
+                mark = fingerprint(self._service, episode.name, f"{episode.field}@{now_ns}")
+                told.append(episode._replace(firing=False, ends_ns=now_ns))
+                self.episodes[key] = episode._replace(fingerprint=mark, starts_ns=now_ns)
+                told.append(self.episodes[key])
+        return told
+
+    AlertBook.update = restless
+
+
+@saboteur
+def never_resolves():
+    """25. Episodes end, and nobody is told."""
+    update = AlertBook.update
+    AlertBook.update = lambda self, *standing: [note for note in update(self, *standing) if note.firing]

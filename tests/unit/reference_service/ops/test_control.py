@@ -1,0 +1,433 @@
+"""Labels, log, operators' views and the lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+
+import msgspec
+import pytest
+from conftest import MINUTE, ROW, SECOND, START, HandClock, encode, plain, run
+
+from reference_service.app import create_app
+from reference_service.audit.decision_log import Decision, DecisionLog, LogBroken, verify
+from reference_service.monitor.labels import Ledger
+from reference_service.policy import PolicyError, read
+from reference_service.settings import SettingsError
+from reference_service.settings import read as read_settings
+
+
+async def label(h, *labels):
+    body = json.dumps({"labels": [{"id": i, "row": r, "label": y} for i, r, y in labels]}).encode()
+    status, reply = await h.call("POST", "/v1/labels", body)
+    assert status == 202
+    return tuple(json.loads(reply).values())
+
+
+async def get(h, path):
+    status, reply = await h.call("GET", path)
+    assert status == 200
+    return json.loads(reply)
+
+
+# ---------------------------------------------------------------- labels
+
+
+def test_a_label_is_counted_once_and_what_nobody_decided_is_unknown(harness):
+    async def body():
+        h = harness()
+        await h.infer(ROW, {**ROW, "foreign": None}, request_id="a")
+        assert await label(h, ("a", 0, 1), ("a", 0, 1), ("a", 1, 1), ("a", 2, 1), ("b", 0, 0)) == (1, 1, 3)
+
+    run(body())
+
+
+def test_a_request_that_is_delivered_twice_is_one_decision(harness):
+    async def body():
+        h = harness()
+        for _ in range(2):
+            await h.infer(ROW, ROW, request_id="a")
+            await h.infer(ROW, request_id="b")
+        assert len(h.service.ledger) == 3
+        assert await label(h, ("a", 1, 1), ("b", 0, 0)) == (2, 0, 0)
+
+    run(body())
+
+
+def test_quality_is_told_of_matured_cohorts_only_and_agrees_with_the_truth(harness):
+    async def body():
+        h = harness(policy={"label_horizon_ns": 60 * MINUTE})
+        truth = []
+        for k in range(200):
+            _, reply = await h.infer(plain(k), request_id=f"r-{k}")
+            score, y = reply["outputs"][0]["data"][0], int(k % 10 == 0)
+            truth.append((score, y))
+            await label(h, (f"r-{k}", 0, y))
+        assert (await get(h, "/v1/quality"))["n"] == 0
+        await h.clock.advance(62 * MINUTE)
+        quality = await get(h, "/v1/quality")
+        assert quality["n"] == 200
+        assert quality["positive_rate"] == 0.1
+        assert quality["brier"] == pytest.approx(sum((s - y) ** 2 for s, y in truth) / 200, abs=1e-5)
+        assert quality["matured_before_ns"] <= quality["as_of_ns"] - 60 * MINUTE
+
+    run(body())
+
+
+def test_concept_drift_is_told_once_labels_have_matured_and_not_before(harness):
+    async def body():
+        h = harness(policy={"label_horizon_ns": 10 * MINUTE})
+        for k in range(300):
+            _, reply = await h.infer(plain(k), request_id=f"r-{k}")
+            await label(h, (f"r-{k}", 0, int(reply["outputs"][0]["data"][0] < 0.5)))
+        await h.clock.advance(9 * MINUTE)
+        h.tick()
+        await h.clock.advance(SECOND)
+        assert h.alerts() == []
+        await h.clock.advance(3 * MINUTE)
+        h.tick()
+        await h.clock.advance(SECOND)
+        assert [a["labels"]["alertname"] for a in h.alerts()] == ["concept_drift"]
+
+    run(body())
+
+
+def test_the_ledger_is_bounded_and_forgets_whole_requests():
+    ledger = Ledger(4)
+    for k, rows in enumerate([2, 1, 2]):
+        for row in range(rows):
+            ledger.add(Decision(0, START, f"r{k}", row, rows, "v1", 0.5, "approve", "model", "", b""))
+    assert len(ledger) == 4
+    verdicts = [ledger.label(f"r{k}", row, 1)[0] for k, row in [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]]
+    assert verdicts == ["unknown", "unknown", "accepted", "accepted", "accepted"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"labels":[{"id":"a","label":2}]}', b'{"labels":[{"id":"a","row":-1}]}']
+)
+def test_labels_that_cannot_be_read_are_400(harness, body):
+    async def scenario():
+        assert (await harness().call("POST", "/v1/labels", body))[0] == 400
+
+    run(scenario())
+
+
+# ---------------------------------------------------------------- access
+
+
+@pytest.mark.parametrize("token", ["", "secre", "secret2", "wrong"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/releases"), ("POST", "/v1/releases/rollback"), ("GET", "/v1/decisions"), ("POST", "/v1/labels")],
+)
+def test_the_control_plane_wants_its_token(harness, token, method, path):
+    async def body():
+        assert (await harness().call(method, path, token=token))[0] == 401
+
+    run(body())
+
+
+def test_no_token_configured_lets_nobody_in(harness):
+    async def body():
+        assert (await harness(token="").call("GET", "/v1/version", token=""))[0] == 401
+
+    run(body())
+
+
+def test_unknown_paths_are_404_and_wrong_methods_405(harness):
+    async def body():
+        h = harness()
+        assert (await h.call("GET", "/nothing"))[0] == 404
+        assert (await h.call("POST", "/v2/models/other/infer"))[0] == 404
+        assert (await h.call("GET", "/v2/models/payments/infer"))[0] == 405
+        assert (await h.call("DELETE", "/v1/labels"))[0] == 405
+
+    run(body())
+
+
+# ---------------------------------------------------------------- views
+
+
+def test_which_version_is_live_takes_one_call(harness):
+    async def body():
+        version = await get(harness(), "/v1/version")
+        assert (version["serving"], version["certified"], version["canary"]) == ("v1", "v1", None)
+
+    run(body())
+
+
+def test_the_contract_can_be_discovered(harness):
+    async def body():
+        model = await get(harness(), "/v2/models/payments")
+        assert {"name": "amount", "datatype": "FP64", "shape": [-1]} in model["inputs"]
+        assert {"name": "customer", "datatype": "INT64", "shape": [-1]} in model["inputs"]
+        assert "spent" not in {field["name"] for field in model["inputs"]}
+
+    run(body())
+
+
+def test_ready_is_not_alive(harness):
+    async def body():
+        def broken(_):
+            def call(*_args):
+                raise RuntimeError
+
+            return call
+
+        h = harness({"model": broken})
+        assert (await h.call("GET", "/v2/health/ready"))[0] == 200
+        for _ in range(20):
+            await h.infer(ROW)
+        assert (await h.call("GET", "/v2/health/ready"))[0] == 503
+        assert (await h.call("GET", "/v2/models/payments/ready"))[0] == 503
+        assert (await h.call("GET", "/v2/health/live"))[0] == 200
+
+    run(body())
+
+
+def test_metrics_are_prometheus_text_and_hold_no_values(harness):
+    async def body():
+        h = harness()
+        await h.infer(ROW)
+        await h.infer({**ROW, "method": "secret-method"})
+        await h.infer({**ROW, 'ev"il\n': 1.0})
+        h.tick()
+        status, text = await h.call("GET", "/metrics", token="")
+        assert status == 200
+        lines = text.decode().splitlines()
+        assert 'seatrial_service_requests_total{code="200"} 3' in lines
+        assert 'seatrial_service_rows_total{source="default"} 1' in lines
+        assert "seatrial_service_request_duration_seconds_count 3" in lines
+        assert 'seatrial_service_build_info{version="v1",bundle="763100000000"} 1' in lines
+        assert b"secret-method" not in text
+        assert all(line.startswith(("#", "seatrial_service_")) for line in lines)
+
+    run(body())
+
+
+def test_monitors_show_how_every_field_stands(harness):
+    async def body():
+        h = harness()
+        await h.traffic(130, plain)
+        fields = (await get(h, "/v1/monitors"))["fields"]
+        assert fields["amount"]["state"] == "ok"
+        assert fields["amount"]["n"] == 1200
+        assert set(fields) == {"amount", "age_days", "method", "foreign", "spent"}
+
+    run(body())
+
+
+# ---------------------------------------------------------------- decision log
+
+
+def test_there_is_one_record_per_answered_row_in_order(harness):
+    async def body():
+        h = harness()
+        await h.infer(ROW, request_id="a")
+        await h.infer(ROW, {**ROW, "foreign": None}, request_id="b")
+        log = await get(h, "/v1/decisions?limit=10")
+        assert [(d["seq"], d["id"], d["row"], d["source"]) for d in log["decisions"]] == [
+            (0, "a", 0, "model"), (1, "b", 0, "model"), (2, "b", 1, "rejected"),
+        ]  # fmt: skip
+        assert log["decisions"][2]["score"] is None
+        assert log["decisions"][2]["reasons"] == "null:foreign"
+        assert log["next_seq"] == 3
+        assert len((await get(h, "/v1/decisions?limit=1"))["decisions"]) == 1
+        assert (await h.call("GET", "/v1/decisions?limit=x"))[0] == 400
+
+    run(body())
+
+
+def record(k):
+    return Decision(k, START, f"r{k}", 0, 1, "v1", 0.5, "approve", "model", "", b"digest")
+
+
+def log_in(folder, **changed):
+    return DecisionLog(HandClock(), **({"rows": 4, "wait_ns": 5_000_000, "ring": 100, "folder": folder} | changed))
+
+
+def test_the_chain_on_disk_is_the_one_in_memory_and_goes_on_after_a_restart(tmp_path):
+    log = log_in(tmp_path)
+    for k in range(10):
+        log.append(record(k))
+    log.close()
+    tail = verify(tmp_path / "decisions.jsonl")
+    assert (tail.head, tail.seq, tail.block) == (log.head, 10, 3)
+    again = log_in(tmp_path)
+    assert again.seq == 10
+    again.append(record(10))
+    again.close()
+    assert verify(tmp_path / "decisions.jsonl").seq == 11
+
+
+@pytest.mark.parametrize("tamper", ["change", "drop", "swap"])
+def test_a_record_that_is_changed_dropped_or_swapped_is_noticed(tmp_path, tamper):
+    log = log_in(tmp_path)
+    for k in range(8):
+        log.append(record(k))
+    log.close()
+    path = tmp_path / "decisions.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    if tamper == "change":
+        lines[1] = lines[1].replace(b"0.5", b"0.6")
+    elif tamper == "drop":
+        del lines[1]
+    else:
+        lines[1], lines[2] = lines[2], lines[1]
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(LogBroken, match="block 1"):
+        verify(path)
+    with pytest.raises(LogBroken):
+        log_in(tmp_path)
+
+
+def test_what_a_crash_tore_off_is_cut_away(tmp_path):
+    log = log_in(tmp_path)
+    for k in range(4):
+        log.append(record(k))
+    log.close()
+    path = tmp_path / "decisions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + msgspec.json.encode(record(4)) + b"\n" + b'{"seq":5,')
+    log_in(tmp_path).close()
+    assert path.read_bytes() == whole
+
+
+def test_a_head_is_the_digest_of_the_one_before_and_the_block(tmp_path):
+    log = log_in(tmp_path, rows=1)
+    log.append(record(0))
+    log.close()
+    first = (tmp_path / "decisions.jsonl").read_bytes().splitlines(keepends=True)[0]
+    assert log.head == hashlib.sha256(bytes(32) + first).digest()
+
+
+def test_a_reply_leaves_after_its_record_is_written_and_the_group_after_five_milliseconds(harness, tmp_path):
+    async def body():
+        h = harness(decision_log=str(tmp_path))
+        pending = [asyncio.create_task(h.infer(ROW, request_id=f"r{k}")) for k in range(3)]
+        await h.clock.advance(4_000_000)
+        assert not any(task.done() for task in pending)
+        await h.clock.advance(1_000_000)
+        assert [(await task)[0] for task in pending] == [200, 200, 200]
+        tail = verify(tmp_path / "decisions.jsonl")
+        assert (tail.seq, tail.block) == (3, 1)
+        h.service.log.close()
+
+    run(body())
+
+
+def test_a_full_disk_stops_nobody_and_is_counted(harness, tmp_path):
+    async def body():
+        h = harness(decision_log=str(tmp_path))
+
+        class Full:
+            def write(self, _):
+                raise OSError(28, "No space left on device")
+
+            def close(self):
+                pass
+
+        h.service.log._file.close()
+        h.service.log._file = Full()
+        answer = asyncio.create_task(h.infer(ROW))
+        await h.clock.advance(SECOND)
+        assert (await answer)[0] == 200
+        assert h.service.log.failures == 1
+
+    run(body())
+
+
+# ---------------------------------------------------------------- lifespan, settings, policy
+
+
+@pytest.mark.usefixtures("versions")
+def test_before_startup_the_app_is_alive_and_not_ready_and_a_bad_bundle_fails_the_start():
+    async def body():
+        app = create_app({"serving": "v7"}, clock=HandClock())
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def ask(path):
+            sent.clear()
+            await app({"type": "http", "path": path, "method": "GET", "headers": []}, None, send)
+            return sent[0]["status"]
+
+        assert await ask("/v2/health/live") == 200
+        assert await ask("/v2/health/ready") == 503
+        assert await ask("/v2/models/payments/infer") == 503
+        sent.clear()
+
+        async def receive():
+            return {"type": "lifespan.startup"}
+
+        await app({"type": "lifespan"}, receive, send)
+        assert sent[0]["type"] == "lifespan.startup.failed"
+        assert "BundleError" in sent[0]["message"]
+
+    run(body())
+
+
+def test_the_lifespan_ticks_and_stops(harness):
+    async def body():
+        template = harness()
+        clock = HandClock()
+        app = create_app({"feature_store": "f", "token": "secret"}, clock=clock)
+        await app.startup()
+        assert app.edge is not None
+        template.service, template.edge = app.edge.service, app.edge
+        for _ in range(50):
+            await template.infer({**ROW, "amount": None})
+        await clock.advance(10 * SECOND)
+        assert ("null_rate", "amount") in app.edge.service.watch.book.episodes
+        await app.shutdown()
+        assert app.edge is None
+
+    run(body())
+
+
+def test_a_monitor_that_crashes_is_silent_and_not_fatal(harness):
+    async def body():
+        harness()  # the fixture's loaders
+        clock = HandClock()
+        app = create_app({"feature_store": "f"}, clock=clock)
+        service = await app.startup()
+        ticks = []
+
+        def crash(_service, now_ns):
+            ticks.append(now_ns)
+            raise RuntimeError
+
+        service.tick = crash
+        await clock.advance(30 * SECOND)
+        assert len(ticks) == 4  # at the start, and three times ten seconds later
+        await app.shutdown()
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bundels": "x"}, {"alerts": {"email": "x"}}, {"safeguards": {"validaton": False}}, {"token": 5}]
+)
+def test_settings_that_are_not_known_are_refused_by_name(wrong):
+    with pytest.raises(SettingsError, match=r"bundels|email|validaton|str"):
+        read_settings(wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"deadlin_ns": 1}, {"review_from": 0.9, "block_from": 0.1}, {"window_ns": 15}])
+def test_a_policy_that_cannot_be_meant_is_refused(wrong):
+    with pytest.raises(PolicyError):
+        read(wrong)
+
+
+def test_the_digest_in_the_log_is_of_what_was_received(harness):
+    async def body():
+        h = harness()
+        sent = encode([ROW], "x")
+        await h.call("POST", "/v2/models/payments/infer", sent)
+        logged = (await get(h, "/v1/decisions"))["decisions"][0]["received"]
+        assert msgspec.convert(logged, bytes, strict=False) == hashlib.blake2b(sent, digest_size=16).digest()
+
+    run(body())
