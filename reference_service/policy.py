@@ -65,13 +65,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     calm_rows: int = 10  # … on at least so many rows; fewer prove nothing
     hold_ns: int = MINUTE  # an alert lasts at least this long
     heartbeat_ns: int = MINUTE  # of the watchdog: who watches the watchers
-    quarantine_share: float = 0.5  # of nulls or unseen: from here on the rest of the column is distrusted as well
+    quarantine_share: float = 0.9  # null or unseen at the last look: the few that are left are distrusted as well
     unknown_keys: int = 32  # distinct unknown field names that are counted apart
 
     # Labels
     label_horizon_ns: int = 6 * HOUR  # 99 % of labels are in by then; a cohort is judged no earlier
     cohort_ns: int = MINUTE
-    ledger_rows: int = 1 << 20  # decisions that wait for their label
+    ledger_rows: int = 1 << 19  # decisions that wait for their label
     loss_factor: float = 1.25  # of the profile's Brier loss, tolerated
     loss_excess: float = 0.01
     loss_rows: int = 500  # trailing matured rows that must be back to normal to clear

@@ -37,7 +37,7 @@ class RateDetector:
         calm_rows: observations that these looks must hold.
     """
 
-    __slots__ = ("_calm_rows", "_limit", "_logs", "_normal", "_recent", "_steps", "firing", "rate")
+    __slots__ = ("_calm_rows", "_limit", "_logs", "_normal", "_recent", "_steps", "firing", "latest", "rate")
 
     def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_looks: int, calm_rows: int) -> None:
         alternatives = [tolerated + (1 - tolerated) * step for step in _STEPS]
@@ -49,10 +49,12 @@ class RateDetector:
         self._calm_rows = calm_rows
         self.firing = False
         self.rate = 0.0  # of the trailing looks
+        self.latest = 0.0  # of the last look
 
     def look(self, bad: int, total: int) -> bool:
         """Take in `bad` of `total` observations and say whether the alarm stands."""
         self._recent.append((bad, total))
+        self.latest = bad / total if total else 0.0
         recent_bad = sum(k for k, _ in self._recent)
         recent_total = sum(n for _, n in self._recent)
         self.rate = recent_bad / recent_total if recent_total else 0.0

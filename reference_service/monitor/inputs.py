@@ -38,6 +38,11 @@ class InputMonitors:
         unseen = bundle.profile.cell_shares[:, UNSEEN_CELL]
         self.names = tuple(field.name for field in fields)
         self._severity = tuple(field.drift for field in fields)
+        # Nulls that the model has learned, in a field whose distribution nobody vouches for (a weather station that
+        # is out for an afternoon), are no one's emergency.
+        self._null_severity = tuple(
+            "off" if field.drift == "off" and field.on_null == "model" else "page" for field in fields
+        )
         self.drift = [DriftDetector(policy) for _ in fields]
         self.null = [detector(policy, float(share)) for share in nulls]
         self.unseen = [detector(policy, float(share)) for share in unseen]
@@ -76,11 +81,11 @@ class InputMonitors:
         }
 
     def mostly_absent(self, share: float) -> frozenset[str]:
-        """Fields under a null or unseen alarm of which more than `share` has lately been null or unseen."""
+        """Fields under a null or unseen alarm of which more than `share` was null or unseen at the last look."""
         return frozenset(
             name
             for name, *detectors in zip(self.names, self.null, self.unseen, strict=True)
-            if any(each.firing and each.rate > share for each in detectors)
+            if any(each.firing and each.latest > share for each in detectors)
         )
 
     def _close(self, now_ns: int) -> None:
@@ -109,6 +114,7 @@ class InputMonitors:
             if severity != "off":
                 summary = f"PSI {drift.psi:.3f} on {drift.n} rows"
                 found.append(Condition("feature_drift", name, severity, drift.firing, summary))
-            found.append(Condition("null_rate", name, "page", null.firing, f"{null.rate:.1%} null"))
+            if self._null_severity[index] != "off":
+                found.append(Condition("null_rate", name, "page", null.firing, f"{null.rate:.1%} null"))
             found.append(Condition("unseen_category", name, "page", unseen.firing, f"{unseen.rate:.1%} unseen"))
         return found

@@ -11,6 +11,8 @@ from reference_service.policy import HOUR, Policy
 
 def reference_at(profile: Profile, policy: Policy, now_ns: int) -> tuple[np.ndarray, int]:
     """(float64[f, 14] shares, rows they were taken from) for a window around `now_ns`."""
+    if policy.window_ns > HOUR:
+        return profile.cell_shares, profile.n_reference
     hour = now_ns // HOUR % 24
     rows = int(profile.hourly_n[hour])
     if rows >= policy.reference_rows:

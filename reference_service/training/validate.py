@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
+DAY_NS: Final = 86_400 * 1_000_000_000
+DAY_ROWS: Final = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Quality on n held-out rows."""
+    """Quality on n held-out rows. `worst_day_brier` is of the worst day that has at least `DAY_ROWS` rows."""
 
     n: int
     auc: float
     brier: float
+    worst_day_brier: float
     positive_rate: float
     score_deciles: np.ndarray  # float64[9]
 
@@ -26,15 +32,24 @@ def split_by_time(event_ns: np.ndarray, held_out: float = 0.2) -> tuple[np.ndarr
     return order[:cut], order[cut:]
 
 
-def validate(labels: np.ndarray, probabilities: np.ndarray) -> Report:
-    """Judge probabilities (float64[n]) by labels (0 or 1, both must occur)."""
+def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> Report:
+    """Judge probabilities (float64[n]) by labels (0 or 1, both must occur); `event_ns` (int64[n]) tells the days."""
+    loss = (probabilities - labels) ** 2
     return Report(
         n=len(labels),
         auc=auc(labels, probabilities),
-        brier=float(np.mean((probabilities - labels) ** 2)),
+        brier=float(np.mean(loss)),
+        worst_day_brier=_worst_day(loss, event_ns),
         positive_rate=float(np.mean(labels)),
         score_deciles=np.quantile(probabilities, np.arange(1, 10) / 10),
     )
+
+
+def _worst_day(loss: np.ndarray, event_ns: np.ndarray) -> float:
+    # Rows of one day move together (a storm delays everybody), so what a monitor must tolerate is a day, not a row.
+    _, day, rows = np.unique(event_ns // DAY_NS, return_inverse=True, return_counts=True)
+    means = np.bincount(day, weights=loss) / rows
+    return float(np.max(means[rows >= DAY_ROWS], initial=np.mean(loss)))
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:

@@ -17,7 +17,8 @@ DELIVERED: Final = 0.99
 POTENT: Final = 0.5  # some rows already are what the event makes of them; if most are, it is not the declared fault
 LATE_P99_NS: Final = 100 * NS["ms"]
 LATE_MAX_NS: Final = SECOND
-HEARTBEAT_NS: Final = 3 * MINUTE
+MISSED: Final = 3  # heartbeats in a row that may be missed before silence proves nothing
+HEARTBEAT_NS: Final = MINUTE  # where a target declares no interval of its own
 NOISE: Final = 0.001
 
 
@@ -132,7 +133,7 @@ def record_of(history: History, name: str) -> EventRecord:
 
 
 def observers(history: History, spans: Iterable[tuple[int, int]]) -> int:
-    """Heartbeats on the alert route that covers all of `spans` best, which must do so without a gap over 3 min.
+    """Heartbeats on the alert route that covers all of `spans` best, which must do so without missing three.
 
     The run's own start and end bound the first and the last gap; at least one heartbeat must be near each span.
 
@@ -140,32 +141,34 @@ def observers(history: History, spans: Iterable[tuple[int, int]]) -> int:
         PremiseError: On no route.
     """
     beats: dict[str, list[int]] = {}
+    patience = MISSED * HEARTBEAT_NS
     for note in history.notes:
         if note.kind == "heartbeat":
             beats.setdefault(str(note.data.get("route", "")), []).append(note.at_ns)
+            patience = MISSED * int(note.data.get("every_ns", HEARTBEAT_NS))
     spans = tuple(spans)
     counts = [
         sum(start <= at < end for at in route for start, end in spans)
         for route in beats.values()
-        if all(_covered(sorted(route), span, history.header.end_ns) for span in spans)
+        if all(_covered(sorted(route), span, history.header.end_ns, patience) for span in spans)
     ]
     if not counts:
         raise PremiseError(
             f"observers: no alert route of the {history.header.role} run had a heartbeat every "
-            f"{moment(HEARTBEAT_NS)} throughout the window",
+            f"{moment(patience)} throughout the window",
             "wire the alert receiver, and have the service send its heartbeat alert through it",
         )
     return max(counts)
 
 
-def _covered(beats: list[int], span: tuple[int, int], end_ns: int) -> bool:
+def _covered(beats: list[int], span: tuple[int, int], end_ns: int, patience: int) -> bool:
     start, end = span
-    near = [at for at in beats if start - HEARTBEAT_NS <= at <= end + HEARTBEAT_NS]
+    near = [at for at in beats if start - patience <= at <= end + patience]
     if not near:
         return False
     # A gap that only touches the span from outside does not matter.
     marks = sorted({0, *beats, max(end_ns, 0)})
-    return all(later - earlier <= HEARTBEAT_NS for earlier, later in pairwise(marks) if earlier < end and later > start)
+    return all(later - earlier <= patience for earlier, later in pairwise(marks) if earlier < end and later > start)
 
 
 def clean_twin(evidence: Evidence, scenario: Scenario) -> History:

@@ -12,7 +12,7 @@ import numpy as np
 from simulator.checks.evidence import Evidence
 from simulator.controls import edits, naive
 from simulator.controls.case import Case, Tampering
-from simulator.controls.tails import sizes
+from simulator.controls.naive.tails import sizes
 from simulator.verdict import Status
 
 

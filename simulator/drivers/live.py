@@ -111,7 +111,6 @@ class _Live:
                 await asyncio.wait(self.tasks, timeout=timeout + 1)
             for task in self.tasks:
                 task.cancel()
-            await self._observe("quality", self.spec.target.quality)
         return self._close()
 
     def _spawn(self, work: Any) -> None:
@@ -135,6 +134,8 @@ class _Live:
             if planned.scheduled_ns * 50 // self.end > told:
                 told = planned.scheduled_ns * 50 // self.end
                 self.progress(told / 50)
+        await self._until(self.end - SECOND)
+        await self._observe("quality", self.spec.target.quality)
         await self._until(self.end)
 
     async def _request(self, planned: Planned) -> None:

@@ -161,7 +161,7 @@ class History:
 
 
 # Kinds of notes that checks read, and what stands in `data`:
-#   heartbeat     {"route": str}                          the target's watchdog alert came through the alert path
+#   heartbeat     {"route": str, "every_ns": int}         the target's watchdog alert came through the alert path
 #   steady_state  {"holds": bool, "why": str}
 #   heal          {"healed": bool, "why": str}
 #   driver        {"late_p99_ns": int, "late_max_ns": int}

@@ -397,7 +397,10 @@ class Handled(Frozen):
 
 
 class Recovers(Frozen):
-    """From some moment before the deadline on, for `hold`: `model` = every answer is the model's; `healthy` = no error, no shed."""
+    """From some moment before the deadline on, for `hold`.
+
+    `model`: every answer is the model's. `healthy`: no error, no shed.
+    """
 
     to: Literal["model", "healthy"]
 

@@ -36,10 +36,10 @@ class Sink:
         except ValueError as error:
             self.notes.append(Note(at, "action", {"what": "alert", "status": 400, "body": str(error)}))
             return 400
-        watchdog = self._config.heartbeat.name if self._config.heartbeat else None
+        heartbeat = self._config.heartbeat
         for record in records:
-            if record.name == watchdog:
-                self.notes.append(Note(at, "heartbeat", {"route": route}))
+            if heartbeat is not None and record.name == heartbeat.name:
+                self.notes.append(Note(at, "heartbeat", {"route": route, "every_ns": heartbeat.every}))
             else:
                 self.alerts.append(record)
         return 200

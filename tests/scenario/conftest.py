@@ -16,20 +16,21 @@ SHORT = {
     },
     "nulls_in_every_spelling": {
         "warmup": "1m",
-        "lasts": "11m",
+        "lasts": "11m30s",
         "events": {"as_null": ("2m", "4m"), "as_na": ("8m", "2m")},
     },
     "bad_row_in_a_batch": {
         "warmup": "30s",
         "lasts": "165s",
-        "events": {"holes": ("40s", "100s")},
+        "events": {"holes": ("42s", "100s")},
         "without": ("refused",),  # needs more bad rows
     },
     "reordered_columns": {"warmup": "1m", "lasts": "10m", "events": {"shuffled": ("2m", "4m")}},
     "unit_change": {
         "warmup": "2m",
-        "lasts": "12m",
+        "lasts": "12m30s",
         "events": {"unit_change": ("4m", "8m")},
+        "matrix": {"factor": [0.01]},
         "without": ("contained", "cleared", "quiet", "bystanders"),  # these look up to half an hour past the event
     },
     "feature_store_outage": {

@@ -18,7 +18,7 @@ DAYS = Path(__file__).parent / "days"
 TARGET = SCENARIOS / "targets/payments.target.yaml"
 
 
-def shortened(name, folder, *, warmup, lasts, events, without=()):
+def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None):
     """The cells of a shipped scenario, shortened.
 
     Args:
@@ -28,6 +28,7 @@ def shortened(name, folder, *, warmup, lasts, events, without=()):
         lasts: Length of the whole run.
         events: Those that still happen: name → (at, for).
         without: Expectations that are left out. Those of other events go with them.
+        matrix: Instead of its own.
     """
     document = YAML(typ="safe").load(SCENARIOS / f"{name}.scenario.yaml")
     document["given"]["warmup"] = warmup
@@ -44,8 +45,10 @@ def shortened(name, folder, *, warmup, lasts, events, without=()):
     document["then"] = [
         demand for demand in document["then"] if demand["id"] not in without and not _named(demand) & gone
     ]
+    if matrix is not None:
+        document["matrix"] = matrix
     path = folder / f"{name}.scenario.yaml"
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document, indent=1))
     return load(path)
 
 

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.verdict import EXIT_CERTIFIED, EXIT_REFUSED, Status
+import seatrial
+from simulator.report import text
+from simulator.verdict import EXIT_REFUSED, Status
 
-# (saboteur, scenario, what must fail, in order: all of it, and nothing else)
+# (saboteur, scenario, what must fail)
 SABOTEURS = [
-    ("rename_becomes_null", "renamed_field", ["handled"]),
-    ("claims_the_model", "nulls_in_every_spelling", ["null_handled", "na_handled"]),
-    ("one_bad_row_rejects_the_batch", "bad_row_in_a_batch", ["neighbours"]),
-    ("not_available_is_zero", "nulls_in_every_spelling", ["na_handled"]),
-    ("cuts_follow_the_window", "unit_change", ["paged", "early"]),
-    ("columns_by_position", "reordered_columns", ["same_scores"]),
-    ("alerts_a_tick_late", "nulls_in_every_spelling", ["paged"]),
-    ("reference_nulls_forgotten", "reordered_columns", ["quiet"]),
-    ("new_episode_every_minute", "nulls_in_every_spelling", ["paged"]),
-    ("never_resolves", "nulls_in_every_spelling", ["cleared"]),
-    ("nulls_dropped", "nulls_in_every_spelling", ["paged", "cleared"]),
-    ("pages_on_fifty_rows", "thin_night", ["quiet"]),
+    ("rename_becomes_null", "renamed_field", {"handled"}),
+    ("claims_the_model", "nulls_in_every_spelling", {"null_handled", "na_handled"}),
+    ("one_bad_row_rejects_the_batch", "bad_row_in_a_batch", {"neighbours"}),
+    ("not_available_is_zero", "nulls_in_every_spelling", {"na_handled"}),
+    ("cuts_follow_the_window", "unit_change", {"paged", "early"}),
+    ("columns_by_position", "reordered_columns", {"same_scores"}),
+    ("alerts_a_tick_late", "nulls_in_every_spelling", {"paged"}),
+    ("reference_nulls_forgotten", "reordered_columns", {"quiet"}),
+    ("new_episode_every_minute", "nulls_in_every_spelling", {"paged"}),
+    ("never_resolves", "nulls_in_every_spelling", {"cleared"}),
+    ("nulls_dropped", "nulls_in_every_spelling", {"paged", "cleared"}),
+    ("pages_on_fifty_rows", "thin_night", {"quiet"}),
 ]
 
 
-def failed(verdict):
-    return [judged.id for judged in verdict.cells[0].judged if judged.finding.status is Status.FAIL]
 
 
 @pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in SABOTEURS}))
 def test_the_honest_service_passes(grounds, scenario):
-    verdict = grounds.trial(scenario)
-    assert (failed(verdict), verdict.exit_code) == ([], EXIT_CERTIFIED)
+    seatrial.assert_certified(grounds.trial(scenario))
 
 
 @pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), SABOTEURS, ids=[name for name, *_ in SABOTEURS])
 def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     verdict = grounds.trial(scenario, f"saboteurs:{saboteur}")
-    assert (failed(verdict), verdict.exit_code) == (caught_by, EXIT_REFUSED)
+    assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
+    failed = {judged.id for judged in verdict.cells[0].judged if judged.finding.status is Status.FAIL}
+    assert caught_by <= failed, text.render(verdict)

@@ -36,6 +36,7 @@ from simulator.world.populations import get
 
 Progress = Callable[[float], None]
 _GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
+_WATCHES: Final = 200  # monitor readings a run at most: enough for a picture
 _BACKOFF: Final = SECOND // 2
 _RETRIED: Final = frozenset({Outcome.SHED, Outcome.TIMEOUT, Outcome.RESET})
 
@@ -91,6 +92,7 @@ class _Run:
         time_given = target.service_time
         self.capacity = time_given.capacity(rows) if time_given else None
         self.end = end_ns(scenario, population)
+        self.watch_ns = max(MINUTE, self.end // _WATCHES)
         self.chunks: Iterator[Chunk] = plan(scenario, population, capacity_per_second=self.capacity)
         self.codec = codec(target, population.fields)
         self.recorder = Recorder(
@@ -144,12 +146,12 @@ class _Run:
                 if event.layer == "service":
                     loop.post(event.at, self._begin, (k, event))
             if self.spec.target.monitors:
-                loop.post(MINUTE, self._watch, None)
+                loop.post(self.watch_ns, self._watch, None)
             loop.post(self.end // 50, self._tick, None)
             loop.post(self.end // 8, self._collect, None)
+            loop.post(self.end - 1, self._last_words, None)
             loop.post(self.end, self._heal, None)
             loop.run_until(self.end + self.traffic.timeout + _GRACE)
-            loop.run_until_complete(self._last_words())
             loop.run_until_complete(self.lifespan.shutdown())
         except VirtualTimeError as error:
             return str(error)
@@ -285,8 +287,8 @@ class _Run:
 
     def _watch(self, _: Any) -> None:
         self.loop.start_now(self._observe("monitor", self.spec.target.monitors))
-        if self.loop.now_ns + MINUTE < self.end:
-            self.loop.post(self.loop.now_ns + MINUTE, self._watch, None)
+        if self.loop.now_ns + self.watch_ns < self.end:
+            self.loop.post(self.loop.now_ns + self.watch_ns, self._watch, None)
 
     async def _observe(self, kind: str, path: str | None) -> None:
         if path is None:
@@ -303,8 +305,9 @@ class _Run:
             since = {k: v - EPOCH_NS for k, v in document.items() if k.endswith("_ns")}
             self._note(kind, **(document | since))
 
-    async def _last_words(self) -> None:
-        await self._observe("quality", self.spec.target.quality)
+    def _last_words(self, _: Any) -> None:
+        # The last instant that still belongs to the run: what the service says of itself now can be held against it.
+        self.loop.start_now(self._observe("quality", self.spec.target.quality))
 
     def _heal(self, _: Any) -> None:
         for seam in self.seams.values():

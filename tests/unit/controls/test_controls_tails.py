@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulator.checks.evaluators import Ballot, Limit, share
-from simulator.controls.tails import by_blocks, by_tails, sizes
+from simulator.controls.naive.tails import by_blocks, by_tails, sizes
 from simulator.verdict import Status
 
 LIMITS = (0.0, 0.001, 0.01, 0.05, 0.3, 0.99, 1.0)

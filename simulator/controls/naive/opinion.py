@@ -1,0 +1,38 @@
+"""One expectation, judged naively."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from simulator.controls.naive import alerts, lasting, shares, values
+from simulator.controls.naive.court import Court, Doubt, Opinion
+from simulator.scenario.model import Expectation, Scenario
+from simulator.verdict import Status
+
+FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = {
+    "alert": alerts.alert,
+    "resolved": alerts.resolved,
+    "no_alert": alerts.no_alert,
+    "handled": shares.handled,
+    "harmed": shares.harmed,
+    "error_rate": shares.error_rate,
+    "latency": shares.latency,
+    "labels_seen": alerts.labels_seen,
+    "fallback": shares.fallback,
+    "shed": shares.shed,
+    "answered": shares.answered,
+    "recovers": lasting.recovers,
+    "rollback": lasting.rollback,
+    "exposure": shares.exposure,
+    "parity": values.parity,
+    "quality": values.quality,
+}
+
+
+def opinion(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """Judge one expectation; Doubt of any kind is UNKNOWN. Other exceptions are defects and come through."""
+    try:
+        return FAMILIES[expectation.family](expectation, scenario, court)
+    except Doubt:
+        return Opinion(Status.UNKNOWN)

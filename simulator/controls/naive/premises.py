@@ -1,0 +1,105 @@
+"""S3, S7, S9 once more: what must be so for anybody to judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.controls.naive.book import Book
+from simulator.controls.naive.court import MINUTE, NOISE, SECOND, Court, Doubt, must
+from simulator.history.schema import NEVER, EventRecord
+from simulator.scenario.model import Expectation, Scenario
+
+
+def notes(run: Book, kind: str) -> list[dict[str, Any]]:
+    """The data of all notes of a kind."""
+    return [note.data for note in run.notes if note.kind == kind]
+
+
+def sound(run: Book, scenario: Scenario, lag_ns: int = 100 * 10**6) -> None:
+    """S3, S9: nothing of the harness broke, the state was steady, the driver on time, the end healed."""
+    must(not notes(run, "harness"), "harness")
+    steady = notes(run, "steady_state")
+    must(all(data.get("holds") is True for data in steady), "steady")
+    must(bool(steady) or not scenario.given.steady_state, "steady state never judged")
+    punctual(run, lag_ns)
+    heals = notes(run, "heal")
+    must(all(data.get("healed") is True for data in heals), "healed")
+    must(bool(heals) or not scenario.when, "never healed")
+
+
+def punctual(run: Book, lag_ns: int) -> None:
+    """The driver kept its schedule."""
+    lags = notes(run, "driver")
+    must(bool(lags), "lag not on record")
+    for data in lags:
+        must(data["late_p99_ns"] <= lag_ns and data["late_max_ns"] <= SECOND, "driver late")
+
+
+def event(run: Book, name: str) -> EventRecord:
+    """The record of an event."""
+    must(name in run.events, "no record")
+    return run.events[name]
+
+
+def needed(expectation: Expectation, scenario: Scenario) -> list[str]:
+    """S3: the events whose receipts an expectation needs."""
+    asked = [expectation]
+    asked += [scenario.expectation(other) for other in (expectation.resolved, expectation.at) if other]
+    names: list[str] = []
+    for one in asked:
+        names += [name for name in (one.during, one.outside, one.of) if name]
+        names += [one.after.replace(".end", "")] if one.after else []
+    untouched = "untouched" in names or (expectation.family == "harmed" and not expectation.of)
+    everything = [one.event for one in scenario.when]
+    return everything if untouched or not names else [name for name in everything if name in names]
+
+
+def received(run: Book, name: str) -> None:
+    """S7: the event happened, got there, and had an effect."""
+    record = event(run, name)
+    must(record.supported, "unsupported")
+    must(record.planned > 0 and record.start_ns != NEVER, "never happened")
+    must(record.delivered >= 0.99 * record.planned, "not delivered")
+    must(record.potent > 0 and record.potent >= 0.5 * record.delivered, "impotent")
+
+
+def watched(run: Book, spans: list[tuple[int, int]]) -> None:
+    """S3: on one route, no three heartbeats in a row missed throughout all the spans."""
+    end_ns = run.header.end_ns
+    gap = 3 * MINUTE
+    for note in run.notes:
+        if note.kind == "heartbeat" and "every_ns" in note.data:
+            gap = 3 * note.data["every_ns"]
+    routes = {note.data.get("route", "") for note in run.notes if note.kind == "heartbeat"}
+    for route in routes:
+        beats = [n.at_ns for n in run.notes if n.kind == "heartbeat" and n.data.get("route", "") == route]
+        good = True
+        for start, end in spans:
+            good = good and any(start - gap <= at <= end + gap for at in beats)
+            last = None
+            for at in sorted([*beats, 0, end_ns]):
+                if last is not None and at - last > gap and last < end and at > start:
+                    good = False
+                last = at
+        if good:
+            return
+    raise Doubt("nobody watched")
+
+
+def clean(court: Court, scenario: Scenario) -> Book:
+    """S9: the twin, itself a sound run."""
+    if court.twin is None:
+        raise Doubt("no twin")
+    sound(court.twin, scenario.clean())
+    return court.twin
+
+
+def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, int]], int]:
+    """S8: the twin, the rows on which two clean runs disagree (0.1 % at most), and the pairs compared."""
+    twin = clean(court, scenario)
+    if court.aa is None:
+        raise Doubt("no second clean run")
+    sound(court.aa, scenario.clean())
+    noisy, pairs = court.disagreement
+    must(pairs > 0 and len(noisy) / pairs <= NOISE, "not reproducible")
+    return twin, noisy, pairs

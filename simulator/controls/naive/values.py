@@ -1,0 +1,68 @@
+"""Scores beside the twin's, estimates beside the truth."""
+
+from __future__ import annotations
+
+from math import isfinite, nan
+
+from simulator.controls.naive.book import Book
+from simulator.controls.naive.court import NOISE, Court, Opinion, equal, must
+from simulator.controls.naive.premises import noise, sound
+from simulator.controls.naive.shares import comparable, poll
+from simulator.controls.naive.tails import by_tails
+from simulator.controls.naive.windows import When, ground, rows_of, when
+from simulator.history.schema import Note, Outcome
+from simulator.scenario.model import Expectation, Scenario
+from simulator.verdict import Status
+
+
+def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """equal: every score that the twin has."""
+    twin, noisy, _ = noise(court, scenario)
+    window = when(expectation, scenario, court.main)
+    rows, votes = rows_of(expectation, court.main, window, expectation.of), []
+    for row in rows:
+        other = comparable(row, twin, noisy)
+        if other is None or other.outcome != Outcome.OK or not isfinite(other.score):
+            continue
+        score = row.score if row.outcome == Outcome.OK else nan
+        votes.append((row.position, row.scheduled_ns, not equal(score, other.score, court.tolerance)))
+    pairs, wrong = len(votes), sum(failed for _, _, failed in votes)
+    if wrong:
+        noisier = not noisy or by_tails(wrong, pairs, NOISE) is Status.FAIL
+        return Opinion(Status.FAIL if noisier else Status.UNKNOWN)
+    must(pairs >= max(1, expectation.params.min_pairs), "enough data")
+    sound(court.main, scenario)
+    must(pairs >= 0.9 * len(rows), "hardly comparable")
+    return poll(Status.PASS, votes, NOISE if noisy else 0.0)
+
+
+def truth(of: str, run: Book, before: int) -> tuple[float, int, int]:
+    """The value that an estimate should have, the rows behind it, and the answers counting duplicates."""
+    total, rows, answers = 0.0, 0, 0
+    for row in run.rows:
+        if row.outcome != Outcome.OK or not isfinite(row.score) or row.truth < 0 or row.event_ns >= before:
+            continue
+        answers += 1
+        if row.copy == 0:
+            rows += 1
+            total += row.truth if of == "positive_rate" else (row.score - row.truth) ** 2
+    return (total / rows if rows else nan), rows, answers
+
+
+def estimates(run: Book, window: When) -> list[Note]:
+    """The service's own estimates in the window, the latest last."""
+    found = [note for note in run.notes if note.kind == "quality" and note.at_ns in window]
+    return sorted(found, key=lambda note: (note.at_ns, note.data["as_of_ns"], note.data["n"]))
+
+
+def quality(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """The last estimate, against the truth of the rows it speaks of."""
+    window = ground(expectation, scenario, court)
+    wanted = expectation.params
+    found = estimates(court.main, window)
+    must(bool(found), "no estimate")
+    data = found[-1].data
+    value, rows, answers = truth(wanted.of, court.main, data["matured_before_ns"])
+    must(min(data["n"], rows) >= 200 and isfinite(data[wanted.of]), "enough data")  # noqa: PLR2004 - of the law
+    good = data["n"] <= 1.01 * answers and abs(data[wanted.of] - value) <= wanted.within
+    return Opinion(Status.PASS if good else Status.FAIL)

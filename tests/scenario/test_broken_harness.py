@@ -1,0 +1,179 @@
+"""A harness that is broken certifies nothing and refuses nobody: UNKNOWN, and altered evidence is no evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import short
+
+from simulator import trial
+from simulator.checks import evaluate
+from simulator.checks.premises import LATE_P99_NS, PremiseError, on_schedule
+from simulator.cli import invoke
+from simulator.drivers.live import _Live
+from simulator.drivers.spec import RunSpec
+from simulator.history import Altered, seal
+from simulator.report import text
+from simulator.scenario.load import load
+from simulator.scenario.quantities import SECOND
+from simulator.targets.load import load as load_target
+from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_UNKNOWN, Status
+
+SOUND = "renamed_field"  # the trial whose evidence is tampered with
+
+# (broken part, scenario, what must be unknown, and the premise that its reason names)
+BROKEN = [
+    ("faults_not_wired", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt"),
+    ("receiver_dead", "renamed_field", {"paged"}, "observers"),
+    ("driver_two_seconds_late", "renamed_field", {"handled", "paged", "bystanders", "up"}, "driver"),
+]
+
+
+def reasons(verdict):
+    """Expectation → why it is unknown."""
+    return {j.id: j.finding.why for j in verdict.cells[0].judged if j.finding.status is Status.UNKNOWN}
+
+
+@pytest.mark.parametrize(("part", "scenario", "unknown", "premise"), BROKEN, ids=[part for part, *_ in BROKEN])
+def test_a_broken_part_makes_it_unknown(grounds, part, scenario, unknown, premise):
+    assert grounds.trial(scenario).exit_code == EXIT_CERTIFIED
+    verdict = grounds.trial(scenario, f"broken_harness:{part}")
+    assert verdict.exit_code == EXIT_UNKNOWN, text.render(verdict)
+    found = reasons(verdict)
+    assert unknown <= found.keys()
+    assert all(found[name].startswith(premise) for name in unknown), found
+
+
+def test_a_check_that_raises_makes_it_unknown(grounds, monkeypatch):
+    def broken(*_):
+        message = "the signal broke"
+        raise ZeroDivisionError(message)
+
+    grounds.trial(SOUND)
+    monkeypatch.setitem(evaluate.CHECKS, "handled", broken)
+    given, now = trial.recheck(grounds.out(SOUND))
+    assert (given.exit_code, now.exit_code) == (EXIT_CERTIFIED, EXIT_UNKNOWN)
+    assert reasons(now) == {"handled": "the check raised ZeroDivisionError: the signal broke"}
+
+
+def test_a_fault_that_changes_nothing_makes_it_unknown(grounds):
+    # Nine customers of ten have tried nothing in the last hour, and ten times nothing is nothing.
+    document = {
+        "seatrial": 1,
+        "title": "A fault that hardly changes anything",
+        "seed": 1,
+        "given": {"population": "payments", "traffic": {"rate": "10/s", "for": "3m"}, "warmup": "30s"},
+        "when": [{"event": "tenfold", "at": "1m", "for": "1m", "scale": {"field": "attempts_1h", "by": 10}}],
+        "then": [
+            {"id": "handled", "handled": {"by": ["repair"], "min": "50%"}, "of": "tenfold"},
+            {"id": "up", "error_rate": {"max": "1%"}},
+        ],
+    }
+    path = grounds.folder / "impotent.scenario.yaml"
+    path.write_text(json.dumps(document))
+    target = short.target(grounds.honest, grounds.folder)
+    verdict = trial.certify(load(path), out=grounds.folder / "impotent", target=target)
+    assert verdict.exit_code == EXIT_UNKNOWN, text.render(verdict)
+    assert reasons(verdict)["handled"].startswith("receipt: `tenfold` is impotent")
+
+
+# ---------------------------------------------------------------- evidence altered after the run
+
+
+def altered_reply(folder):
+    path = folder / "replies.parquet"
+    table = pq.read_table(path)
+    status = table.column("status").to_numpy().copy()
+    status[0] += 1
+    at = table.schema.get_field_index("status")
+    pq.write_table(table.set_column(at, table.schema.field(at), [status]), path)
+
+
+def altered_alert(folder):
+    path = folder / "history.json"
+    document = json.loads(path.read_bytes())
+    document["alerts"][0]["at_ns"] -= SECOND
+    path.write_text(json.dumps(document))
+
+
+def sealed_again(folder):
+    altered_alert(folder)
+    seal(folder)
+
+
+def lost(folder):
+    (folder / "labels.parquet").unlink()
+
+
+@pytest.mark.parametrize("alter", [altered_reply, altered_alert, sealed_again, lost])
+def test_an_altered_history_is_refused(grounds, tmp_path, alter, capsys):
+    grounds.trial(SOUND)
+    out = tmp_path / "out"
+    shutil.copytree(grounds.out(SOUND), out)
+    assert invoke(["recheck", str(out)]) == EXIT_CERTIFIED
+    alter(out / SOUND / "main")
+    with pytest.raises(Altered):
+        trial.recheck(out)
+    assert invoke(["recheck", str(out)]) == EXIT_BAD_INPUT
+    assert str(out / SOUND / "main") in capsys.readouterr().err
+
+
+def test_an_altered_verdict_does_not_survive_recheck(grounds, tmp_path):
+    grounds.trial(SOUND, "saboteurs:rename_becomes_null")
+    out = tmp_path / "out"
+    shutil.copytree(grounds.out(SOUND, "saboteurs:rename_becomes_null"), out)
+    path = out / trial.VERDICT
+    path.write_text(path.read_text().replace('"fail"', '"pass"'))
+    assert invoke(["recheck", str(out)]) == EXIT_HARNESS_FAULT
+
+
+# ---------------------------------------------------------------- the live driver measures its own lag
+
+
+@pytest.fixture
+def live(grounds, monkeypatch):
+    """A live driver on a clock that is set by hand, which sends nothing."""
+    target_path = short.target(grounds.honest, grounds.folder)
+    (cell,) = grounds.cells(SOUND)
+    spec = RunSpec(
+        cell.scenario, str(cell.path), {}, "main", load_target(target_path), target_path, "", grounds.folder / "live",
+        lambda *_: (True, ""), driver="live",
+    )  # fmt: skip
+
+    async def silent(*_):
+        pass
+
+    driver = _Live(spec)
+    driver.clock = 0
+    monkeypatch.setattr(_Live, "now", lambda self: self.clock)
+    monkeypatch.setattr(_Live, "_spawn", lambda *_: None)
+    monkeypatch.setattr(_Live, "_request", lambda *_: None)
+    monkeypatch.setattr(_Live, "_observe", silent)
+    return driver
+
+
+@pytest.mark.parametrize("held_up_ns", [0, 2 * SECOND])
+def test_a_live_driver_that_was_held_up_knows(live, monkeypatch, held_up_ns):
+    half = live.end // 2
+
+    async def until(self, when_ns):
+        self.clock = max(self.clock, when_ns)
+        if when_ns >= half and not self.held_up:
+            self.held_up = True
+            self.clock += held_up_ns
+
+    live.held_up = False
+    monkeypatch.setattr(_Live, "_until", until)
+    asyncio.run(live._send_all())
+    history = live._close()
+    assert np.all(history.items["sent_ns"] < 0)
+    if held_up_ns:
+        with pytest.raises(PremiseError, match="driver: behind its schedule"):
+            on_schedule(history, LATE_P99_NS)
+    else:
+        on_schedule(history, LATE_P99_NS)
