@@ -129,20 +129,20 @@ class Pipeline:
         if releases.current is None:
             inputs.scores.append(score)
         else:
-            self._on_trial(loaded, arrived_ns, score)
+            self._on_trial(loaded, arrived_ns, score, decision)
         request_id, log, version = request.id, self.log, loaded.version
         made = Decision(log.seq, now_ns, request_id, 0, 1, version, score, decision, "model", "", digest(body))
         log.append(made)
         self.ledger.add(made)
         return loaded.replies.one(request_id, score, decision.encode())
 
-    def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float) -> None:
+    def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str) -> None:
         """An ordinary answer while a release is on trial."""
         if loaded is self.releases.champion:
             self.watch.inputs.scores.append(score)
         now_ns = self.clock.now_ns()
         slow = now_ns - arrived_ns > self.policy.slo_ns
-        self.releases.observe(loaded, now_ns, failed=False, slow=slow, breach=False)
+        self.releases.observe(loaded, now_ns, failed=False, slow=slow, breach=False, blocked=decision == "block")
 
     # ------------------------------------------------------------ everything else
 
@@ -175,11 +175,12 @@ class Pipeline:
         loaded = self.releases.route(answered[0].entity)
         await self._score(loaded, answered, until_ns, margin)
         refused = self._fall_back(loaded, answered)
+        if refused is None:
+            for row in rows:
+                self._decide(loaded, row)
         self._judge(loaded, arrival.arrived_ns, answered)
         if refused is not None:
             return refused
-        for row in rows:
-            self._decide(loaded, row)
         self._record(arrival, loaded, rows)
         return Reply(200, loaded.replies.many(request.id, rows))
 
@@ -308,7 +309,9 @@ class Pipeline:
         failed = any(row.cause.startswith("model:") for row in rows)
         breach = any(row.cause == "model:nan" for row in rows)
         slow = now_ns - arrived_ns > self.policy.slo_ns
-        self.releases.observe(loaded, now_ns, failed=failed, slow=slow, breach=breach)
+        # Only what the model itself refused: a fallback or a default is not its doing.
+        blocked = any(row.decision == "block" and row.source == "model" for row in rows)
+        self.releases.observe(loaded, now_ns, failed=failed, slow=slow, breach=breach, blocked=blocked)
 
     def _decide(self, loaded: Loaded, row: Row) -> None:
         if row.problems:

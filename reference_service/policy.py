@@ -78,6 +78,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Releases
     canary_ratio: float = 1.25  # null of the judge: the canary owns bad events up to this risk ratio
+    canary_block_ratio: float = 2.0  # for refusals: a better model may refuse others, and a few more of them
     canary_alpha: float = 1e-3  # one wrong rollback in a thousand releases, however often the judge looks
     breaches: int = 3  # NaN or contract breaches: no statistics needed
     swap_failures: float = 0.01  # tolerated failure rate where no other arm serves for comparison

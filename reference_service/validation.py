@@ -20,7 +20,8 @@ UNSEEN: Final = -1.0  # as the bundle encodes a category that training never saw
 MISSING: Final = object()  # the field's tensor is not there
 NULLS: Final = frozenset({"", "n/a", "na", "nan", "null", "none", "#n/a", "-"})  # how people write null, casefolded
 NAN: Final = math.nan
-_NUMBER, _INTEGER, _CATEGORY, _BOOLEAN, _ENTITY = range(5)
+_NUMBER, _INTEGER, _CATEGORY, _BOOLEAN = range(4)
+_TYPES: Final = (float, int, str, bool)
 _KINDS: Final = {"number": _NUMBER, "integer": _INTEGER, "category": _CATEGORY, "boolean": _BOOLEAN}
 
 
@@ -81,6 +82,27 @@ class _Slot(NamedTuple):
     high: float
     codes: Mapping[str, float]
     default: float
+
+
+# What `clean` needs of a slot, in the order in which it looks: (type, position, nullable, low, high, codes; without
+# codes the value is its own code). A plain tuple, which the interpreter unpacks fastest.
+_Fast = tuple[type, int, bool, float, float, Mapping[Any, Any] | None]
+
+
+class _Itself(dict[Any, Any]):
+    """Every key stands for itself: the entity, which is taken as it comes."""
+
+    def __missing__(self, key: Any) -> Any:
+        return key
+
+
+def _fast(slot: _Slot) -> _Fast:
+    codes: Mapping[Any, Any] | None = None
+    if slot.kind == _BOOLEAN:
+        codes = {True: 1.0, False: 0.0}
+    elif slot.kind == _CATEGORY:
+        codes = slot.codes
+    return _TYPES[slot.kind], slot.position, slot.field.on_null == "model", slot.low, slot.high, codes
 
 
 def is_null(value: Any) -> bool:
@@ -152,21 +174,17 @@ class Validator:
         self._canonical = {alias: slot.field.name for slot in self._requested for alias in slot.field.aliases}
         self._known = {slot.field.name for slot in self._requested} | {self._entity}
         self._tensors = len(self._known)
-        self._fast = {slot.field.name: self._compile(slot) for slot in self._requested}
-        self._fast.setdefault(self._entity, (_ENTITY, -1, 0.0, 0.0, {}, False))
-        self._fast_stored = tuple((at, *self._compile(slot)) for slot, at in self._stored)
+        self._fast = {slot.field.name: _fast(slot) for slot in self._requested}
+        self._fast.setdefault(self._entity, (self._entity_type, -1, False, 0.0, 0.0, _Itself()))
+        self._fast_stored = tuple((at, *_fast(slot)) for slot, at in self._stored)
         self._blank: list[Any] = [None] * (self.width + 1)
         self._entity_position = next((s.position for s in self._requested if s.field.name == self._entity), self.width)
         for slot, _ in self._stored:
             self._blank[slot.position] = NAN
 
-    @staticmethod
-    def _compile(slot: _Slot) -> tuple[int, int, float, float, Mapping[str, float], bool]:
-        return slot.kind, slot.position, slot.low, slot.high, slot.codes, slot.field.on_null == "model"
-
     # ------------------------------------------------------------ the ordinary request
 
-    def clean(self, tensors: Sequence[Tensor]) -> list[Any] | None:  # noqa: C901, PLR0912  # one flat loop: the hot path
+    def clean(self, tensors: Sequence[Tensor]) -> list[Any] | None:
         """Values of a one-row request in contract order and, last, its entity; None if anything is odd about it.
 
         Stored fields are NaN until `fill` has them.
@@ -176,42 +194,21 @@ class Validator:
         row = self._blank[:]
         fast = self._fast
         try:
+            value: Any
             for tensor in tensors:
-                kind, index, low, high, codes, nullable = fast[tensor.name]
+                kind, position, nullable, low, high, codes = fast[tensor.name]
                 (value,) = tensor.data
-                if kind == _NUMBER:
-                    given = type(value)
-                    if (given is float or given is int) and low <= value <= high:
-                        row[index] = value
-                    elif value is None and nullable:
-                        row[index] = NAN
+                if type(value) is kind:
+                    if codes is not None:
+                        row[position] = codes[value]
+                    elif low <= value <= high:
+                        row[position] = value
                     else:
                         return None
-                elif kind == _CATEGORY:
-                    if type(value) is str:
-                        row[index] = codes[value]
-                    elif value is None and nullable:
-                        row[index] = NAN
-                    else:
-                        return None
-                elif kind == _INTEGER:
-                    if type(value) is int and low <= value <= high:
-                        row[index] = value
-                    elif value is None and nullable:
-                        row[index] = NAN
-                    else:
-                        return None
-                elif kind == _BOOLEAN:
-                    if value is True:
-                        row[index] = 1.0
-                    elif value is False:
-                        row[index] = 0.0
-                    elif value is None and nullable:
-                        row[index] = NAN
-                    else:
-                        return None
-                elif type(value) is self._entity_type:
-                    row[-1] = value
+                elif value is None and nullable:
+                    row[position] = NAN
+                elif kind is float and type(value) is int and low <= value <= high:
+                    row[position] = value
                 else:
                     return None
         except (KeyError, ValueError):  # an unknown name, an unseen category, not exactly one row
@@ -222,21 +219,14 @@ class Validator:
 
     def fill(self, row: list[Any], stored: Sequence[Any]) -> bool:
         """Put the store's values into a `clean` row; False if anything is odd about them (then `complete` must)."""
-        for at, kind, index, low, high, codes, nullable in self._fast_stored:
+        for at, kind, position, nullable, low, high, codes in self._fast_stored:
             value = stored[at]
-            if kind == _CATEGORY:
-                code = codes.get(value)
-                if code is None:
-                    return False
-                row[index] = code
-            elif type(value) is bool:
-                if kind != _BOOLEAN:
-                    return False
-                row[index] = 1.0 if value else 0.0
-            elif value is not None and low <= value <= high:
-                row[index] = value
+            if type(value) is kind and codes is None and low <= value <= high:
+                row[position] = value
+            elif type(value) is kind and codes is not None and value in codes:
+                row[position] = codes[value]
             elif nullable and (value is None or value != value):  # noqa: PLR0124  # NaN is what differs from itself
-                row[index] = NAN
+                row[position] = NAN
             else:
                 return False
         return True

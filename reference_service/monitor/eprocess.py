@@ -37,7 +37,7 @@ class RateDetector:
         calm_rows: observations that these looks must hold.
     """
 
-    __slots__ = ("_calm_rows", "_limit", "_logs", "_normal", "_recent", "_steps", "firing", "latest", "rate")
+    __slots__ = ("_calm_rows", "_evident", "_limit", "_logs", "_normal", "_recent", "_steps", "firing")
 
     def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_looks: int, calm_rows: int) -> None:
         alternatives = [tolerated + (1 - tolerated) * step for step in _STEPS]
@@ -47,29 +47,45 @@ class RateDetector:
         self._normal = normal
         self._recent: deque[tuple[int, int]] = deque(maxlen=calm_looks)
         self._calm_rows = calm_rows
+        self._evident = False  # some product is above 1: good observations have something to take back
         self.firing = False
-        self.rate = 0.0  # of the trailing looks
-        self.latest = 0.0  # of the last look
 
     def look(self, bad: int, total: int) -> bool:
         """Take in `bad` of `total` observations and say whether the alarm stands."""
         self._recent.append((bad, total))
-        self.latest = bad / total if total else 0.0
-        recent_bad = sum(k for k, _ in self._recent)
-        recent_total = sum(n for _, n in self._recent)
-        self.rate = recent_bad / recent_total if recent_total else 0.0
         if self.firing:
-            full = len(self._recent) == self._recent.maxlen
-            if full and recent_total >= self._calm_rows and recent_bad <= self._normal * recent_total:
-                self.firing = False
-                self._logs = [0.0] * len(self._logs)
-        else:
+            self._recover()
+        elif bad or self._evident:
             good = total - bad
-            self._logs = [
-                max(log, 0.0) + bad * up + good * down for log, (up, down) in zip(self._logs, self._steps, strict=True)
-            ]
-            self.firing = log_mean_exp(self._logs) >= self._limit
+            logs = self._logs
+            for index, (up, down) in enumerate(self._steps):
+                logs[index] = max(logs[index], 0.0) + bad * up + good * down
+            top = max(logs)
+            self._evident = top > 0
+            # The mean cannot reach the limit where the largest does not.
+            self.firing = top >= self._limit and log_mean_exp(logs) >= self._limit
         return self.firing
+
+    @property
+    def rate(self) -> float:
+        """Of the trailing looks."""
+        total = sum(n for _, n in self._recent)
+        return sum(k for k, _ in self._recent) / total if total else 0.0
+
+    @property
+    def latest(self) -> float:
+        """Of the last look."""
+        bad, total = self._recent[-1] if self._recent else (0, 0)
+        return bad / total if total else 0.0
+
+    def _recover(self) -> None:
+        """Clear the alarm if the trailing looks are back to normal."""
+        bad = sum(k for k, _ in self._recent)
+        total = sum(n for _, n in self._recent)
+        full = len(self._recent) == self._recent.maxlen
+        if full and total >= self._calm_rows and bad <= self._normal * total:
+            self.firing = self._evident = False
+            self._logs = [0.0] * len(self._logs)
 
 
 class LossDetector:
@@ -106,7 +122,7 @@ class LossDetector:
             self._logs = [
                 max(log, 0.0) + math.log1p(bet * excess) for log, bet in zip(self._logs, self._bets, strict=True)
             ]
-            if log_mean_exp(self._logs) >= self._limit:
+            if max(self._logs) >= self._limit and log_mean_exp(self._logs) >= self._limit:
                 self.firing = True
                 self._recent.clear()
         recent = self._recent

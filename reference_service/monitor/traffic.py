@@ -38,11 +38,13 @@ class TrafficMonitors:
         ]
         self._rows = counters.rows
         for name, dependency in dependencies:
+            # Counted by the dependency's own name: after a swap, the model is another one.
             unusable = self._one(
-                "dependency_down", name, "page", dependency.unusable, dependency.calls, "without an answer"
+                "dependency_down", dependency.name, "page", dependency.unusable, dependency.calls, "without an answer"
             )
             # An open breaker is down by decision, also where too few calls were made to prove it.
-            found.append(unusable._replace(firing=unusable.firing or dependency.breaker.state != "closed"))
+            firing = unusable.firing or dependency.breaker.state != "closed"
+            found.append(unusable._replace(field=name, firing=firing))
         return found
 
     def _family(self, name: str, severity: Severity, bad: Counter[str], what: str) -> list[Condition]:

@@ -2,9 +2,10 @@
 
 If the canary is no worse than `ratio` times the champion, a bad event is the canary's with probability at most
 ratio x s / (ratio x s + 1 - s), where s is its share of the exposure. Each bad event multiplies the evidence by the
-likelihood ratio of a mixture of worse canaries (risk ratios 2 ... 64) against that null. The mean of several metrics'
-evidence is again evidence. It may be looked at after every request: a harmless canary is ever rolled back with
-probability at most alpha (Ville).
+likelihood ratio of a mixture of worse canaries (risk ratios 2 ... 64) against that null. Refusals count as bad events
+because a canary that refuses everybody is never proved wrong: the labels of what was refused do not come.
+The mean of several metrics' evidence is again evidence. It may be looked at after every request: a harmless canary
+is ever rolled back with probability at most alpha (Ville).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Final
 from reference_service.monitor.eprocess import RateDetector, log_mean_exp
 from reference_service.policy import Policy
 
-_RATIOS: Final = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+# How much worse than tolerated the alternatives are: with a tolerated ratio of 1.25, risk ratios of 2 to 64.
+_WORSE: Final = (1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _PRIOR: Final = 20.0  # exposures that the declared share is worth while there are few real ones
-METRICS: Final = ("failure", "latency", "mistake")
+METRICS: Final = ("failure", "latency", "block", "mistake")
 
 
 class Ownership:
@@ -28,11 +30,12 @@ class Ownership:
         ratio: risk ratio that is tolerated.
     """
 
-    __slots__ = ("_logs", "_ratio", "canary", "champion")
+    __slots__ = ("_logs", "_ratio", "_ratios", "canary", "champion")
 
     def __init__(self, share: float, ratio: float) -> None:
         self._ratio = ratio
-        self._logs = [0.0] * len(_RATIOS)
+        self._ratios = [ratio * worse for worse in _WORSE]
+        self._logs = [0.0] * len(_WORSE)
         self.canary = _PRIOR * share
         self.champion = _PRIOR * (1 - share)
 
@@ -41,7 +44,7 @@ class Ownership:
         if bad and self.canary > 0 and self.champion > 0:
             odds = self.canary / self.champion
             null = self._ratio * odds / (1 + self._ratio * odds)
-            for index, ratio in enumerate(_RATIOS):
+            for index, ratio in enumerate(self._ratios):
                 worse = ratio * odds / (1 + ratio * odds)
                 self._logs[index] += math.log(worse / null) if canary else math.log((1 - worse) / (1 - null))
         if canary:
@@ -67,19 +70,21 @@ class CanaryJudge:
 
     def __init__(self, policy: Policy, share: float) -> None:
         self._policy = policy
-        self._metrics = {metric: Ownership(share, policy.canary_ratio) for metric in METRICS}
+        tolerated = {"block": policy.canary_block_ratio}
+        self._metrics = {metric: Ownership(share, tolerated.get(metric, policy.canary_ratio)) for metric in METRICS}
         self._limit = -math.log(policy.canary_alpha)
         self._breaches = 0
 
-    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool) -> str:
+    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool, blocked: bool) -> str:
         """One answered request; returns the reason to roll back, or ""."""
+        self._metrics["block"].observe(canary=new, bad=blocked)
         self._metrics["failure"].observe(canary=new, bad=failed)
         self._metrics["latency"].observe(canary=new, bad=slow)
         if new and breach:
             self._breaches += 1
             if self._breaches >= self._policy.breaches:
                 return "breach"
-        return self._verdict() if failed or slow else ""
+        return self._verdict() if failed or slow or blocked else ""
 
     def label(self, *, new: bool, wrong: bool) -> str:
         """One labelled decision; returns the reason to roll back, or ""."""
@@ -115,8 +120,8 @@ class SwapJudge:
         self._breaches = 0
         self._good = 0  # answers since the last bad one: the evidence can only cross its limit at a bad one
 
-    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool) -> str:
-        """One answered request; returns the reason to roll back, or ""."""
+    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool, blocked: bool) -> str:  # noqa: ARG002
+        """One answered request; returns the reason to roll back, or "". Refusals have nothing to be compared with."""
         if not new:
             return ""
         if not (failed or slow):

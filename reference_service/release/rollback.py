@@ -102,12 +102,13 @@ class Releases:
             self.champion = loaded
         return release
 
-    def observe(self, loaded: Loaded, now_ns: int, *, failed: bool, slow: bool, breach: bool) -> None:
+    def observe(self, loaded: Loaded, now_ns: int, *, failed: bool, slow: bool, breach: bool, blocked: bool) -> None:
         """One answered request while a release is on trial."""
         release = self.current
         if release is None or (release.by == "canary" and loaded not in (release.loaded, self.champion)):
             return  # a straggler of an earlier release
-        reason = release.judge.request(new=loaded is release.loaded, failed=failed, slow=slow, breach=breach)
+        new = loaded is release.loaded
+        reason = release.judge.request(new=new, failed=failed, slow=slow, breach=breach, blocked=blocked)
         if reason and self.enabled:
             self._take_back(release, reason, now_ns)
 

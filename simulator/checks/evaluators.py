@@ -12,6 +12,7 @@ from simulator.checks import words
 from simulator.checks.statistics import (
     BLOCK_NS,
     MIN_BLOCKS,
+    SHORT_BLOCK_NS,
     TIE,
     Interval,
     block_interval,
@@ -55,7 +56,7 @@ class Ballot:
     failed: np.ndarray  # bool[t]
     noun: str
     witness: Callable[[int], str]
-    dependent: bool = False  # replies of a live run: take the block interval as well
+    block_ns: int = 0  # replies of a live run: take the interval over blocks of this length as well; 0: independent
     beside: str = ""  # what else is to be said: rows left out
 
     @property
@@ -72,9 +73,9 @@ class Ballot:
 def interval_of(ballot: Ballot) -> Interval | None:
     """The 99 % bounds of the failing share; None if a live run is too short for blocks."""
     exact = clopper_pearson(ballot.failures, ballot.trials)
-    if not ballot.dependent:
+    if not ballot.block_ns:
         return exact
-    _, block = np.unique(ballot.at_ns // BLOCK_NS, return_inverse=True)
+    _, block = np.unique(ballot.at_ns // ballot.block_ns, return_inverse=True)
     blocks = block_interval(np.bincount(block, weights=ballot.failed), np.bincount(block))
     return None if blocks is None else wider(exact, blocks)
 
@@ -91,8 +92,9 @@ def share(ballot: Ballot, limit: Limit) -> Finding:
             Status.UNKNOWN,
             str(limit),
             observed,
-            f"replies of a live run are not independent, and there are under {MIN_BLOCKS} blocks of 10s to judge by",
-            "run for at least 5m",
+            f"replies of a live run are not independent, and its window has under {MIN_BLOCKS} blocks of "
+            f"{ballot.block_ns // SHORT_BLOCK_NS}s to judge by",
+            "widen the window, or run for at least 5m",
             n,
         )
     lower, upper = bounds

@@ -12,6 +12,7 @@ from simulator.checks.evaluators import Ballot, Limit
 from simulator.checks.evidence import Evidence
 from simulator.checks.handling import Handling
 from simulator.checks.selection import FAILED
+from simulator.checks.statistics import BLOCK_NS, MIN_BLOCKS, SHORT_BLOCK_NS
 from simulator.checks.windows import UNTOUCHED, Window
 from simulator.history.schema import NEVER, History, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
@@ -19,8 +20,10 @@ from simulator.scenario.model import Expectation, Scenario
 Signal = Callable[[Expectation, Scenario, Evidence, Window], tuple[Ballot, Limit]]
 
 
-def _dependent(history: History) -> bool:
-    return history.header.driver != "virtual"
+def _block_ns(history: History) -> int:
+    if history.header.driver == "virtual":
+        return 0
+    return BLOCK_NS if history.header.end_ns >= MIN_BLOCKS * BLOCK_NS else SHORT_BLOCK_NS
 
 
 def _left_out(count: int, why: str) -> str:
@@ -51,7 +54,7 @@ def handled(expectation: Expectation, scenario: Scenario, evidence: Evidence, wi
 
     beside = _left_out(int((~known).sum()), "answered but without a twin to compare with")
     at = main.items["scheduled_ns"][kept]
-    return Ballot(at, failed, "rows", witness, _dependent(main), beside), Limit.at_least(wanted.min)
+    return Ballot(at, failed, "rows", witness, _block_ns(main), beside), Limit.at_least(wanted.min)
 
 
 def harmed(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
@@ -67,7 +70,7 @@ def harmed(expectation: Expectation, scenario: Scenario, evidence: Evidence, win
 
     beside = _left_out(found.left_out, "not comparable with the twin")
     at = main.items["scheduled_ns"][found.rows]
-    return Ballot(at, found.harmed, "rows", witness, _dependent(main), beside), Limit(expectation.params.max)
+    return Ballot(at, found.harmed, "rows", witness, _block_ns(main), beside), Limit(expectation.params.max)
 
 
 def mostly_shared(compared: int, asked: int) -> None:
@@ -111,7 +114,7 @@ def _requests(
             parts.append(f"by {version}")
         return f"{words.item(main, row)}: {', '.join(parts)}"
 
-    return Ballot(main.items["scheduled_ns"][first], bad, "requests", witness, _dependent(main))
+    return Ballot(main.items["scheduled_ns"][first], bad, "requests", witness, _block_ns(main))
 
 
 def error_rate(
@@ -156,7 +159,7 @@ def answered(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
     ballot = _requests(expectation, evidence, window, failed)
     grouped, chosen = selection.chosen_requests(expectation, evidence, window, of=expectation.of)
     nothing = ~grouped.any(usable)[chosen]
-    return Ballot(ballot.at_ns, ballot.failed | nothing, ballot.noun, ballot.witness, ballot.dependent), Limit.at_least(
+    return Ballot(ballot.at_ns, ballot.failed | nothing, ballot.noun, ballot.witness, ballot.block_ns), Limit.at_least(
         expectation.params.min
     )
 
@@ -186,7 +189,7 @@ def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
         return f"{words.item(main, row)}: {outcome}, source {Source(int(items['source'][row])).name.lower()}"
 
     at = items["scheduled_ns"][rows]
-    return Ballot(at, ~fell_back[rows], "rows", witness, _dependent(main)), Limit.at_least(expectation.params.min)
+    return Ballot(at, ~fell_back[rows], "rows", witness, _block_ns(main)), Limit.at_least(expectation.params.min)
 
 
 SIGNALS: Final[dict[str, Signal]] = {

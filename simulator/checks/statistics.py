@@ -12,6 +12,7 @@ ALPHA: Final = 0.01
 CONFIDENCE: Final = 0.99
 TIE: Final = 1e-12  # a bound that is the limit is within it, whatever the last digit of a quantile says
 BLOCK_NS: Final = 10_000_000_000
+SHORT_BLOCK_NS: Final = 1_000_000_000  # of live runs that are too short for thirty blocks of ten seconds
 MIN_BLOCKS: Final = 30
 _MOST: Final = 10**9  # nobody waits for more
 

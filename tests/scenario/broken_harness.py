@@ -19,12 +19,23 @@ def receiver_dead(settings, *, clock, seams):
     return create_app(settings, clock=clock, seams=seams)
 
 
-def driver_two_seconds_late(settings, *, clock, seams):
-    """58. The driver was behind its schedule, and says so."""
+def driver_says_it_is_late(settings, *, clock, seams):
+    """58. The driver was two seconds behind its schedule, and says so."""
     note = _Run._note
 
     def late(self, kind, **data):
         note(self, kind, **({"late_p99_ns": 2 * SECOND, "late_max_ns": 2 * SECOND} if kind == "driver" else data))
 
     _Run._note = late
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def driver_is_late(settings, *, clock, seams):
+    """58. Every request goes out two seconds behind its schedule, and the driver has to notice by itself."""
+    start = _Run._start
+
+    def late(self, exchange):
+        self.loop.post(self.loop.now_ns + 2 * SECOND, lambda _: start(self, exchange), None)
+
+    _Run._start = late
     return create_app(settings, clock=clock, seams=seams)

@@ -58,19 +58,17 @@ class Range:
             return short.shortened(name, folder, **SHORT[name])
         return short.load(short.DAYS / f"{name}.scenario.yaml")
 
-    def out(self, name, factory):
+    def out(self, name, factory=None):
         """Where that trial's evidence lies."""
-        return self.folder / "evidence" / factory.partition(":")[2] / name
+        return self.folder / "evidence" / (factory or self.honest).partition(":")[2] / name
 
-    def trial(self, name, factory=None, **changes):
+    def trial(self, name, factory=None):
         """The verdict on a service in a scenario; each is asked once."""
-        factory = factory or self.honest
-        key = name, factory, repr(changes)
-        if key not in self._verdicts:
-            target = short.target(factory, self.folder, **changes)
-            out = self.out(name, factory)
-            self._verdicts[key] = certify(self.cells(name), out=out, target=target)
-        return self._verdicts[key]
+        out = self.out(name, factory)
+        if out not in self._verdicts:
+            target = short.target(factory or self.honest, self.folder)
+            self._verdicts[out] = certify(self.cells(name), out=out, target=target)
+        return self._verdicts[out]
 
 
 @pytest.fixture(scope="session")

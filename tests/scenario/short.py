@@ -56,8 +56,8 @@ def _named(demand):
     return {demand.get("of"), demand.get("during"), demand.get("outside"), demand.get("after", "").split(".")[0]}
 
 
-def target(factory, folder, **changes):
-    """The shipped target file with another factory, `module:name`, and without switches; `changes` replace its keys.
+def target(factory, folder):
+    """The shipped target file with another factory, `module:name`, and without switches.
 
     A saboteur is to be caught by what it does, not for want of a control: hence no switches, and no runs without them.
     """
@@ -65,5 +65,5 @@ def target(factory, folder, **changes):
     document["start"]["asgi"] = factory
     document["safeguards"] = {}
     path = folder / f"{factory.partition(':')[2]}.target.yaml"
-    path.write_text(json.dumps(document | changes).replace("$here", str(TARGET.parent)))
+    path.write_text(json.dumps(document, indent=1).replace("$here", str(TARGET.parent)))
     return path

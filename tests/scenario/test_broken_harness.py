@@ -12,7 +12,7 @@ import pytest
 import short
 
 from simulator import trial
-from simulator.checks import evaluate
+from simulator.checks.evaluate import CHECKS
 from simulator.checks.premises import LATE_P99_NS, PremiseError, on_schedule
 from simulator.cli import invoke
 from simulator.drivers.live import _Live
@@ -30,7 +30,8 @@ SOUND = "renamed_field"  # the trial whose evidence is tampered with
 BROKEN = [
     ("faults_not_wired", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt"),
     ("receiver_dead", "renamed_field", {"paged"}, "observers"),
-    ("driver_two_seconds_late", "renamed_field", {"handled", "paged", "bystanders", "up"}, "driver"),
+    ("driver_says_it_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
+    ("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
 ]
 
 
@@ -55,7 +56,7 @@ def test_a_check_that_raises_makes_it_unknown(grounds, monkeypatch):
         raise ZeroDivisionError(message)
 
     grounds.trial(SOUND)
-    monkeypatch.setitem(evaluate.CHECKS, "handled", broken)
+    monkeypatch.setitem(CHECKS, "handled", broken)
     given, now = trial.recheck(grounds.out(SOUND))
     assert (given.exit_code, now.exit_code) == (EXIT_CERTIFIED, EXIT_UNKNOWN)
     assert reasons(now) == {"handled": "the check raised ZeroDivisionError: the signal broke"}
@@ -148,7 +149,7 @@ def live(grounds, monkeypatch):
     async def silent(*_):
         pass
 
-    driver = _Live(spec)
+    driver = _Live(spec, lambda _: None)
     driver.clock = 0
     monkeypatch.setattr(_Live, "now", lambda self: self.clock)
     monkeypatch.setattr(_Live, "_spawn", lambda *_: None)

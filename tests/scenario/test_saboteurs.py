@@ -1,4 +1,4 @@
-"""Every saboteur is refused, by the expectation that is there for its defect; the honest service passes the same trial."""
+"""Every saboteur is refused by the expectation that is there for its defect; the honest service passes that trial."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ SABOTEURS = [
     ("nulls_dropped", "nulls_in_every_spelling", {"paged", "cleared"}),
     ("pages_on_fifty_rows", "thin_night", {"quiet"}),
 ]
-
-
 
 
 @pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in SABOTEURS}))

@@ -1,8 +1,8 @@
 """The examples of README.md and docs/ are executed, and what they show is what comes out.
 
-- A ``yaml`` block whose first line is ``# some/path.yaml`` is a file of that name; scenarios and target files are loaded.
-- A ``console`` block is a command with its output. ``seatrial check``, ``explain``, ``schema`` and ``--help`` run always;
-  ``run`` runs with ``-m slow``, except where the service is an example's own and the run takes seconds.
+- A ``yaml`` block is loaded as what it is; one whose first line is ``# some/path.yaml`` is a file of that name.
+- A ``console`` block is a command with its output. ``seatrial check``, ``explain``, ``schema`` and ``--help`` run
+  always; ``run`` runs with ``-m slow``, except where the service is an example's own and the run takes seconds.
 - A ``python`` block runs; one whose first line is ``# name.py`` is a file.
 - A relative link leads to a file.
 """
@@ -57,8 +57,18 @@ def blocks(page: Path, *kinds: str) -> list[Block]:
 
 def each(*kinds: str) -> list:
     return [
-        pytest.param(page, block, id=f"{name(page)}:{block.line}") for page in PAGES for block in blocks(page, *kinds)
+        pytest.param(
+            page, block, id=f"{name(page)}:{block.line}", marks=[pytest.mark.slow] if is_slow(page, block) else []
+        )
+        for page in PAGES
+        for block in blocks(page, *kinds)
     ]
+
+
+def is_slow(page: Path, block: Block) -> bool:
+    """It holds trials of the reference service."""
+    words = block.body.partition("\n")[0].split()
+    return block.kind == "console" and name(page) not in QUICK and not any(word in words for word in ALWAYS)
 
 
 @pytest.fixture
@@ -76,6 +86,7 @@ def desk(tmp_path, monkeypatch):
                 if path.parent == tmp_path / "scenarios" / "targets" and path.parent.is_symlink():
                     continue  # loaded by its own test; the shipped folder is not written to
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)  # never through a link into the shipped folder
                 path.write_text(block.body, encoding="utf-8")
         monkeypatch.chdir(tmp_path)
         return tmp_path
@@ -103,14 +114,13 @@ def test_a_command_says_what_the_page_shows(page, block, desk, request):
     command, _, shown = block.body.partition("\n")
     assert command.startswith("$ seatrial "), f"{name(page)}:{block.line} is no seatrial command"
     command = command.removeprefix("$ ")
-    quick = name(page) in QUICK or any(word in command.split() for word in ALWAYS)
-    if not quick and "slow" not in request.config.option.markexpr:
-        pytest.skip("runs trials: -m slow")
+    if is_slow(page, block) and "slow" not in request.config.option.markexpr:
+        pytest.skip("holds trials: -m slow")
     assert settled(console(command, desk(page))) == settled(shown)
 
 
-@pytest.mark.parametrize(("page", "block"), each("yaml"))
-def test_a_yaml_block_is_what_it_claims_to_be(page, block, tmp_path):
+@pytest.mark.parametrize(("_page", "block"), each("yaml"))
+def test_a_yaml_block_is_what_it_claims_to_be(_page, block, tmp_path):
     path = tmp_path / f"block{'.scenario' if 'seatrial: 1' in block.body else ''}.yaml"
     path.write_text(block.body, encoding="utf-8")
     if re.search(r"^seatrial: 1$", block.body, flags=re.MULTILINE):

@@ -67,11 +67,11 @@ def by_tails(failures: int, trials: int, limit: float) -> Status:
     return Status.FAIL if failures >= found.red else Status.UNKNOWN
 
 
-def by_blocks(moments: Sequence[int], failed: Sequence[bool], limit: float) -> Status:
-    """What 10 s blocks say (replies of a live run are not independent); UNKNOWN under 30 of them."""
+def by_blocks(moments: Sequence[int], failed: Sequence[bool], limit: float, length_ns: int = BLOCK_NS) -> Status:
+    """What blocks in time say (replies of a live run are not independent); UNKNOWN under 30 of them."""
     blocks: dict[int, list[int]] = {}
     for at, bad in zip(moments, failed, strict=True):
-        block = blocks.setdefault(at // BLOCK_NS, [0, 0])
+        block = blocks.setdefault(at // length_ns, [0, 0])
         block[0] += bad
         block[1] += 1
     count = len(blocks)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.checks.evaluators import Ballot, Limit, interval_of, share
-from simulator.checks.statistics import block_interval, clopper_pearson, deciding_trials, zero_failures_needed
+from simulator.checks.statistics import BLOCK_NS, block_interval, clopper_pearson, deciding_trials, zero_failures_needed
 from simulator.verdict import Status
 
 
@@ -68,8 +68,8 @@ def test_replies_of_a_live_run_that_fail_in_bursts_decide_nothing():
     burst = np.arange(trials) < failures
     at = np.arange(trials) * 10**9
     limit = Limit(0.04)
-    even = Ballot(at, spread, "requests", str, dependent=True)
-    bursty = Ballot(at, burst, "requests", str, dependent=True)
+    even = Ballot(at, spread, "requests", str, block_ns=BLOCK_NS)
+    bursty = Ballot(at, burst, "requests", str, block_ns=BLOCK_NS)
     assert share(even, limit).status is Status.PASS
     assert share(bursty, limit).status is Status.UNKNOWN
     assert share(Ballot(at, burst, "requests", str), limit).status is Status.PASS
@@ -82,7 +82,7 @@ def test_replies_of_a_live_run_that_fail_in_bursts_decide_nothing():
 def test_a_live_run_needs_thirty_blocks():
     assert block_interval(np.zeros(29), np.full(29, 10)) is None
     assert block_interval(np.zeros(30), np.full(30, 10)) == (0.0, 0.0)
-    finding = share(ballot(0, 280, dependent=True), Limit(0.05))
+    finding = share(ballot(0, 280, block_ns=BLOCK_NS), Limit(0.05))
     assert finding.status is Status.UNKNOWN
     assert "30 blocks" in finding.why
 

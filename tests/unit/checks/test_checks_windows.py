@@ -106,7 +106,7 @@ def test_a_resolution_at_the_deadline_is_late_and_one_nanosecond_before_is_not(e
 
 
 def test_items_of_an_event_count_after_it_has_settled():
-    from simulator.checks.selection import rows  # noqa: PLC0415 - used once
+    from simulator.checks.selection import rows
 
     second = np.arange(1800)
     touched = (second >= 600) & (second < 1200)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from simulator.checks.evaluators import Ballot, Limit, share
+from simulator.checks.statistics import BLOCK_NS
 from simulator.controls.naive.tails import by_blocks, by_tails, sizes
 from simulator.verdict import Status
 
@@ -43,7 +44,7 @@ def test_blocks_agree_with_the_checks():
         for _ in range(20):
             at = np.sort(rng.integers(0, 400 * 10**9, 300))
             failed = rng.random(300) < rate
-            from_checks = share(Ballot(at, failed, "rows", str, dependent=True), Limit(0.05)).status
+            from_checks = share(Ballot(at, failed, "rows", str, block_ns=BLOCK_NS), Limit(0.05)).status
             exact = by_tails(int(failed.sum()), 300, 0.05)
             blocks = by_blocks(at.tolist(), failed.tolist(), 0.05)
             assert from_checks is (exact if exact is blocks else Status.UNKNOWN)

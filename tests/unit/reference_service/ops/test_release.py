@@ -81,7 +81,9 @@ def trial(judge, draw, requests, *, share, champion, canary):
     """Requests until the judge has had enough, or None."""
     for k in range(requests):
         new = draw.random() < share
-        if judge.request(new=new, failed=draw.random() < (canary if new else champion), slow=False, breach=False):
+        if judge.request(
+            new=new, failed=draw.random() < (canary if new else champion), slow=False, breach=False, blocked=False
+        ):
             return k
     return None
 
@@ -107,15 +109,17 @@ def test_a_canary_that_fails_one_request_in_twenty_is_found_within_minutes_of_tr
 
 def test_three_contract_breaches_need_no_statistics():
     judge = CanaryJudge(POLICY, 0.5)
-    verdicts = [judge.request(new=True, failed=True, slow=False, breach=True) for _ in range(3)]
+    verdicts = [judge.request(new=True, failed=True, slow=False, breach=True, blocked=False) for _ in range(3)]
     assert verdicts == ["", "", "breach"]
     champion = CanaryJudge(POLICY, 0.5)
-    assert not any(champion.request(new=False, failed=True, slow=False, breach=True) for _ in range(50))
+    assert not any(champion.request(new=False, failed=True, slow=False, breach=True, blocked=False) for _ in range(50))
 
 
 def test_the_judge_sees_latency_and_mistakes_as_well():
     judge = CanaryJudge(POLICY, 0.5)
-    reasons = [judge.request(new=k % 2 == 0, failed=False, slow=k % 2 == 0, breach=False) for k in range(60)]
+    reasons = [
+        judge.request(new=k % 2 == 0, failed=False, slow=k % 2 == 0, breach=False, blocked=False) for k in range(60)
+    ]
     assert "latency" in reasons
     judge = CanaryJudge(POLICY, 0.5)
     reasons = [judge.label(new=k % 2 == 0, wrong=k % 2 == 0) for k in range(60)]
@@ -131,8 +135,10 @@ def test_events_in_proportion_to_exposure_are_no_evidence():
 
 def test_a_swap_is_judged_by_a_fixed_rate():
     judge = SwapJudge(POLICY)
-    assert not any(judge.request(new=True, failed=k % 200 == 0, slow=False, breach=False) for k in range(5000))
-    assert any(judge.request(new=True, failed=True, slow=False, breach=False) for _ in range(10))
+    assert not any(
+        judge.request(new=True, failed=k % 200 == 0, slow=False, breach=False, blocked=False) for k in range(5000)
+    )
+    assert any(judge.request(new=True, failed=True, slow=False, breach=False, blocked=False) for _ in range(10))
 
 
 # ---------------------------------------------------------------- the whole way
@@ -363,5 +369,27 @@ def test_wrong_decisions_of_a_canary_are_found_by_their_labels(harness):
             label = {"id": f"r-{k}", "row": 0, "label": int(blocked != wrong)}
             await h.call("POST", "/v1/labels", json.dumps({"labels": [label]}).encode())
         assert (await view(h))["releases"][0]["reason"] == "mistake"
+
+    run(body())
+
+
+def test_a_canary_that_refuses_everybody_is_taken_back_without_any_label(harness):
+    async def body():
+        h = harness({"model": fault("v2", lambda: 5.0)})
+        await start(h)
+        found = await versions_of(h, 120)
+        assert found[-60:] == ["v1"] * 60
+        assert (await view(h))["releases"][0]["reason"] == "block"
+
+    run(body())
+
+
+def test_a_swap_is_no_outage_of_the_model(harness):
+    async def body():
+        h = harness()
+        await h.traffic(30, plain)
+        await start(h, "v2", "swap")
+        await h.traffic(30, plain)
+        assert h.alerts() == []
 
     run(body())

@@ -1,0 +1,73 @@
+"""How often a service that nothing is wrong with is refused: clean runs, one per seed, each judged as any other.
+
+    python -m benchmarks.clean_seeds [seeds] [first seed]
+
+Ten requests a second, so that every window of two minutes holds enough rows for drift to be judged. One line is
+printed: how many runs were refused (a false alarm), how many decided nothing, and the 99 % upper bound (Clopper and
+Pearson) of the false-alarm rate per run that this many runs allow to claim.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from simulator.checks.statistics import clopper_pearson
+from simulator.scenario.load import load
+from simulator.trial import certify
+from simulator.verdict import Status
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "scenarios/targets/payments.target.yaml"
+SCENARIO = """
+seatrial: 1
+title: A clean morning
+seed: 0
+given:
+  population: payments
+  traffic: {rate: 10/s, for: 8m}
+  labels: {delay: {median: 1m, p95: 4m}}
+  warmup: 1m
+then:
+  - {id: quiet, no_alert: any}
+  - {id: up, error_rate: {max: 0.5%}}
+"""
+
+
+def campaign(seeds: Iterable[int]) -> dict[int, Status]:
+    """The status of one clean run for each seed."""
+    found = {}
+    for seed in seeds:
+        # A folder of its own, gone when judged: 200 mornings of evidence would fill a disk.
+        with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
+            path = Path(folder) / "clean_morning.scenario.yaml"
+            path.write_text(SCENARIO)
+            found[seed] = certify(load(path), out=Path(folder) / "out", target=TARGET, seed=seed).status
+    return found
+
+
+def main() -> None:
+    """Print the line."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 1  # noqa: PLR2004 - the second argument
+    began = time.monotonic()
+    found = campaign(range(first, first + runs))
+    refused = sorted(seed for seed, status in found.items() if status is Status.FAIL)
+    line = {
+        "name": "clean_seeds",
+        "runs": runs,
+        "refused": len(refused),
+        "undecided": sum(status is Status.UNKNOWN for status in found.values()),
+        "false_alarms_at_most": round(clopper_pearson(len(refused), runs)[1], 6),
+        "seeds_refused": refused,
+        "seconds": round(time.monotonic() - began),
+    }
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
