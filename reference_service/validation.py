@@ -86,7 +86,7 @@ class _Slot(NamedTuple):
 
 # What `clean` needs of a slot, in the order in which it looks: (type, position, nullable, low, high, codes; without
 # codes the value is its own code). A plain tuple, which the interpreter unpacks fastest.
-_Fast = tuple[type, int, bool, float, float, Mapping[Any, Any] | None]
+_Fast = tuple[Any, int, bool, float, float, Mapping[Any, Any] | None]
 
 
 class _Itself(dict[Any, Any]):

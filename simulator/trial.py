@@ -23,6 +23,7 @@ from simulator.checks.steady import steadiness
 from simulator.controls.judge import judge
 from simulator.drivers.pool import carry_out
 from simulator.drivers.spec import RunSpec
+from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted, TrialEvent
 from simulator.history.read import Altered, read, verify
 from simulator.history.schema import SCHEMA_VERSION, History
 from simulator.report.json_ import from_json, to_json
@@ -40,40 +41,6 @@ from simulator.world.populations import get
 VERDICT: Final = "verdict.json"
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
-    """A run began."""
-
-    cell: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunProgress:
-    """Share of a run's virtual time that has passed."""
-
-    cell: str
-    role: str
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunFinished:
-    """A run ended; `seconds` of real time."""
-
-    cell: str
-    role: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class CellJudged:
-    """All runs of a cell are in, and this is what they say."""
-
-    verdict: CellVerdict
-
-
-TrialEvent = RunStarted | RunProgress | RunFinished | CellJudged
 Listener = Callable[[TrialEvent], None]
 
 

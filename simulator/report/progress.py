@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
+from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted, TrialEvent
 from simulator.report import words
 
 if TYPE_CHECKING:
-    from simulator.trial import TrialEvent
     from simulator.verdict import CellVerdict
 
 _BAR: Final = 20
@@ -28,8 +28,6 @@ def listener(stream: TextIO, *, cells: int, live: bool) -> Callable[[TrialEvent]
 
 
 def _plain(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
-    from simulator.trial import CellJudged, RunFinished  # noqa: PLC0415 - heavy, and loaded by whoever listens
-
     judged: list[str] = []
 
     def listen(event: TrialEvent) -> None:
@@ -45,8 +43,6 @@ def _plain(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
 
 
 def _live(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
-    from simulator.trial import CellJudged, RunFinished, RunProgress, RunStarted  # noqa: PLC0415 - as above
-
     running: dict[tuple[str, str], float] = {}
     judged: list[str] = []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from reference_service import validation
+from reference_service.api.oip import Replies
 from reference_service.app import create_app
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
 from reference_service.monitor import inputs
@@ -17,6 +18,7 @@ from reference_service.monitor.drift import DriftDetector
 from reference_service.monitor.received import Received
 from reference_service.pipeline import Pipeline
 from reference_service.policy import MINUTE
+from reference_service.release.routing import Split
 from reference_service.validation import Problem, Validator
 
 _NUMERIC = frozenset({validation._NUMBER, validation._INTEGER})
@@ -103,6 +105,23 @@ def columns_by_position():
 
     Validator.clean = lambda self, tensors: clean(self, ordered(tensors))
     Validator.match = lambda self, tensors: match(self, ordered(tensors))
+
+
+@saboteur
+def refused_rows_last():
+    """50. In the reply to a batch the refused rows come last, and their neighbours move up."""
+    many = Replies.many
+    Replies.many = lambda self, name, rows: many(self, name, sorted(rows, key=lambda row: row.source == "rejected"))
+
+
+# ---------------------------------------------------------------- releases
+
+
+@saboteur
+def canary_of_thirty_percent():
+    """38. The canary gets three times the share that was asked for."""
+    begin = Split.__init__
+    Split.__init__ = lambda self, release, share: begin(self, release, 3 * share)
 
 
 # ---------------------------------------------------------------- monitors

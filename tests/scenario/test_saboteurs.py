@@ -22,6 +22,8 @@ SABOTEURS = [
     ("never_resolves", "nulls_in_every_spelling", {"cleared"}),
     ("nulls_dropped", "nulls_in_every_spelling", {"paged", "cleared"}),
     ("pages_on_fifty_rows", "thin_night", {"quiet"}),
+    ("canary_of_thirty_percent", "better_release", {"blast"}),
+    ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 
 

@@ -84,8 +84,11 @@ class Lifespan:
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
             await self._app(scope, self._to_app.get, self._from_app.put)
+            message = "it returned"
         except Exception as error:  # noqa: BLE001 - an app without lifespan raises here, by the specification
-            await self._from_app.put({"type": "unsupported", "message": f"{type(error).__name__}: {error}"})
+            message = f"{type(error).__name__}: {error}"
+        # Whoever still waits for an answer must not wait for ever; ASGI says that such an app goes without.
+        await self._from_app.put({"type": "unsupported", "message": message})
 
     async def _step(self, kind: str) -> None:
         await self._to_app.put({"type": kind})

@@ -114,8 +114,8 @@ def replay(out, run_id, *, into, workers=1, listen=lambda _: None):  # noqa: ARG
     return Verdict((cell,))
 
 
-def histories(out, cell):
-    raise Altered(f"{out}: {cell.name} kept no history")
+def history(out, cell, role="main"):
+    raise Altered(f"{out}: {cell.name} kept no history of {role}")
 
 
 def _changed(cell, **changed):
