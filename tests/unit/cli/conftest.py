@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted
 from simulator.history.read import Altered
 from simulator.report.json_ import from_json, to_json
 from simulator.verdict import CellVerdict, Control, Finding, Judged, Status, Verdict
@@ -31,35 +31,10 @@ then:
 """
 
 
-@dataclass(frozen=True)
-class RunStarted:
-    cell: str
-    role: str
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    cell: str
-    role: str
-    share: float
-
-
-@dataclass(frozen=True)
-class RunFinished:
-    cell: str
-    role: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CellJudged:
-    verdict: CellVerdict
-
-
 def judged_as(word: str) -> tuple[Judged, ...]:
     seen = (Control("T", "dropped", Status.FAIL, Status.FAIL),)
     finding = Finding(OUTCOMES[word], "within 8m", "onset after 4m10s", why=f"because it is {word}")
-    return (Judged("paged", "alert", True, finding, seen, ("T",), 12, "an alert fires"),)  # noqa: FBT003
+    return (Judged("paged", "alert", True, finding, seen, ("T",), 12, "an alert fires"),)
 
 
 def certify(cells, *, out, target=None, seed=None, without=None, workers=1, driver="virtual", listen=lambda _: None):
