@@ -171,7 +171,9 @@ class Validator:
         self._stored = tuple((slot, stored.index(slot.field.name)) for slot in slots if slot.field.origin == "store")
         self.stored_positions = [slot.position for slot, _ in self._stored]
         self._defaults = [slot.default for slot in slots]
-        self._canonical = {alias: slot.field.name for slot in self._requested for alias in slot.field.aliases}
+        # Repairing an alias is part of validation: without it, an unknown name is an unknown name.
+        aliases = ((alias, slot.field.name) for slot in self._requested for alias in slot.field.aliases)
+        self._canonical = dict(aliases) if enabled else {}
         self._known = {slot.field.name for slot in self._requested} | {self._entity}
         self._tensors = len(self._known)
         self._fast = {slot.field.name: _fast(slot) for slot in self._requested}

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-
 DAY_NS: Final = 86_400 * 1_000_000_000
 DAY_ROWS: Final = 100
 

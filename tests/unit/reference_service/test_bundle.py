@@ -55,7 +55,8 @@ def booster(window):
 @pytest.fixture(scope="module")
 def arguments(window, booster):
     known = window.labels >= 0
-    report = validate(window.labels[known], np.asarray(booster.predict(window.values[known], num_threads=1)))
+    probabilities = np.asarray(booster.predict(window.values[known], num_threads=1))
+    report = validate(window.labels[known], probabilities, window.event_ns[known])
     return {"policy": {"review_from": 0.3}, "booster": booster, "window": window, "report": report}
 
 
@@ -171,7 +172,7 @@ def test_arrays_that_do_not_fit_never_reach_the_kernel(home):
 
 
 def test_golden_rows_hold_the_hard_cases(window, booster):
-    from reference_service.core.trees import parse  # noqa: PLC0415 - beside its only use
+    from reference_service.core.trees import parse
 
     model = parse(booster.model_to_string())
     rows = golden_values(CONTRACT, model, window.values)

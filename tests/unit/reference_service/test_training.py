@@ -9,7 +9,7 @@ from reference_service.contract import Contract, Field
 from reference_service.core.trees import parse
 from reference_service.training import features
 from reference_service.training.train import Recipe, train
-from reference_service.training.validate import auc, split_by_time, validate
+from reference_service.training.validate import DAY_NS, DAY_ROWS, auc, split_by_time, validate
 
 CONTRACT = Contract(
     model="m",
@@ -90,7 +90,17 @@ def test_auc_of_one_class_is_no_number():
 
 
 def test_brier_is_the_mean_squared_error():
-    report = validate(np.array([1, 0, 0, 1]), np.array([1.0, 0.0, 0.5, 0.0]))
+    report = validate(np.array([1, 0, 0, 1]), np.array([1.0, 0.0, 0.5, 0.0]), np.zeros(4, dtype=np.int64))
     assert report.brier == (0 + 0 + 0.25 + 1) / 4
     assert report.positive_rate == 0.5
     assert report.n == 4
+
+
+def test_the_worst_day_is_a_day_with_enough_rows():
+    good, bad, thin = np.full(DAY_ROWS, 0.1), np.full(DAY_ROWS, 0.9), np.full(DAY_ROWS - 1, 1.0)
+    probabilities = np.concatenate([good, bad, thin])
+    days = np.repeat([0, 1, 2], [len(good), len(bad), len(thin)])
+    labels = np.zeros(len(days), dtype=np.int64)
+    labels[0] = 1
+    report = validate(labels, probabilities, days * DAY_NS)
+    assert report.worst_day_brier == pytest.approx(0.81)
