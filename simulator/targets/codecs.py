@@ -100,9 +100,6 @@ def _outcome(status: int, target: Target) -> Outcome:
     return Outcome.OK if 200 <= status < 300 else Outcome.ERROR  # noqa: PLR2004 - HTTP's success range
 
 
-_reply: Final = tuple.__new__  # a NamedTuple's own constructor goes through Python
-
-
 class _Tensor(msgspec.Struct, gc=False):
     name: str
     data: list[Any]
@@ -111,6 +108,26 @@ class _Tensor(msgspec.Struct, gc=False):
 class _OipReply(msgspec.Struct, gc=False):
     outputs: list[_Tensor]
     model_version: str = ""
+
+
+_make: Final = tuple.__new__  # a NamedTuple's own constructor goes through a Python function
+
+
+def _single(reply: _OipReply) -> Reply:
+    """One row whose tensors are score, decision, source and reasons, in this order: the road of most replies."""
+    score, decision, source, reasons = reply.outputs
+    (value,) = score.data  # a ValueError if it is not one row
+    return _make(
+        Reply,
+        (
+            Outcome.OK,
+            reply.model_version,
+            (math.nan if value is None else float(value),),
+            decision.data,
+            (_SOURCES.get(source.data[0], Source.NONE),),
+            reasons.data,
+        ),
+    )
 
 
 class OipV2:
@@ -131,6 +148,7 @@ class OipV2:
         self._many = ('{"id":"%b","inputs":[' + tensors + "]}").encode()
         read = target.read
         self._score, self._decision, self._source, self._reasons = read.score, read.decision, read.source, read.reasons
+        self._usual = [read.score, read.decision, read.source, read.reasons]
 
     def encode(self, chunk: Chunk) -> list[bytes]:
         """One body per request of the chunk, in order."""
@@ -170,22 +188,12 @@ class OipV2:
             return Reply(outcome)
         try:
             reply = self._decode(body)
+            if rows == 1 and self._usual == [t.name for t in reply.outputs]:
+                return _single(reply)
             outputs = {t.name: t.data for t in reply.outputs}
             scores = outputs[self._score]
             if len(scores) != rows:
                 return Reply(Outcome.UNPARSEABLE)
-            if rows == 1:  # the usual case, without comprehensions
-                return _reply(
-                    Reply,
-                    (
-                        Outcome.OK,
-                        reply.model_version,
-                        (math.nan if scores[0] is None else float(scores[0]),),
-                        (outputs[self._decision][0],) if self._decision else (),
-                        (_SOURCES.get(outputs[self._source][0], Source.NONE),) if self._source else (),
-                        (outputs[self._reasons][0],) if self._reasons else (),
-                    ),
-                )
             return Reply(
                 Outcome.OK,
                 reply.model_version,

@@ -1,13 +1,18 @@
-"""One request in flight: the ASGI side of a client, and nothing else."""
+"""One request in flight: the ASGI side of a client, and nothing else.
+
+On the path of every request, hence its shape: awaiting `receive()` awaits the exchange itself, which speaks the
+small protocol that asyncio tasks expect of a future, and `send()` has always happened when it returns.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextvars import Context
 from typing import Any, Final, NamedTuple
 
 from simulator.drivers.record import Planned
-from simulator.drivers.virtual.cpu import VirtualCpu, Wait
+from simulator.drivers.virtual.cpu import VirtualCpu
 from simulator.drivers.virtual.loop import VirtualLoop
 
 IDLE: Final = 0
@@ -26,6 +31,16 @@ class Client(NamedTuple):
     concluded: Callable[[Exchange], None]
 
 
+class _Happened:
+    """An awaitable that does not wait."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+_HAPPENED: Final = _Happened()
+
+
 class Exchange:
     """Sends one body, collects one reply: `status` and `reply`, or a state of LOST.
 
@@ -33,15 +48,18 @@ class Exchange:
     """
 
     __slots__ = (
-        "_client", "_gone", "_parts", "_received",
+        "_asyncio_future_blocking", "_cancelled", "_client", "_context", "_parts", "_received", "_wake",
         "attempt", "crash", "planned", "replied_ns", "reply", "seen_ns", "sent_ns", "state", "status",
     )  # fmt: skip
 
     def __init__(self, client: Client, planned: Planned, sent_ns: int, attempt: int = 1) -> None:
         self._client = client
         self._received = False
-        self._gone: asyncio.Future[None] | None = None
         self._parts: bytes | None = None
+        self._wake: Callable[[Any], object] | None = None
+        self._context: Context | None = None
+        self._cancelled = False
+        self._asyncio_future_blocking = False
         self.planned = planned
         self.sent_ns = sent_ns
         self.attempt = attempt
@@ -54,8 +72,8 @@ class Exchange:
 
     async def run(self) -> None:
         """Call the app as a server would: an exception is a status of 500."""
+        client = self._client
         try:
-            client = self._client
             await client.app(client.scope.copy(), self._receive, self._send)
         except Exception as error:  # noqa: BLE001 - servers turn any exception into a 500
             self.crash = f"{type(error).__name__}: {error}"
@@ -69,25 +87,37 @@ class Exchange:
         """The client's timeout: what comes later is not seen any more, and the app is told."""
         if self.state == IDLE:
             self.state = LOST
-            if self._gone is not None and not self._gone.done():
-                self._gone.set_result(None)
             self._client.concluded(self)
+            if self._received:
+                self._client.loop.call_soon(_resume, self)
 
-    async def _receive(self) -> dict[str, Any]:
+    # ------------------------------------------------------------ what the app sees
+
+    def _receive(self) -> Exchange:
+        return self
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        loop, cpu = self._client.loop, self._client.cpu
         if not self._received:
-            self._received = True
-            loop, cpu = self._client.loop, self._client.cpu
             if cpu is not None:
-                await Wait(loop, cpu.finish_ns(self._client.service_ns[len(self.planned.due)]))
+                loop.post(cpu.finish_ns(self._client.service_ns[len(self.planned.due)]), _resume, self)
+                yield from self._pause()
+            self._received = True
             self.seen_ns = loop.now_ns
             return {"type": "http.request", "body": self.planned.body, "more_body": False}
         # Blocks until the client goes: answering "disconnect" at once would cut a streamed reply short.
         if self.state == IDLE:
-            self._gone = self._client.loop.create_future()
-            await self._gone
+            yield from self._pause()
         return {"type": "http.disconnect"}
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    def _pause(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+        if self._cancelled:
+            self._cancelled = False
+            raise asyncio.CancelledError
+
+    def _send(self, message: dict[str, Any]) -> _Happened:
         if message["type"] == "http.response.body":
             part = message.get("body", b"")
             if message.get("more_body"):
@@ -96,6 +126,7 @@ class Exchange:
                 self._end(self.status, part if self._parts is None else self._parts + part)
         elif message["type"] == "http.response.start":
             self.status = message["status"]
+        return _HAPPENED
 
     def _end(self, status: int, body: bytes) -> None:
         if self.state == IDLE:
@@ -103,6 +134,34 @@ class Exchange:
             self.status = status
             self.reply = body
             self.replied_ns = self._client.loop.now_ns
-            if self._gone is not None and not self._gone.done():
-                self._gone.set_result(None)
             self._client.concluded(self)
+            if self._wake is not None:  # somebody listens for the disconnect
+                self._client.loop.call_soon(_resume, self)
+
+    # ------------------------------------------------------------ what the waiting task sees
+
+    def get_loop(self) -> VirtualLoop:
+        """The loop that the waiting task must belong to."""
+        return self._client.loop
+
+    def add_done_callback(self, wake: Callable[[Any], object], *, context: Context | None = None) -> None:
+        """Called by the waiting task."""
+        self._wake, self._context = wake, context
+
+    def result(self) -> None:
+        """Called by the waiting task when it wakes."""
+
+    def cancel(self, msg: str | None = None) -> bool:
+        """Called when the waiting task is cancelled: wake it at once."""
+        del msg
+        if self._cancelled or self._wake is None:
+            return False
+        self._cancelled = True
+        self._client.loop.call_soon(_resume, self)
+        return True
+
+
+def _resume(exchange: Exchange) -> None:
+    wake, exchange._wake = exchange._wake, None  # noqa: SLF001 - the other half of Exchange, kept plain for speed
+    if wake is not None:
+        exchange._context.run(wake, exchange)  # type: ignore[union-attr]  # noqa: SLF001 - set together with the callback

@@ -41,6 +41,8 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         self._timers: list[tuple[int, int, Callable[[Any], None] | None, Any]] = []
         self._order = 0
         self._steps = 0
+        self._catch = False
+        self._caught: Any = None
         self.violations: list[str] = []  # guard rails that fired where an exception could be swallowed
 
     def time(self) -> float:
@@ -142,6 +144,10 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
         """As asyncio's, without its checks for debug mode: this is on the path of every request."""
+        if self._catch:  # the first step of a task that `start_now` is making: it is run at once, without a handle
+            self._catch = False
+            self._caught = callback, context
+            return None  # type: ignore[return-value]
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -189,8 +195,10 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
 
         Only from a posted callback: asyncio does not let one task be entered from within another.
         """
+        self._catch = True
         task = asyncio.Task(coroutine, loop=self, name="request")
-        self._ready.pop()._run()  # noqa: SLF001 - the handle that Task just scheduled
+        step, context = self._caught
+        context.run(step)
         return task
 
     def run_until(self, end_ns: int) -> None:
