@@ -147,9 +147,11 @@ def _punctual(events: tuple[Event, ...], history: History, length: int) -> None:
         record = premises.record_of(history, event.event)
         # A late or second delivery is late by declaration.
         declared = event.late.by if event.late else event.duplicate.after if event.duplicate else 0
-        if not 0 <= record.start_ns - event.at <= declared + allowed:
+        # Due with the first item that the plan touches: a ramp from nothing touches its first one later than `at`.
+        due = max(event.at, record.scheduled_ns)
+        if not 0 <= record.start_ns - due <= declared + allowed:
             raise PremiseError(
-                f"receipt: `{event.event}` was to start at {moment(event.at)} and started at "
+                f"receipt: `{event.event}` was to start at {moment(due)} and started at "
                 f"{moment(record.start_ns)}, more than {moment(allowed)} off",
-                "raise the rate or the share that it touches, or look at the driver's lag",
+                "look at the driver's lag, and at what became of the first items that it touched",
             )

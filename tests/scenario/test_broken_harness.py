@@ -31,10 +31,7 @@ BROKEN = [
     ("faults_not_wired", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt"),
     ("receiver_dead", "renamed_field", {"paged"}, "observers"),
     ("driver_says_it_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
-    pytest.param(
-        *("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
-        marks=pytest.mark.xfail(strict=True, reason="the virtual driver notes no lag without having measured it"),
-    ),
+    ("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
 ]
 
 

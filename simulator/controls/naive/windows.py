@@ -68,7 +68,8 @@ def when(expectation: Expectation, scenario: Scenario, run: Book) -> When:
     for name in names:
         due, record = scenario.event(name), event(run, name)
         declared = due.late.by if due.late else due.duplicate.after if due.duplicate else 0
-        must(due.at <= record.start_ns <= due.at + declared + late, "event late")
+        first = max(due.at, record.scheduled_ns)
+        must(first <= record.start_ns <= first + declared + late, "event late")
     return When(spans, all(b <= horizon for _, b in planned))
 
 
