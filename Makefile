@@ -5,6 +5,8 @@ UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
 RUN := .venv/bin/python
 export PYTHONHASHSEED ?= 0
+# Where a machine forbids bytecode files, every process would compile every import anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +19,10 @@ help: ## what can be made
 	$(UV) sync --frozen --quiet
 	touch $@
 
+.venv/.synced-mlflow: .venv/.synced
+	$(UV) sync --frozen --quiet --group mlflow
+	touch $@
+
 setup: .venv/.synced ## install everything that is locked into .venv
 
 bundles: setup ## train and package the models of the reference service
@@ -25,7 +31,7 @@ bundles: setup ## train and package the models of the reference service
 certify: bundles ## run all shipped scenarios, write reports/latest, print the verdict
 	.venv/bin/seatrial run scenarios --out reports/latest --workers 2
 
-test: bundles ## run the tests
+test: .venv/.synced-mlflow bundles ## run the tests
 	$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: setup ## check style and types

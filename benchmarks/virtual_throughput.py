@@ -2,11 +2,11 @@
 
     python -m benchmarks.virtual_throughput [rounds]
 
-`reference_service` is a whole run as `seatrial run` does it: plan, encoding, event loop, virtual CPU, the service with all
-safeguards and monitors, decoding, labels, history on disk and its digest. `plain`, `starlette` and `fastapi` are the
-driver alone around a small app: arrivals, a task per request, the virtual CPU, a reply; `plain_recorded` is the plain app in a
-whole run. Not timed are imports and the start of the service. Each measurement has a process of its own; rounds go through all
-in turn, so that ratios compare neighbours in time. The peer of every figure is `plain` of the same round.
+`reference_service` is a whole run as `seatrial run` does it: plan, encoding, event loop, virtual CPU, the service
+with all safeguards and monitors, decoding, labels, history on disk and its digest. `plain`, `starlette` and `fastapi`
+are the driver alone around a small app: arrivals, a task per request, the virtual CPU, a reply; `plain_recorded` is
+the plain app in a whole run. Not timed are imports and the start of the service. Each measurement has a process of its
+own; rounds go through all in turn, so that ratios compare neighbours in time. The peer is `plain` of the same round.
 """
 
 from __future__ import annotations

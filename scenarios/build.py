@@ -45,7 +45,7 @@ def payments(folder: Path) -> None:
 
 
 # Forty departures an hour: rates are judged every five minutes, and drift on two days, the fewest that hold a thousand.
-_SPARSE: Final = {"tick_ns": _HOUR_NS // 12, "window_ns": 48 * _HOUR_NS, "heartbeat_ns": _HOUR_NS // 6}
+_SPARSE: Final = {"tick_ns": _HOUR_NS // 12, "window_ns": 48 * _HOUR_NS, "heartbeat_ns": _HOUR_NS // 2}
 
 
 def flights(folder: Path) -> None:

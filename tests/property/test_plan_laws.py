@@ -190,7 +190,7 @@ def test_this_plan_is_the_same_on_every_machine():
 def test_neither_hash_seed_nor_vector_unit_matters(hash_seed):
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "NPY_DISABLE_CPU_FEATURES": ",".join(vector_units())}
     code = "import test_plan_laws as t; print(t.vector_units(), t.golden())"
-    made = subprocess.run(  # noqa: S603 - our own code, in the interpreter that runs this
+    made = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parent,
         env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},

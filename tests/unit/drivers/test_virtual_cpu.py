@@ -53,7 +53,7 @@ def test_m_d_4_mean_wait(rho):
 def m_d_c_wait(rho: float, c: int) -> float:
     """Exact mean wait of M/D/c in units of the service time (Crommelin 1932), k up to 1,500.
 
-    W = sum over k >= 1 of exp(-k c rho) * (sum over j >= kc of (k c rho)^j / j! - (1/rho) * sum over j >= kc+1 of the same).
+    W = sum over k >= 1 of exp(-k c rho) * (S(kc) - S(kc + 1) / rho), S(m) = sum over j >= m of (k c rho)^j / j!.
     """
     total = 0.0
     for k in range(1, 1500):

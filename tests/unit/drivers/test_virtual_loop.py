@@ -79,7 +79,7 @@ def test_a_deadlock_names_the_waiting_line(loop):
 
 def test_a_busy_loop_is_a_runaway(loop):
     async def spins():
-        while True:
+        while True:  # noqa: ASYNC110 - the mistake that is to be caught
             await asyncio.sleep(0)
 
     with pytest.raises(VirtualTimeError, match="runaway at 0"):

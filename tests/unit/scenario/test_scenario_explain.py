@@ -113,7 +113,7 @@ EXPECTATIONS = {
 
 
 def parsed(text):
-    from ruamel.yaml import YAML  # noqa: PLC0415 - this helper alone needs it
+    from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True).load(text)
 
