@@ -84,6 +84,9 @@ class ScenarioItem(pytest.Item):
         from simulator.trial import certify  # noqa: PLC0415 - light entry point
         from simulator.verdict import EXIT_CERTIFIED  # noqa: PLC0415 - light entry point
 
+        if "virtual" not in self.cell.scenario.runs_on:
+            drivers = ", ".join(self.cell.scenario.runs_on)
+            pytest.skip(f"runs on {drivers} only: `seatrial run {self.path.name} --driver {drivers}`")
         seed, target = self.config.getoption("--seatrial-seed"), self.config.getoption("--seatrial-target")
         self.verdict = certify(
             [self.cell], out=self.folder, target=Path(target) if target else None, seed=seed, without=None

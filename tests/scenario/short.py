@@ -34,6 +34,9 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None):
     document["given"]["warmup"] = warmup
     document["given"]["steady_state"] = []  # so short a warm-up could not decide one
     document["given"]["traffic"]["for"] = lasts
+    # A shorter window needs a denser day to decide the same shares.
+    if "rate" in document["given"]["traffic"] and document["given"]["traffic"].get("batch", 1) == 1:
+        document["given"]["traffic"]["rate"] = "10/s"
     gone = {event["event"] for event in document["when"]} - set(events)
     document["when"] = [
         event | {"at": events[event["event"]][0], "for": events[event["event"]][1]}
