@@ -57,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True):
     driver: str
     switchable: tuple[str, ...]
     folders: dict[str, str]  # role → folder
+    tolerance: float = 0.0  # the target's own: scores that differ by no more are equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,17 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     folders = {role: str(spec.folder.relative_to(out)) for role, spec in runs.items()}
     run_id = _hash("run", cell.stem, cell.values, scenario.model_dump_json(), seen, without)[:12]
     manifest = Manifest(
-        run_id, str(cell.path), dict(cell.values), scenario.seed, str(target_path), seen, without, driver, off, folders
+        run_id,
+        str(cell.path),
+        dict(cell.values),
+        scenario.seed,
+        str(target_path),
+        seen,
+        without,
+        driver,
+        off,
+        folders,
+        target.tolerance,
     )
     _ask(cell, manifest, out)
     return _Trial(cell, manifest, target, runs)
@@ -322,7 +333,9 @@ def _judge(trial: _Trial, died: Mapping[Path, str]) -> CellVerdict:
 
 def _verdict(cell: Cell, manifest: Manifest, found: Mapping[str, History]) -> CellVerdict:
     off = {role.removeprefix("off-"): h for role, h in found.items() if role.startswith("off-")}
-    evidence = Evidence(main=found["main"], twin=found.get("twin"), aa=found.get("aa"), off=off)
+    evidence = Evidence(
+        main=found["main"], twin=found.get("twin"), aa=found.get("aa"), off=off, tolerance=manifest.tolerance
+    )
     target = f"{manifest.target} without {manifest.without}" if manifest.without else manifest.target
     verdict = judge(cell, evidence, run_id=manifest.run_id, target=target, switchable=frozenset(manifest.switchable))
     faults = [f"{role}: {n.data['fault']}" for role, h in found.items() for n in h.notes if n.kind == "harness"]
