@@ -20,6 +20,10 @@ def test_mlflow_refuses_a_renamed_column_and_swallows_a_null(tmp_path):
     verdict = certify(cells, out=tmp_path, driver="live")
     (cell,) = verdict.cells
     assert not cell.harness_fault
+    late = [j.finding.why for j in cell.judged if j.finding.why.startswith("driver: behind its schedule")]
+    if late:  # CPU stolen in a live run is UNKNOWN by law, and says nothing about the server
+        assert verdict.exit_code == 3
+        pytest.skip(f"this machine was too busy for a live run: {late[0]}")
     status = {judged.id: judged.finding.status for judged in cell.judged}
     assert status == {
         "refused": Status.PASS,
