@@ -13,6 +13,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -222,7 +223,10 @@ def _prepare(cells: Sequence[Cell], out: Path, target: Path | None, without: str
 def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver: str) -> _Trial:
     target = load_target(target_path)
     population = _population(cell)
-    capacity = target.service_time.capacity(cell.scenario.given.traffic.batch) if target.service_time else None
+    traffic = cell.scenario.given.traffic
+    # What a live service can do is not declared but found out.
+    given = target.service_time if driver == "virtual" else None
+    capacity = given.capacity(traffic.batch) if given else None
     problems = check(cell, {f.name: f for f in population.fields}, capacity)
     if without and without not in target.safeguards:
         hint = f"its safeguards: {', '.join(target.safeguards) or 'none'}"
@@ -233,6 +237,9 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     if driver == "virtual" and not target.start.asgi:
         hint = "use --driver live for a command or a url"
         problems = (*problems, Problem("no-asgi", "virtual time needs start.asgi", str(target_path), hint=hint))
+    if driver == "live" and traffic.retries:
+        hint = "take `retries` out, or run in virtual time"
+        problems = (*problems, Problem("no-retries", "the live driver does not retry yet", str(cell.path), hint=hint))
     if driver == "live" and not target.start.url:
         problems = (*problems, Problem("no-url", "a live run needs start.url", str(target_path)))
     if problems:
@@ -256,7 +263,7 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
         role = f"off-{safeguard}"
         runs[role] = replace(base, role=role, folder=out / cell.folder / role, without=(safeguard,))
     folders = {role: str(spec.folder.relative_to(out)) for role, spec in runs.items()}
-    run_id = _hash("run", cell.stem, cell.values, scenario.model_dump_json(), seen, without)[:12]
+    run_id = _run_id(cell, seen, without)
     manifest = Manifest(
         run_id,
         str(cell.path),
@@ -272,6 +279,10 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     )
     _ask(cell, manifest, out)
     return _Trial(cell, manifest, target, runs)
+
+
+def _run_id(cell: Cell, target_digest: str, without: str | None) -> str:
+    return _hash("run", cell.stem, cell.values, cell.scenario.model_dump_json(), target_digest, without)[:12]
 
 
 def _population(cell: Cell) -> Any:
@@ -294,9 +305,17 @@ def _ask(cell: Cell, manifest: Manifest, out: Path) -> None:
 def _twin_key(clean: RunSpec) -> str:
     # S9: cached by (given, seed, target digest, judge version).
     given = clean.scenario.given.model_dump_json()
-    return _hash("twin", given, clean.scenario.seed, clean.target_digest, clean.without, clean.driver, JUDGE_VERSION)[
-        :16
-    ]
+    parts = (clean.scenario.seed, clean.target_digest, clean.without, clean.driver, JUDGE_VERSION, _harness())
+    return _hash("twin", given, *parts)[:16]
+
+
+@cache
+def _harness() -> str:
+    """Digest of the harness' own source and of what it computes with: another one would rehearse another twin."""
+    total = hashlib.sha256(repr(sorted(_versions().items())).encode())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()
 
 
 def _hash(*parts: object) -> str:
@@ -357,6 +376,8 @@ def _manifest(out: Path, verdict: CellVerdict) -> tuple[Cell, Manifest]:
         if manifest.run_id == verdict.run_id:
             cell = next(c for c in load_scenario(path.parent / "scenario.yaml") if c.values == manifest.values)
             cell = replace(_seeded(cell, manifest.seed), path=Path(manifest.scenario))
+            if _run_id(cell, manifest.target_digest, manifest.without) != verdict.run_id:
+                raise Altered(f"{path.parent / 'scenario.yaml'}: not the scenario that was run")
             return cell, manifest
     raise Altered(f"{out}: no trial.json for {verdict.scenario}[{inner}] ({verdict.run_id})")
 

@@ -36,6 +36,7 @@ from simulator.world.populations import get
 
 Progress = Callable[[float], None]
 _START_WITHIN: Final = 60.0  # seconds for a started service to become ready
+_NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
 _LEAD: Final = SECOND // 2  # between "ready" and the plan's zero
 
 
@@ -106,11 +107,14 @@ class _Live:
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
                     self._spawn(self._begin(k, event))
-            await self._send_all()
-            if self.tasks:
-                await asyncio.wait(self.tasks, timeout=timeout + 1)
-            for task in self.tasks:
-                task.cancel()
+            try:
+                await self._send_all()
+                if self.tasks:
+                    await asyncio.wait(self.tasks, timeout=timeout + 1)
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+                await self._heal()
         return self._close()
 
     def _spawn(self, work: Any) -> None:
@@ -199,6 +203,21 @@ class _Live:
         what = f"release {release.version}"
         self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
 
+    async def _heal(self) -> None:
+        # Only a release outlives its request, and it would be there in the twin, too.
+        healed, why = True, "nothing was broken that outlives its request"
+        action = self.spec.target.admin.rollback
+        if self.recorder.released and self.spec.target.start.command:
+            why = "the service that was started for this run ends with it"
+        elif self.recorder.released and action is None:
+            healed, why = False, "a version was released, and the target file has no admin.rollback"
+        elif self.recorder.released and action is not None:
+            method, _, path = action.partition(" ")
+            status, _ = await self._call(method, path)
+            healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
+            why = f"{path} answered {status}"
+        self.recorder.note(self.now(), "heal", healed=healed, why=why)
+
     async def _observe(self, kind: str, path: str | None) -> None:
         if path is None:
             return
@@ -214,7 +233,6 @@ class _Live:
         p99 = late[min(len(late) - 1, len(late) * 99 // 100)] if late else 0
         now = self.now()
         self.recorder.note(now, "driver", late_p99_ns=p99, late_max_ns=late[-1] if late else 0)
-        self.recorder.note(now, "heal", healed=True, why="nothing was broken that outlives its request")
         return self.recorder.close(self.sink.alerts, self.sink.notes, self.receipts)
 
 

@@ -83,15 +83,18 @@ def digest(history: History) -> str:
 def column_digests(history: History) -> dict[str, str]:
     """One digest per column and part, so that two histories can say where they first differ."""
     parts = {name: hashlib.sha256(_canonical(history.items[name])).hexdigest() for name in ITEM_COLUMNS}
-    header = {k: v for k, v in msgspec.to_builtins(history.header).items() if k not in _UNDIGESTED}
     for name, value in (
-        ("header", header),
+        ("header", _digested(history.header)),
         ("events", history.events),
         ("alerts", history.alerts),
         ("notes", history.notes),
     ):
         parts[name] = hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
     return parts
+
+
+def _digested(header: Header) -> dict[str, Any]:
+    return {k: v for k, v in msgspec.to_builtins(header).items() if k not in _UNDIGESTED}
 
 
 def first_divergence(a: History, b: History) -> str:
@@ -114,7 +117,12 @@ def first_divergence(a: History, b: History) -> str:
                 return f"{name}[{i}]: {left_row} against {right_row}"
         if len(left_rows) != len(right_rows):
             return f"{len(left_rows)} {name} against {len(right_rows)}"
-    return "" if digest(a) == digest(b) else "headers differ"
+    left_header, right_header = (_digested(h.header) for h in (a, b))
+    return "; ".join(
+        f"header, {name}: {value!r} against {right_header[name]!r}"
+        for name, value in left_header.items()
+        if value != right_header[name]
+    )
 
 
 def _document(folder: Path) -> Document:

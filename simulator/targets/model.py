@@ -56,7 +56,8 @@ class Errors(Frozen):
     """Which statuses mean what; a status of 400 and above that stands in neither list is an error of the service."""
 
     reject: tuple[int, ...] = (400, 413, 422)
-    shed: tuple[int, ...] = (429, 503)
+    # 503 only where the target says so: else a service that is down would pass as one that sheds.
+    shed: tuple[int, ...] = (429,)
 
 
 class Match(Frozen):

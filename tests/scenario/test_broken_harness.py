@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -83,6 +84,33 @@ def test_a_fault_that_changes_nothing_makes_it_unknown(grounds):
     assert reasons(verdict)["handled"].startswith("receipt: `tenfold` is impotent")
 
 
+def test_a_defect_that_never_reached_the_model_makes_it_unknown(grounds):
+    # The release is accepted and serves; only its defect never happened. Not to roll back is then no fault.
+    document = {
+        "seatrial": 1,
+        "title": "A release whose defect never happened",
+        "seed": 1,
+        "given": {"population": "payments", "traffic": {"rate": "20/s", "for": "5m"}, "warmup": "30s"},
+        "when": [
+            {
+                "event": "bad",
+                "at": "1m",
+                "release": {"version": "v2", "share": "10%", "defect": {"fault": "nan", "share": "20%"}},
+            }
+        ],
+        "then": [{"id": "back", "rollback": {"to": "v1"}, "after": "bad", "within": "2m", "hold": "1m"}],
+    }
+    path = grounds.folder / "undone.scenario.yaml"
+    path.write_text(json.dumps(document))
+    cells = load(path)
+    for part, status in ((grounds.honest, Status.PASS), ("broken_harness:faults_not_wired", Status.UNKNOWN)):
+        target = short.target(part, grounds.folder)
+        verdict = trial.certify(cells, out=grounds.folder / "undone", target=target)
+        (judged,) = verdict.cells[0].judged
+        assert judged.finding.status is status, text.render(verdict)
+    assert judged.finding.why.startswith("receipt: `bad` is impotent")
+
+
 # ---------------------------------------------------------------- evidence altered after the run
 
 
@@ -124,6 +152,17 @@ def test_an_altered_history_is_refused(grounds, tmp_path, alter, capsys):
     assert str(out / SOUND / "main") in capsys.readouterr().err
 
 
+def test_another_scenario_than_the_one_that_ran_is_refused(grounds, tmp_path):
+    grounds.trial(SOUND)
+    out = tmp_path / "out"
+    shutil.copytree(grounds.out(SOUND), out)
+    path = out / SOUND / "scenario.yaml"
+    assert '"99%"' in path.read_text()
+    path.write_text(path.read_text().replace('"99%"', '"9%"'))
+    with pytest.raises(Altered, match="not the scenario that was run"):
+        trial.recheck(out)
+
+
 def test_an_altered_verdict_does_not_survive_recheck(grounds, tmp_path):
     grounds.trial(SOUND, "saboteurs:rename_becomes_null")
     out = tmp_path / "out"
@@ -156,6 +195,34 @@ def live(grounds, monkeypatch):
     monkeypatch.setattr(_Live, "_request", lambda *_: None)
     monkeypatch.setattr(_Live, "_observe", silent)
     return driver
+
+
+@pytest.mark.parametrize(
+    ("released", "action", "status", "healed"),
+    [
+        (False, None, None, True),
+        (True, None, None, False),
+        (True, "POST /back", 202, True),
+        (True, "POST /back", 409, True),
+        (True, "POST /back", 500, False),
+        (True, "POST /back", 0, False),  # no answer
+    ],
+)
+def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, action, status, healed):
+    called = []
+
+    async def call(_, method, path, __=b""):
+        called.append((method, path))
+        return status, b""
+
+    monkeypatch.setattr(_Live, "_call", call)
+    admin = live.spec.target.admin.model_copy(update={"rollback": action})
+    live.spec = replace(live.spec, target=live.spec.target.model_copy(update={"admin": admin}))
+    live.recorder.released = {"v2": 1} if released else {}
+    asyncio.run(live._heal())
+    (note,) = (n for n in live.recorder.notes if n.kind == "heal")
+    assert note.data["healed"] is healed, note
+    assert called == ([("POST", "/back")] if released and action else [])
 
 
 @pytest.mark.parametrize("held_up_ns", [0, 2 * SECOND])

@@ -338,8 +338,11 @@ class _Run:
         for name, receipt in self.receipts.items():
             calls = next((s.receipts[name] for s in self.seams.values() if name in s.receipts), None)
             event = self.spec.scenario.event(name)
-            if calls is None or event.release is not None:
+            if calls is None:
                 done[name] = receipt
+            elif event.release is not None:
+                # The action was accepted; its defect counts only if the model was really called through the seam.
+                done[name] = replace(receipt, potent=min(receipt.potent, calls.potent))
             else:
                 # Planned: every call that the fault's share would take; at least one, or nothing was broken.
                 planned = max(1, calls.taken if calls.seen else 1)

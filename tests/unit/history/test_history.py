@@ -1,5 +1,7 @@
 """A history comes back as it was written, and refuses to be altered."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -98,6 +100,13 @@ def test_the_first_divergence_is_named(tmp_path):
     assert first_divergence(a, b) == "item 1 (main/1), column score: np.float64(0.2) against np.float64(0.9)"
     differing = [k for k, v in column_digests(a).items() if v != column_digests(b)[k]]
     assert differing == ["score"]
+
+
+def test_a_header_that_differs_is_named(tmp_path):
+    a = written(tmp_path / "a")
+    b = replace(a, header=replace(a.header, target_digest="another"))
+    assert first_divergence(a, b) == "header, target_digest: 'target' against 'another'"
+    assert first_divergence(a, replace(a, header=replace(a.header, role="twin"))) == ""  # not part of the digest
 
 
 @pytest.mark.parametrize("file", ["plan.parquet", "replies.parquet", "labels.parquet", "history.json"])

@@ -1,0 +1,69 @@
+"""What a trial refuses before anything runs, and when a twin may be used again."""
+
+import json
+
+import pytest
+
+from simulator import trial
+from simulator.history.schema import Outcome
+from simulator.scenario.errors import BadInput
+from simulator.scenario.load import load
+from simulator.targets.codecs import codec
+from simulator.targets.model import Target
+
+TARGET = {"target": 1, "start": {"url": "http://127.0.0.1:9"}, "protocol": "json"}
+DOCUMENT = {
+    "seatrial": 1,
+    "title": "a stretch",
+    "seed": 1,
+    "runs_on": ["live"],
+    "given": {"population": "payments", "traffic": {"rate": "20/s", "for": "60s"}, "warmup": "5s"},
+    "when": [],
+    "then": [{"id": "up", "error_rate": {"max": "5%"}}],
+}
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Ask for a live run of the document with changes; nothing listens there, so only a refusal is quick."""
+
+    def ask(traffic=None, when=()):
+        document = json.loads(json.dumps(DOCUMENT))
+        document["given"]["traffic"] |= traffic or {}
+        document["when"] = list(when)
+        target = tmp_path / "x.target.yaml"
+        target.write_text(json.dumps(TARGET | {"service_time": {"per_request": "5ms"}}))
+        path = tmp_path / "x.scenario.yaml"
+        path.write_text(json.dumps(document))
+        return trial._prepare(load(path), tmp_path / "out", target, None, "live")
+
+    return ask
+
+
+def test_a_plain_live_run_is_accepted(asked):
+    assert [t.manifest.driver for t in asked()] == ["live"]
+
+
+def test_live_retries_are_refused_instead_of_forgotten(asked):
+    with pytest.raises(BadInput, match="the live driver does not retry"):
+        asked(traffic={"retries": 2})
+
+
+def test_the_capacity_of_a_live_service_is_not_what_virtual_time_gives_it(asked):
+    with pytest.raises(BadInput, match="capacity"):
+        asked(when=[{"event": "rush", "at": "20s", "for": "20s", "load": {"to": "1.5x capacity"}}])
+
+
+def test_another_harness_rehearses_another_twin(asked, monkeypatch):
+    (first,) = asked()
+    (again,) = asked()
+    monkeypatch.setattr(trial, "_harness", lambda: "another")
+    (other,) = asked()
+    assert first.runs["twin"].folder == again.runs["twin"].folder != other.runs["twin"].folder
+
+
+def test_a_service_that_is_down_does_not_pass_as_one_that_sheds():
+    target = Target.model_validate(TARGET)
+    assert codec(target, ()).decode(503, b"", 1).outcome is Outcome.ERROR
+    said = Target.model_validate(TARGET | {"errors": {"shed": [503]}})
+    assert codec(said, ()).decode(503, b"", 1).outcome is Outcome.SHED
