@@ -7,18 +7,36 @@ from typing import Any
 import msgspec
 
 
-class Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct, gc=False):
     """One input column."""
 
     name: str
     data: list[Any]
 
 
-class Infer(msgspec.Struct):
+class Infer(msgspec.Struct, gc=False):
     """The request, as far as the app needs it."""
 
     id: str
     inputs: list[Tensor]
+
+
+class Output(msgspec.Struct, gc=False):
+    """The score, the only output column."""
+
+    data: list[float]
+    name: str = "score"
+    shape: tuple[int] = (1,)
+    datatype: str = "FP64"
+
+
+class Answer(msgspec.Struct, gc=False):
+    """The smallest honest answer of the protocol."""
+
+    id: str
+    outputs: tuple[Output]
+    model_name: str = "model"
+    model_version: str = "v1"
 
 
 _decode = msgspec.json.Decoder(Infer).decode
@@ -29,14 +47,15 @@ PATH = "/v2/models/model/infer"
 
 def score(inputs: list[Tensor]) -> float:
     """Something that depends on the row, and costs nothing."""
-    amount = next((t.data[0] for t in inputs if t.name == "amount"), None)
-    return min(1.0, (amount or 0.0) / 1000)
+    for tensor in inputs:
+        if tensor.name == "amount":
+            return min(1.0, (tensor.data[0] or 0.0) / 1000)
+    return 0.0
 
 
-def reply(request_id: str, value: float) -> dict[str, Any]:
-    """The smallest honest answer of the protocol."""
-    output = {"name": "score", "shape": [1], "datatype": "FP64", "data": [value]}
-    return {"model_name": "model", "model_version": "v1", "id": request_id, "outputs": [output]}
+def reply(request_id: str, value: float) -> Answer:
+    """What the request of that id is answered."""
+    return Answer(request_id, (Output([value]),))
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -82,8 +101,8 @@ def fastapi() -> Any:
 
     app = FastAPI()
 
-    async def infer(body: Body) -> dict[str, Any]:
-        return reply(body.id, score(body.inputs))  # type: ignore[arg-type]
+    async def infer(body: Body) -> Any:
+        return msgspec.to_builtins(reply(body.id, score(body.inputs)))  # type: ignore[arg-type]
 
     infer.__annotations__["body"] = Body  # defined in here, out of reach of postponed annotations
     app.post(PATH)(infer)

@@ -18,6 +18,7 @@ from reference_service import policy as policies
 from reference_service import settings as configuration
 from reference_service.api.http import Edge, Receive, Scope, Send
 from reference_service.api.oip import Replies
+from reference_service.api.ordinary import Ordinary
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.bundle import Bundle
 from reference_service.clock import Clock, LoopClock
@@ -227,11 +228,13 @@ def _assembler(
             slow_ns=policy.slow_ns,
             clock=clock,
         )
+        validator = Validator(bundle, columns, enabled=settings.safeguards.validation)
         return Loaded(
             bundle.version,
             bundle,
             policy,
-            Validator(bundle, columns, enabled=settings.safeguards.validation),
+            validator,
+            Ordinary(validator),
             Heuristic(bundle),
             Replies(bundle.contract.model, bundle.version, bundle.digest[:12]),
             model,

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reference_service.api.oip import Malformed, Request, flatten, problem
+from reference_service.api.oip import Malformed, Request, decode, flatten, problem
 from reference_service.audit.decision_log import Decision, DecisionLog, digest
 from reference_service.clock import Clock
 from reference_service.features import FeatureRow
@@ -88,36 +88,45 @@ class Pipeline:
 
     # ------------------------------------------------------------ the ordinary request
 
-    def quick(self, request: Request, body: bytes, arrived_ns: int, now_ns: int) -> bytes | Pending:
+    def quick(self, body: bytes, arrived_ns: int, now_ns: int) -> bytes | Pending:
         """The body of a 200, or what has to be awaited for the reply.
 
         Args:
-            request: decoded.
-            body: what it was decoded from.
+            body: as it came.
             arrived_ns: when it entered the app.
             now_ns: now; the difference is time in the queue, and counts.
+
+        Raises:
+            Malformed: it is no inference request.
         """
+        if self.watch.quarantined or now_ns - arrived_ns >= self.policy.deadline_ns:
+            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns)
+        champion = self.releases.champion
+        found = champion.ordinary.read(body)
+        if found is not None:
+            return self._quick(found[0], found[1], body, arrived_ns, now_ns)
+        request = decode(body)
+        values = champion.validator.clean(request.inputs) if champion.validator.enabled else None
+        if values is None:
+            return self.thorough(Arrival(request, body, arrived_ns), now_ns)
+        champion.ordinary.learn([tensor.name for tensor in request.inputs])
+        return self._quick(request.id, values, body, arrived_ns, now_ns)
+
+    def _quick(self, request_id: str, values: list[Any], body: bytes, arrived_ns: int, now_ns: int) -> bytes | Pending:
         releases = self.releases
         validator = releases.champion.validator
-        if (
-            self.watch.quarantined
-            or not validator.enabled
-            or now_ns - arrived_ns >= self.policy.deadline_ns
-            or (values := validator.clean(request.inputs)) is None
-        ):
-            return self.thorough(Arrival(request, body, arrived_ns), now_ns)
         entity = values.pop()
         if self.store is not None:
             features = self.store.start(now_ns, entity, now_ns)
             if type(features) is not FeatureRow or not validator.fill(values, features.values):
-                return self.thorough(Arrival(request, body, arrived_ns), now_ns, features=features)
+                return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features)
         else:
             features = _NOT_ASKED
         loaded = releases.route(entity)
         inputs = self.watch.inputs
         margin = loaded.model.start(now_ns, loaded.version, inputs.received.put(values))
         if type(margin) is not float:
-            return self.thorough(Arrival(request, body, arrived_ns), now_ns, features=features, margin=margin)
+            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
         policy = loaded.policy
         decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
@@ -130,7 +139,7 @@ class Pipeline:
             inputs.scores.append(score)
         else:
             self._on_trial(loaded, arrived_ns, score, decision)
-        request_id, log, version = request.id, self.log, loaded.version
+        log, version = self.log, loaded.version
         made = Decision(log.seq, now_ns, request_id, 0, 1, version, score, decision, "model", "", digest(body))
         log.append(made)
         self.ledger.add(made)

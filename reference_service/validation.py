@@ -89,6 +89,17 @@ class _Slot(NamedTuple):
 _Fast = tuple[Any, int, bool, float, float, Mapping[Any, Any] | None]
 
 
+class Plain(NamedTuple):
+    """What an ordinary value of one requested column is: all that a decoder needs to know to check it."""
+
+    kind: type
+    positions: tuple[int, ...]  # of a `clean` row; the entity's is the last
+    nullable: bool
+    low: float
+    high: float
+    codes: Mapping[Any, float] | None  # without codes the value is its own code
+
+
 class _Itself(dict[Any, Any]):
     """Every key stands for itself: the entity, which is taken as it comes."""
 
@@ -180,9 +191,18 @@ class Validator:
         self._fast.setdefault(self._entity, (self._entity_type, -1, False, 0.0, 0.0, _Itself()))
         self._fast_stored = tuple((at, *_fast(slot)) for slot, at in self._stored)
         self._blank: list[Any] = [None] * (self.width + 1)
-        self._entity_position = next((s.position for s in self._requested if s.field.name == self._entity), self.width)
+        positions = (slot.position for slot in self._requested if slot.field.name == self._entity)
+        self._entity_position: int = next(positions, self.width)
         for slot, _ in self._stored:
             self._blank[slot.position] = NAN
+        self.plain = {slot.field.name: self._plain(slot) for slot in self._requested}
+        entity = Plain(self._entity_type, (self.width,), nullable=False, low=-math.inf, high=math.inf, codes=None)
+        self.plain.setdefault(self._entity, entity)
+
+    def _plain(self, slot: _Slot) -> Plain:
+        kind, position, nullable, low, high, codes = _fast(slot)
+        positions = (position, self.width) if position == self._entity_position else (position,)
+        return Plain(kind, positions, nullable, low, high, codes)
 
     # ------------------------------------------------------------ the ordinary request
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from reference_service.api.control import Handler, authorised, routes
-from reference_service.api.oip import Malformed, decode
+from reference_service.api.oip import Malformed
 from reference_service.guards.deadline import within
 from reference_service.pipeline import Reply, refusal
 from reference_service.service import Service
@@ -73,7 +73,7 @@ class Edge:
                 arrived_ns, now_ns = arrived_ns + clock.now_ns() - now_ns, clock.now_ns()
             answer: Any
             try:
-                answer = service.pipeline.quick(decode(body), body, arrived_ns, now_ns)
+                answer = service.pipeline.quick(body, arrived_ns, now_ns)
             except Malformed:
                 answer = refusal(400, "Malformed request", "the body is not an inference request in JSON")
             if type(answer) is bytes:

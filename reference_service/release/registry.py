@@ -13,6 +13,7 @@ import numpy as np
 
 from reference_service import bundle as bundles
 from reference_service.api.oip import Replies
+from reference_service.api.ordinary import Ordinary
 from reference_service.bundle import Bundle, BundleError
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
@@ -32,6 +33,7 @@ class Loaded:
     bundle: Bundle
     policy: Policy
     validator: Validator
+    ordinary: Ordinary
     heuristic: Heuristic
     replies: Replies
     model: Dependency

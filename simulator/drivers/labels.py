@@ -24,13 +24,22 @@ class LabelFeed:
 
     def add(self, now_ns: int, due_ns: int, label: Due) -> None:
         """A label that becomes known at `due_ns` (or at once, if that has passed)."""
-        tick = -(-max(due_ns, now_ns + 1) // self._every) * self._every
+        if due_ns <= now_ns:
+            due_ns = now_ns + 1
+        tick = -(-due_ns // self._every) * self._every
         waiting = self._by_tick.get(tick)
         if waiting is None:
             self._by_tick[tick] = [label]
             self._schedule(tick)
         else:
             waiting.append(label)
+
+    def expect(self, now_ns: int) -> None:
+        """Labels known from `now_ns` on may be added later: the next tick must not be missed."""
+        tick = (now_ns // self._every + 1) * self._every
+        if tick not in self._by_tick:
+            self._by_tick[tick] = []
+            self._schedule(tick)
 
     def take(self, tick_ns: int) -> list[list[Due]]:
         """What is due at that tick, in batches."""

@@ -30,7 +30,6 @@ from simulator.plan import end_ns, plan
 from simulator.scenario.model import Event
 from simulator.scenario.quantities import SECOND
 from simulator.targets.codecs import codec
-from simulator.targets.protocol import Reply
 from simulator.targets.sink import Sink
 from simulator.world.populations import get
 
@@ -61,8 +60,11 @@ class _Sent:
     sent_ns: int
     seen_ns: int
     replied_ns: int
+    ended_ns: int
     attempt: int
     status: int
+    reply: bytes
+    failure: Outcome | None
 
 
 class _Live:
@@ -86,6 +88,7 @@ class _Live:
         self.tasks: set[asyncio.Task[None]] = set()
         self.receipts: dict[str, ServiceReceipt] = {}
         self.sending = True
+        self.releasing = False  # a version was released and has to be taken back
         self.http: httpx.AsyncClient
 
     def now(self) -> int:
@@ -143,18 +146,17 @@ class _Live:
         await self._until(self.end)
 
     async def _request(self, planned: Planned) -> None:
-        sent_ns, status, replied_ns = self.now(), 0, NEVER
+        sent_ns, status, replied_ns, body, failure = self.now(), 0, NEVER, b"", None
         try:
             response = await self.http.post(
                 self.codec.path, content=planned.body, headers=[(k.decode(), v.decode()) for k, v in self.codec.headers]
             )
-            status, replied_ns = response.status_code, self.now()
-            reply = self.codec.decode(status, response.content, len(planned.due))
+            status, replied_ns, body = response.status_code, self.now(), response.content
         except httpx.TimeoutException:
-            reply = Reply(Outcome.TIMEOUT)
+            failure = Outcome.TIMEOUT
         except httpx.TransportError:
-            reply = Reply(Outcome.RESET)
-        self.recorder.concluded(_Sent(planned, sent_ns, replied_ns, replied_ns, 1, status), reply, self.now())
+            failure = Outcome.RESET
+        self.recorder.concluded(_Sent(planned, sent_ns, replied_ns, replied_ns, self.now(), 1, status, body, failure))
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
@@ -170,7 +172,7 @@ class _Live:
 
     async def _deliver_labels(self, tick: int) -> None:
         await self._until(tick)
-        for batch in self.recorder.feed.take(tick):
+        for batch in self.recorder.due(tick):
             await self._post_labels(batch)
 
     async def _post_labels(self, batch: list[Due]) -> None:
@@ -197,7 +199,8 @@ class _Live:
         status, answer = await self._call(method, path, body)
         accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
         if accepted:
-            self.recorder.released[release.version] = 1 << k
+            self.recorder.released(release.version, 1 << k)
+            self.releasing = True
         at = self.now() if accepted else NEVER
         self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
         what = f"release {release.version}"
@@ -207,11 +210,11 @@ class _Live:
         # Only a release outlives its request, and it would be there in the twin, too.
         healed, why = True, "nothing was broken that outlives its request"
         action = self.spec.target.admin.rollback
-        if self.recorder.released and self.spec.target.start.command:
+        if self.releasing and self.spec.target.start.command:
             why = "the service that was started for this run ends with it"
-        elif self.recorder.released and action is None:
+        elif self.releasing and action is None:
             healed, why = False, "a version was released, and the target file has no admin.rollback"
-        elif self.recorder.released and action is not None:
+        elif self.releasing and action is not None:
             method, _, path = action.partition(" ")
             status, _ = await self._call(method, path)
             healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range

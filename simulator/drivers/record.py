@@ -18,6 +18,7 @@ from simulator.targets.codecs import request_id, spans
 from simulator.targets.protocol import Codec, Reply
 
 _NO_SOURCE: Final = Source.NONE
+_TOGETHER: Final = 256  # requests decoded and recorded at a time: their bodies still fit the processor's cache
 
 
 class Planned(NamedTuple):
@@ -39,8 +40,11 @@ class Sent(Protocol):
     sent_ns: int
     seen_ns: int
     replied_ns: int
+    ended_ns: int  # replied, or given up
     attempt: int
     status: int
+    reply: bytes
+    failure: Outcome | None  # why there is no reply to decode
 
 
 def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned]:
@@ -74,9 +78,10 @@ class Recorder:
         self._censored = frozenset(spec.target.labels.censored_by) if spec.target.labels else frozenset()
         self._warm_since, self._warm_until = given.warmup // 2, given.warmup
         self._warm: list[tuple[Outcome, int]] = []
-        self.feed = LabelFeed(given.labels.every, schedule_labels)
+        self._feed = LabelFeed(given.labels.every, schedule_labels)
+        self._ended: list[Sent] = []
+        self._released: dict[str, int] = {}
         self.notes: list[Note] = []
-        self.released: dict[str, int] = {}  # version → bit in `touched`, from the accepted release on
 
     def take(self, chunk: Chunk) -> list[Planned]:
         """Record a chunk as planned; its requests."""
@@ -86,26 +91,54 @@ class Recorder:
         self._items += len(chunk)
         return planned
 
-    def concluded(self, sent: Sent, reply: Reply, now_ns: int) -> None:
-        """Record a request's end, and queue the labels that its decisions do not censor."""
-        item, name, scheduled_ns, body, truth, due, _ = sent.planned
-        outcome, version, scores, decisions, sources, reasons = reply
-        sent_ns, seen_ns, replied_ns = sent.sent_ns, sent.seen_ns, sent.replied_ns
-        bit = self.released.get(version, 0) if self.released else 0
-        digest = crc32(body) | len(body) << 32
-        for row, due_ns in enumerate(due):
-            decision = decisions[row] if decisions else ""
-            self._writer.replied(
-                (
-                    item + row, sent_ns, seen_ns, replied_ns, sent.attempt, sent.status, outcome,
-                    scores[row] if scores else math.nan, decision, sources[row] if sources else _NO_SOURCE,
-                    version, reasons[row] if reasons else "", bit, digest,
-                )
-            )  # fmt: skip
-            if truth is not None and due_ns >= 0 and decision not in self._censored:
-                self.feed.add(now_ns, due_ns, (item + row, name, row, truth[row]))
-        if self._warm_since <= scheduled_ns < self._warm_until:
-            self._warm.append((outcome, replied_ns - scheduled_ns))
+    def concluded(self, sent: Sent) -> None:
+        """Record a request's end, and queue the labels that its decisions do not censor.
+
+        What came back is decoded later, many at a time: at the latest before it could matter.
+        """
+        ended = self._ended
+        if not ended:
+            self._feed.expect(sent.ended_ns)
+        ended.append(sent)
+        if len(ended) >= _TOGETHER:
+            self._settle()
+
+    def due(self, tick: int) -> list[list[Due]]:
+        """The labels to post at a tick of the feed, in batches."""
+        self._settle()
+        return self._feed.take(tick)
+
+    def released(self, version: str, bit: int) -> None:
+        """From now on, answers by `version` are touched by the event of that bit; 0: not any more."""
+        self._settle()
+        self._released[version] = bit
+
+    def _settle(self) -> None:
+        ended, self._ended = self._ended, []
+        decode, add = self._codec.decode, self._feed.add
+        bits, censored, since, until = self._released, self._censored, self._warm_since, self._warm_until
+        rows = []
+        for sent in ended:
+            item, name, scheduled_ns, body, truth, due, _ = sent.planned
+            status, replied_ns, failure = sent.status, sent.replied_ns, sent.failure
+            reply = decode(status, sent.reply, len(due)) if failure is None else Reply(failure)
+            outcome, version, scores, decisions, sources, reasons = reply
+            bit = bits.get(version, 0) if bits else 0
+            digest = crc32(body) | len(body) << 32
+            for row, due_ns in enumerate(due):
+                decision = decisions[row] if decisions else ""
+                rows.append(
+                    (
+                        item + row, sent.sent_ns, sent.seen_ns, replied_ns, sent.attempt, status, outcome,
+                        scores[row] if scores else math.nan, decision, sources[row] if sources else _NO_SOURCE,
+                        version, reasons[row] if reasons else "", bit, digest,
+                    )
+                )  # fmt: skip
+                if truth is not None and due_ns >= 0 and decision not in censored:
+                    add(sent.ended_ns, due_ns, (item + row, name, row, truth[row]))
+            if since <= scheduled_ns < until:
+                self._warm.append((outcome, replied_ns - scheduled_ns))
+        self._writer.replied(rows)
 
     def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
         """The service acknowledged these labels."""
@@ -114,6 +147,7 @@ class Recorder:
 
     def warmup(self, alerts: Iterable[AlertRecord]) -> Warmup:
         """What the second half of the warm-up showed."""
+        self._settle()
         firing: dict[str, AlertRecord] = {a.fingerprint: a for a in alerts}
         return Warmup(
             len(self._warm),
@@ -130,6 +164,7 @@ class Recorder:
         self, alerts: Iterable[AlertRecord], notes: Iterable[Note], service: Mapping[str, ServiceReceipt]
     ) -> History:
         """Write, realise the events, seal."""
+        self._settle()
         spec = self._spec
         header = Header(
             spec.scenario.title, spec.path, dict(spec.cell), spec.role, self._driver, spec.scenario.seed,

@@ -6,7 +6,7 @@ Three Parquet files that only grow, joined by the item's ordinal when read; ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -75,9 +75,9 @@ class Writer:
         arrays = [pa.array(columns[f.name], type=f.type) for f in self._plan_schema]
         self._plan.write_table(pa.table(arrays, schema=self._plan_schema))
 
-    def replied(self, row: ReplyRow) -> None:
-        """One concluded item."""
-        self._pending.append(row)
+    def replied(self, rows: Iterable[ReplyRow]) -> None:
+        """Concluded items."""
+        self._pending.extend(rows)
         if len(self._pending) >= _GROUP:
             self._flush_replies()
 

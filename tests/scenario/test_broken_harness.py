@@ -218,7 +218,7 @@ def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, act
     monkeypatch.setattr(_Live, "_call", call)
     admin = live.spec.target.admin.model_copy(update={"rollback": action})
     live.spec = replace(live.spec, target=live.spec.target.model_copy(update={"admin": admin}))
-    live.recorder.released = {"v2": 1} if released else {}
+    live.releasing = released
     asyncio.run(live._heal())
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data["healed"] is healed, note

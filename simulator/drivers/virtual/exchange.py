@@ -1,19 +1,20 @@
 """One request in flight: the ASGI side of a client, and nothing else.
 
-On the path of every request, hence its shape: awaiting `receive()` awaits the exchange itself, which speaks the
-small protocol that asyncio tasks expect of a future, and `send()` has always happened when it returns.
+On the path of every request, hence its shape: where `receive()` has to wait, it awaits the exchange itself, which
+speaks the small protocol that asyncio tasks expect of a future.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, Final, NamedTuple
 
 from simulator.drivers.record import Planned
 from simulator.drivers.virtual.cpu import VirtualCpu
 from simulator.drivers.virtual.loop import VirtualLoop
+from simulator.history.schema import Outcome
 
 IDLE: Final = 0
 DONE: Final = 1
@@ -31,44 +32,33 @@ class Client(NamedTuple):
     concluded: Callable[[Exchange], None]
 
 
-class _Happened:
-    """An awaitable that does not wait."""
-
-    def __await__(self) -> Iterator[None]:
-        return iter(())
-
-
-_HAPPENED: Final = _Happened()
-
-
 class Exchange:
     """Sends one body, collects one reply: `status` and `reply`, or a state of LOST.
 
     The virtual CPU is charged inside the first `receive`, so that the app's limiter and deadline see the queue.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking", "_cancelled", "_client", "_context", "_parts", "_received", "_wake",
-        "attempt", "crash", "planned", "replied_ns", "reply", "seen_ns", "sent_ns", "state", "status",
-    )  # fmt: skip
+    # Defaults stand on the class: an exchange is made for every request, and most never change most of them.
+    state = IDLE
+    status = 0
+    reply = b""
+    crash = ""
+    seen_ns = -1
+    replied_ns = -1
+    ended_ns = -1
+    failure: Outcome | None = None
+    _received = False
+    _cancelled = False
+    _asyncio_future_blocking = False
+    _parts: bytes | None = None
+    _wake: Callable[[Any], object] | None = None
+    _context: Context | None = None
 
     def __init__(self, client: Client, planned: Planned, sent_ns: int, attempt: int = 1) -> None:
         self._client = client
-        self._received = False
-        self._parts: bytes | None = None
-        self._wake: Callable[[Any], object] | None = None
-        self._context: Context | None = None
-        self._cancelled = False
-        self._asyncio_future_blocking = False
         self.planned = planned
         self.sent_ns = sent_ns
         self.attempt = attempt
-        self.state = IDLE
-        self.status = 0
-        self.reply = b""
-        self.crash = ""
-        self.seen_ns = -1
-        self.replied_ns = -1
 
     async def run(self) -> None:
         """Call the app as a server would: an exception is a status of 500."""
@@ -87,37 +77,33 @@ class Exchange:
         """The client's timeout: what comes later is not seen any more, and the app is told."""
         if self.state == IDLE:
             self.state = LOST
+            self.failure = Outcome.TIMEOUT
+            self.ended_ns = self._client.loop.now_ns
             self._client.concluded(self)
             if self._received:
                 self._client.loop.call_soon(_resume, self)
 
     # ------------------------------------------------------------ what the app sees
 
-    def _receive(self) -> Exchange:
-        return self
-
-    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
-        loop, cpu = self._client.loop, self._client.cpu
+    async def _receive(self) -> dict[str, Any]:
+        client = self._client
+        loop = client.loop
         if not self._received:
+            cpu = client.cpu
             if cpu is not None:
-                loop.post(cpu.finish_ns(self._client.service_ns[len(self.planned.due)]), _resume, self)
-                yield from self._pause()
+                done_ns = cpu.finish_ns(client.service_ns[len(self.planned.due)])
+                if not loop.skip_to(done_ns):
+                    loop.post(done_ns, _resume, self)
+                    await self
             self._received = True
             self.seen_ns = loop.now_ns
             return {"type": "http.request", "body": self.planned.body, "more_body": False}
         # Blocks until the client goes: answering "disconnect" at once would cut a streamed reply short.
         if self.state == IDLE:
-            yield from self._pause()
+            await self
         return {"type": "http.disconnect"}
 
-    def _pause(self) -> Generator[Any, None, None]:
-        self._asyncio_future_blocking = True
-        yield self
-        if self._cancelled:
-            self._cancelled = False
-            raise asyncio.CancelledError
-
-    def _send(self, message: dict[str, Any]) -> _Happened:
+    async def _send(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.body":
             part = message.get("body", b"")
             if message.get("more_body"):
@@ -126,19 +112,25 @@ class Exchange:
                 self._end(self.status, part if self._parts is None else self._parts + part)
         elif message["type"] == "http.response.start":
             self.status = message["status"]
-        return _HAPPENED
 
     def _end(self, status: int, body: bytes) -> None:
         if self.state == IDLE:
             self.state = DONE
             self.status = status
             self.reply = body
-            self.replied_ns = self._client.loop.now_ns
+            self.replied_ns = self.ended_ns = self._client.loop.now_ns
             self._client.concluded(self)
             if self._wake is not None:  # somebody listens for the disconnect
                 self._client.loop.call_soon(_resume, self)
 
     # ------------------------------------------------------------ what the waiting task sees
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+        if self._cancelled:
+            self._cancelled = False
+            raise asyncio.CancelledError
 
     def get_loop(self) -> VirtualLoop:
         """The loop that the waiting task must belong to."""

@@ -21,7 +21,7 @@ from simulator.drivers.spec import RunSpec, settings_of
 from simulator.drivers.virtual.app import Lifespan, VirtualClock, build, call, takes_clock
 from simulator.drivers.virtual.clocks import EPOCH_NS, inline_worker_threads, patch_clocks
 from simulator.drivers.virtual.cpu import VirtualCpu
-from simulator.drivers.virtual.exchange import DONE, Client, Exchange
+from simulator.drivers.virtual.exchange import Client, Exchange
 from simulator.drivers.virtual.guards import raise_rails
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
 from simulator.history.schema import NEVER, History, Outcome
@@ -30,7 +30,6 @@ from simulator.scenario.model import Event
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.targets import sink as sinks
 from simulator.targets.codecs import codec
-from simulator.targets.protocol import Reply
 from simulator.targets.seams import Fault, Seam
 from simulator.world.populations import get
 
@@ -212,25 +211,26 @@ class _Run:
             self.loop.post(waiting[0][0], self._timeouts, None)
 
     def _concluded(self, exchange: Exchange) -> None:
-        rows = len(exchange.planned.due)
-        if exchange.state == DONE:
-            reply = self.codec.decode(exchange.status, exchange.reply, rows)
-        else:
-            reply = Reply(Outcome.TIMEOUT)
-        if reply.outcome in _RETRIED and exchange.attempt <= self.traffic.retries and self.sending:
-            # A reaction rule (S11): a pure function of the attempt and a uniform drawn with the plan.
-            wait = round(_BACKOFF * 2 ** (exchange.attempt - 1) * (0.5 + exchange.planned.retry_u))
-            again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
-            self.loop.post(again.sent_ns, self._start, again)
-        else:
-            self.recorder.concluded(exchange, reply, self.loop.now_ns)
+        if exchange.attempt > self.traffic.retries or not self.sending or not self._unanswered(exchange):
+            self.recorder.concluded(exchange)
+            return
+        # A reaction rule (S11): a pure function of the attempt and a uniform drawn with the plan.
+        wait = round(_BACKOFF * 2 ** (exchange.attempt - 1) * (0.5 + exchange.planned.retry_u))
+        again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
+        self.loop.post(again.sent_ns, self._start, again)
+
+    def _unanswered(self, exchange: Exchange) -> bool:
+        """Whether a client would try again."""
+        if exchange.failure is not None:
+            return exchange.failure in _RETRIED
+        return self.codec.decode(exchange.status, exchange.reply, len(exchange.planned.due)).outcome in _RETRIED
 
     # ------------------------------------------------------------ labels, events, observers
 
     def _deliver_labels(self, tick: int) -> None:
         post = self.spec.target.labels
         if post is not None and tick <= self.end:
-            for batch in self.recorder.feed.take(tick):
+            for batch in self.recorder.due(tick):
                 self.loop.start_now(self._post_labels(post.post, batch))
 
     async def _post_labels(self, path: str, batch: list[Due]) -> None:
@@ -273,12 +273,12 @@ class _Run:
             defect = release.defect
             fault = Fault(event.event, defect.fault, defect.by or 0, defect.share, first=release.version)
             self.seams["model"].break_with(fault)
-        self.recorder.released[release.version] = 1 << k
+        self.recorder.released(release.version, 1 << k)
         body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
         status, answer = await self._admin(admin.release, body)
         accepted = status < 300  # noqa: PLR2004 - accepted
         if not accepted:
-            del self.recorder.released[release.version]
+            self.recorder.released(release.version, 0)
         at = self.loop.now_ns if accepted else NEVER
         self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
         self._note("action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace"))

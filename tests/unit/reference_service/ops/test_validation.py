@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_service.api.oip import decode
+from reference_service.api.ordinary import Ordinary
 from reference_service.validation import Validator
 
 VALIDATOR = Validator(LinearBundle(), ("spent",))
@@ -56,6 +57,59 @@ def test_whatever_the_quick_reader_accepts_the_thorough_one_reads_alike(row, sto
     assert filled == (not thorough.reasons)
     if filled:
         assert [str(float(v)) for v in quick] == [str(v) for v in thorough.used]
+
+
+ORDER = ("amount", "age_days", "method", "foreign", "customer")
+
+
+def body_of(row):
+    return msgspec.json.encode(
+        {"id": "r-1", "inputs": [{"name": k, "shape": [1], "data": [v]} for k, v in row.items()]}
+    )
+
+
+def ordinary(order=ORDER):
+    made = Ordinary(VALIDATOR)
+    made.learn(order)
+    return made
+
+
+@given(row=st.dictionaries(NAMES, ANYTHING, max_size=7), order=st.permutations(ORDER))
+@settings(max_examples=300, deadline=None)
+def test_what_the_decoder_itself_accepts_the_quick_reader_reads_alike(row, order):
+    whole = {name: {**ROW, **row}[name] for name in order} | row
+    body = body_of(whole)
+    read = ordinary(order).read(body)
+    slow = VALIDATOR.clean(decode(body).inputs)
+    if read is None:
+        if slow is not None:  # it may be stricter only about an order that it has not learned
+            assert list(whole) != list(order)
+        return
+    assert read[0] == "r-1"
+    assert str([float(v) for v in read[1]]) == str([float(v) for v in slow])
+
+
+def test_the_decoder_accepts_the_ordinary_row_and_nothing_odd():
+    reader = ordinary(tuple(ROW))
+    assert reader.read(body_of(ROW)) is not None
+    assert Ordinary(VALIDATOR).read(body_of(ROW)) is None  # nothing learned yet
+    for odd in ({"amount": None}, {"amount": "12"}, {"amount": True}, {"amount": -1.0}, {"method": "cheque"},
+                {"foreign": 1}, {"age_days": 1.5}, {"age_days": 10**400}, {"customer": None}, {"customer": "7"}):  # fmt: skip
+        assert reader.read(body_of({**ROW, **odd})) is None, odd
+    assert reader.read(body_of({**ROW, "extra": 1})) is None
+    assert reader.read(body_of(ROW)[:-1]) is None
+    assert reader.read(body_of(ROW).replace(b'"id"', b'"outputs":[{"name":"score"}],"id"')) is None  # not all of them
+
+
+def test_it_learns_a_new_order_but_not_for_ever():
+    reader, shuffled = ordinary(tuple(ROW)), dict(reversed(ROW.items()))
+    assert reader.read(body_of(shuffled)) is None
+    reader.learn(tuple(shuffled))
+    assert reader.read(body_of(shuffled)) is not None
+    for _ in range(20):
+        reader.learn(tuple(ROW))
+        reader.learn(tuple(shuffled))
+    assert (reader.read(body_of(ROW)) is None) != (reader.read(body_of(shuffled)) is None)
 
 
 def test_the_ordinary_row_takes_the_quick_road():

@@ -1,0 +1,109 @@
+"""The ordinary body, read in one pass: names, types and ranges are checked by the JSON decoder itself.
+
+The decoder is compiled from the contract for one order of columns, the one in which clients were last seen to send
+them. Whatever it does not accept is not judged here: the caller reads it again, in the general way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from reference_service.validation import NAN, Plain, Validator
+
+_RELEARNED: Final = 16  # orders compiled at most: a client that shuffles its columns must not keep us compiling
+
+
+class _Layout(NamedTuple):
+    """A decoder for one order of columns, and how its values become a row."""
+
+    decode: Callable[[bytes], Any]
+    arrange: Callable[[list[Any]], tuple[Any, ...]]  # values in the order of the body, then a NaN → contract order
+    coded: tuple[tuple[int, dict[Any, float]], ...]  # positions whose values stand for a number
+    nullable: tuple[int, ...]  # other positions where null may be
+
+
+class Ordinary:
+    """Reads bodies of one row in which nothing is odd.
+
+    Args:
+        validator: the contract; switched off, it knows no ordinary request.
+    """
+
+    __slots__ = ("_layout", "_learned", "_order", "_validator")
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self._layout: _Layout | None = None
+        self._order: list[str] = []
+        self._learned = 0
+
+    def read(self, body: bytes) -> tuple[str, list[Any]] | None:
+        """The request's id, and its values as `Validator.clean` gives them; None if the body is not ordinary."""
+        if self._layout is None:
+            return None
+        decode, arrange, coded, nullable = self._layout
+        try:
+            request = decode(body)
+            values = [tensor.data[0] for tensor in request.inputs]
+            values.append(NAN)
+            row = list(arrange(values))
+            for position, codes in coded:
+                row[position] = codes[row[position]]
+            for position in nullable:
+                if row[position] is None:
+                    row[position] = NAN
+        except (msgspec.DecodeError, KeyError, RecursionError):
+            return None
+        return (request.id, row) if request.outputs is msgspec.UNSET else None
+
+    def learn(self, names: Sequence[str]) -> None:
+        """A request with its columns in this order turned out to be ordinary."""
+        order = list(names)
+        if order != self._order and self._learned < _RELEARNED:
+            self._order = order
+            self._layout = _compile(self._validator, order)
+            self._learned += 1
+
+
+def _compile(validator: Validator, order: list[str]) -> _Layout:
+    columns = [validator.plain[name] for name in order]
+    tensors = [
+        msgspec.defstruct("Tensor", [("name", Literal[name]), ("data", tuple[_annotation(column)])], gc=False)  # type: ignore[misc]
+        for name, column in zip(order, columns, strict=True)
+    ]
+    request = msgspec.defstruct(
+        "Request",
+        [
+            ("inputs", tuple[tuple(tensors)]),  # type: ignore[misc]  # one type a column, known only now
+            ("id", str, ""),
+            ("outputs", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET),
+        ],
+        gc=False,
+    )
+    nothing = len(order)
+    where = [nothing] * (validator.width + 1)
+    coded, nullable = [], []
+    for index, column in enumerate(columns):
+        for position in column.positions:
+            where[position] = index
+            if column.codes is not None:
+                coded.append((position, dict(column.codes) | ({None: NAN} if column.nullable else {})))
+            elif column.nullable:
+                nullable.append(position)
+    return _Layout(msgspec.json.Decoder(request).decode, itemgetter(*where), tuple(coded), tuple(nullable))
+
+
+def _annotation(column: Plain) -> Any:
+    kind: Any = column.kind
+    if kind is int:
+        # Beyond 64 bits an integer is nothing ordinary.
+        low, high = max(column.low, -(2.0**63)), min(column.high, 2.0**62)
+        kind = Annotated[int, msgspec.Meta(ge=math.ceil(low), le=math.floor(high))]
+    elif kind is float:
+        kind = Annotated[float, msgspec.Meta(ge=column.low, le=column.high)]
+    return kind | None if column.nullable else kind
