@@ -105,7 +105,7 @@ def test_skipping_a_wait_changes_nothing(jobs, cores, ticking):
             await answer(send)
 
         def begin(k):
-            gap, service, deadline = jobs[k]
+            _, service, deadline = jobs[k]
             if k + 1 < len(jobs):
                 loop.post(loop.now_ns + jobs[k + 1][0] * MS, begin, k + 1)
             client = Client(loop, app, {"deadline": deadline}, cpu, (0, service * MS), lambda x: log.append(
@@ -128,6 +128,7 @@ def test_skipping_a_wait_changes_nothing(jobs, cores, ticking):
 
     class Patient(VirtualLoop):
         def skip_to(self, when_ns):
+            del when_ns
             return False
 
     assert rehearse(VirtualLoop()) == rehearse(Patient())
