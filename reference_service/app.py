@@ -19,7 +19,8 @@ from reference_service import settings as configuration
 from reference_service.api.http import Edge, Receive, Scope, Send
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
-from reference_service.audit.decision_log import DecisionLog
+from reference_service.audit.decision_log import DecisionLog, Sink
+from reference_service.audit.files import FileSink, Tail
 from reference_service.bundle import Bundle
 from reference_service.clock import Clock, LoopClock
 from reference_service.features import FeatureRow, FeatureStore
@@ -29,6 +30,7 @@ from reference_service.guards.fallback import Heuristic
 from reference_service.guards.limiter import Limiter
 from reference_service.guards.retry_budget import RetryBudget
 from reference_service.monitor.alerts import AlertBook
+from reference_service.monitor.anomaly import Anomaly
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.labels import Ledger
@@ -107,7 +109,7 @@ class App:
             return
         service, self.edge = self.edge.service, None
         self._ticker.cancel()
-        service.log.close()
+        await service.log.close()
         await service.routes.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -170,13 +172,6 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         routes=routes,
         started_ns=started_ns,
     )
-    log = DecisionLog(
-        clock,
-        rows=policy.log_rows,
-        wait_ns=policy.log_wait_ns,
-        ring=policy.log_ring,
-        folder=Path(settings.decision_log) if settings.decision_log else None,
-    )
     needs_store = store is not None and bool(champion.validator.stored_positions)
     pipeline = Pipeline(
         clock=clock,
@@ -187,7 +182,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         watch=watch,
         counters=counters,
         ledger=ledger,
-        log=log,
+        log=_decision_log(settings, policy, clock, seams),
     )
     limiter = Limiter(policy.max_in_flight, round(policy.queue_share * policy.deadline_ns), policy.queue_floor)
     return Service(
@@ -202,7 +197,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         cohorts=cohorts,
         watch=watch,
         routes=routes,
-        log=log,
+        log=pipeline.log,
         pipeline=pipeline,
         tick=tick,
     )
@@ -233,6 +228,8 @@ def _assembler(
             bundle.version,
             bundle,
             policy,
+            bundle.digest[:12],
+            policies.tag(policy),
             validator,
             Ordinary(validator),
             Heuristic(bundle),
@@ -241,6 +238,31 @@ def _assembler(
         )
 
     return assemble
+
+
+def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams) -> DecisionLog:
+    sink: Sink | None = None
+    tail = Tail()
+    if settings.decision_log is not None:
+        file = FileSink(Path(settings.decision_log), policy.log_segment)
+        sink, tail = file, file.tail
+    if "decision_log" in seams:
+        sink = seams["decision_log"](sink or _nowhere)
+    return DecisionLog(
+        clock,
+        rows=policy.log_rows,
+        wait_ns=policy.log_wait_ns,
+        ring=policy.log_ring,
+        patience_ns=policy.log_patience_ns,
+        backlog=policy.log_backlog,
+        anomaly=Anomaly(),
+        sink=sink,
+        tail=tail[:3],
+    )
+
+
+def _nowhere(_records: bytes, _payloads: bytes) -> None:
+    """A log that forgets, for rehearsing what is done when writing fails."""
 
 
 def _feature_store(settings: Settings, policy: Policy, clock: Clock, seams: Seams, store: FeatureStore) -> Dependency:

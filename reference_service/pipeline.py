@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from reference_service.api.oip import Malformed, Request, decode, flatten, problem
-from reference_service.audit.decision_log import Decision, DecisionLog, digest
+from reference_service.audit.decision_log import DecisionLog
+from reference_service.audit.records import Decision
 from reference_service.clock import Clock
 from reference_service.features import FeatureRow
 from reference_service.guards.dependency import Dependency, Unavailable
@@ -139,9 +140,12 @@ class Pipeline:
             inputs.scores.append(score)
         else:
             self._on_trial(loaded, arrived_ns, score, decision)
-        log, version = self.log, loaded.version
-        made = Decision(log.seq, now_ns, request_id, 0, 1, version, score, decision, "model", "", digest(body))
-        log.append(made)
+        log = self.log
+        made = Decision(
+            log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, "model", "",
+            loaded.tag, loaded.policy_tag,
+        )  # fmt: skip
+        log.append(made, body, values, values, loaded.bundle)
         self.ledger.add(made)
         return loaded.replies.one(request_id, score, decision.encode())
 
@@ -335,16 +339,17 @@ class Pipeline:
 
     def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
-        request_id, version, count, received = arrival.request.id, loaded.version, len(rows), digest(arrival.body)
+        request_id, count = arrival.request.id, len(rows)
         for row in rows:
             counters.sources[row.source] += 1
             counters.answers += row.source != "rejected"
             score = None if row.source == "rejected" else row.score
             made = Decision(
-                log.seq, now_ns, request_id, row.index, count, version, score, row.decision, row.source,
-                ",".join(row.reasons), received,
+                log.seq, now_ns, request_id, row.index, count, loaded.version, score, row.decision, row.source,
+                ",".join(row.reasons), loaded.tag, loaded.policy_tag,
             )  # fmt: skip
-            log.append(made)
+            used = row.received if row.used == row.received else row.used
+            log.append(made, arrival.body, row.received, used, loaded.bundle)
             self.ledger.add(made)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,8 +89,18 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Decision log
     log_rows: int = 256  # group commit: a block closes at so many records …
-    log_wait_ns: int = 5_000_000  # … or after 5 ms
+    log_wait_ns: int = 1_000_000  # … or after 1 ms: a busy service has a dozen in that time, a quiet one need not wait
     log_ring: int = 4096  # records kept in memory for /v1/decisions
+    log_patience_ns: int = 100_000_000  # a write that takes longer has failed: under half the deadline
+    log_backlog: int = (
+        1 << 16
+    )  # records that wait for a log that fails: about 100 MB; what comes then is lost, and told
+    log_segment: int = 1 << 24  # bytes of a log file: 50,000 decisions
+
+
+def tag(policy: Policy) -> str:
+    """First 12 hex digits of the SHA-256 of every threshold: which policy a decision was made by."""
+    return hashlib.sha256(msgspec.json.encode(policy, order="deterministic")).hexdigest()[:12]
 
 
 def read(policy: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Policy:

@@ -58,5 +58,5 @@ def tick(service: Service, now_ns: int) -> None:
     releases.tick(now_ns)
     if watch.bundle is not releases.champion.bundle:
         watch.start(releases.champion.bundle, now_ns)
-    watch.tick(now_ns, service.dependencies(), releases.taken_back)
     service.log.flush()
+    watch.tick(now_ns, service.dependencies(), releases.taken_back, unlogged=service.log.failing)

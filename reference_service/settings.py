@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     safeguards: Safeguards = Safeguards()
     feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
+    on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
     policy: dict[str, Any] = {}  # overrides of single thresholds of the bundle's policy, for rehearsals
 
 

@@ -80,8 +80,8 @@ class Edge:
                 status, body = 200, answer
             else:
                 status, body = answer if isinstance(answer, Reply) else await answer
-            if service.log.durable:
-                await service.log.committed()
+            if service.log.durable and not await service.log.committed():
+                status, body = self._unlogged(status, body)
         except TooLarge:
             status, body = refusal(413, "Too large", f"at most {service.policy.body_limit} bytes")
         except Gone:
@@ -96,6 +96,12 @@ class Edge:
         headers = [kind, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _unlogged(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """The reply whose decision may never be found in the log."""
+        if self.service.settings.on_log_failure == "answer":
+            return status, body
+        return refusal(503, "Cannot answer", "decisions cannot be written down")
 
     async def _rest(self, message: Message, receive: Receive) -> bytes:
         """The whole of a body that comes in pieces."""

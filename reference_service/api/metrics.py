@@ -28,6 +28,7 @@ def render(service: Service) -> bytes:
         *_family("psi", "gauge", [({"field": k}, round(v["psi"], 6)) for k, v in service.watch.inputs.view().items()]),
         *_family("alert_firing", "gauge", [({"alertname": n, "field": f}, 1) for n, f in service.watch.book.episodes]),
         *_family("log_failures_total", "counter", [({}, service.log.failures)]),
+        *_family("log_lost_total", "counter", [({}, service.log.lost)]),
         *_family("alerts_sent_total", "counter", [({"route": k}, r.sent) for k, r in service.routes.routes.items()]),
         *_family(
             "alerts_failed_total", "counter", [({"route": k}, r.failed) for k, r in service.routes.routes.items()]

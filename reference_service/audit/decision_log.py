@@ -1,8 +1,10 @@
 """Every decision, in an order that cannot be changed unseen: chained blocks of SHA-256, written in groups.
 
 A block's head is SHA-256(previous head + its records). Changing, dropping or swapping a record changes every later
-head. A chain alone cannot show that its end was cut off, which is why `/v1/decisions` exports the head. Records hold a
-digest of what was received, not the values: what must be erasable is not in the chain.
+head. A chain alone cannot show that its end was cut off, which is why `/v1/decisions` exports the head.
+
+While the sink fails, blocks wait in memory, in order, and are tried again with the next one. When too many wait, what
+comes is not logged, and the next block says how many were lost.
 """
 
 from __future__ import annotations
@@ -10,164 +12,220 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from pathlib import Path
-from typing import IO, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
+from reference_service.audit.records import Decision, Entry, digest, payload_line
 from reference_service.clock import Clock
 
-GENESIS = bytes(32)
-_encoder = msgspec.json.Encoder()
+GENESIS: Final = bytes(32)
+Anomaly = Callable[[Any, Sequence[Sequence[float]]], list[float]]
+_encoder: Final = msgspec.json.Encoder()
+_bundle: Final = itemgetter(4)
 
 
-class Decision(msgspec.Struct, gc=False):
-    """One row's answer."""
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """The seal under a block's records."""
 
-    seq: int
-    at_ns: int
-    id: str
-    row: int
-    rows: int  # of the request
-    version: str
-    score: float | None  # None: the row was refused
-    decision: str
-    source: str
-    reasons: str
-    received: bytes  # digest of the request's body, see `digest`
+    block: int
+    rows: int
+    lost: int  # decisions since the start of the process that could not be kept
+    next_seq: int
+    previous: str
+    head: str
 
 
-def digest(body: bytes) -> bytes:
-    """SHA-256 of what was received; the fastest one where the processor knows it."""
-    return hashlib.sha256(body).digest()
+class Sink(Protocol):
+    """Where blocks go. One method."""
+
+    def __call__(self, records: bytes, payloads: bytes) -> Awaitable[None] | None:
+        """Hand one whole block to the operating system. Raises OSError; then nothing of it was written."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A sink that holds something until the end."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class DecisionLog:
-    """A ring in memory and, where a folder is given, a file.
+    """A ring in memory and, where a sink is given, what the sink makes of it.
 
     Args:
         clock: for the group commit.
         rows: records in a block, at most.
         wait_ns: how long a record waits for company.
+        patience_ns: a write that takes longer has failed.
         ring: records kept in memory.
-        folder: where the file goes; None: memory only.
+        backlog: records that may wait for a sink that fails.
+        anomaly: (version's bundle, received values of its rows) → a number for each row.
+        sink: None: memory only.
+        tail: of an earlier life: (block, head, next seq).
     """
 
-    __slots__ = ("_block", "_clock", "_file", "_future", "_pending", "_ring", "_rows", "_timer", "_wait_ns", "failures",
-                 "head", "seq")  # fmt: skip
+    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_patience_ns", "_pending", "_ring", "_rows",
+                 "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost",
+                 "seq")  # fmt: skip
 
-    def __init__(self, clock: Clock, *, rows: int, wait_ns: int, ring: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        rows: int,
+        wait_ns: int,
+        ring: int,
+        patience_ns: int = 1_000_000_000,
+        backlog: int = 1 << 16,
+        anomaly: Anomaly | None = None,
+        sink: Sink | None = None,
+        tail: tuple[int, bytes, int] = (0, GENESIS, 0),
+    ) -> None:
         self._clock = clock
         self._rows = rows
         self._wait_ns = wait_ns
+        self._patience_ns = patience_ns
         self._ring: deque[Decision] = deque(maxlen=ring)
-        self._pending: list[Decision] = []
-        self._future: asyncio.Future[None] | None = None
-        self._timer: asyncio.Task[None] | None = None
-        self._file: IO[bytes] | None = None
-        self._block = 0
-        self.head = GENESIS
-        self.seq = 0
-        self.failures = 0  # blocks that could not be written
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._resume(folder / "decisions.jsonl")
+        self._limit = backlog
+        self._anomaly = anomaly
+        self._sink = sink
+        self._pending: list[Entry] = []
+        self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
+        self._unwritten = 0  # rows in it
+        self._waiting: asyncio.Future[bool] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._block, self.head, self.seq = tail
+        self.failing = False  # whether the last attempt to write failed, so that records wait for the next one
+        self.failures = 0  # attempts to write that failed
+        self.lost = 0  # decisions that could not be kept
 
     @property
     def durable(self) -> bool:
         """Whether a reply has to wait for `committed`."""
-        return self._file is not None
+        return self._sink is not None
 
-    def append(self, record: Decision) -> None:
-        """Add one record, whose `seq` is this log's; a full block is closed at once."""
+    def append(self, decision: Decision, body: bytes, received: list[float], used: list[float], bundle: Any) -> None:
+        """Add one record, whose `seq` is this log's. Nobody may change the lists afterwards.
+
+        Args:
+            decision: the record.
+            body: the request as it came.
+            received: values in contract order, before any default.
+            used: values that the model was given; the same list where nothing was replaced.
+            bundle: of the version that answered, for the anomaly score.
+        """
+        if self._unwritten >= self._limit:
+            self.lost += 1
+            return
         self.seq += 1
         pending = self._pending
-        pending.append(record)
+        pending.append((decision, body, received, used, bundle))
         if len(pending) >= self._rows:
-            self.flush()
+            self._close_block()
 
-    async def committed(self) -> None:
-        """Return once everything appended so far has been handed to the operating system."""
-        if not self._pending:
-            return
-        if self._future is None:
-            self._future = asyncio.get_running_loop().create_future()
-            self._timer = asyncio.get_running_loop().create_task(self._later())
-        await asyncio.shield(self._future)
+    async def committed(self) -> bool:
+        """Wait for the write of everything appended so far; whether it has been handed to the operating system."""
+        if not self._pending and not self._backlog:
+            return True
+        if self._waiting is None:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            if self._writer is None:
+                self._writer = loop.create_task(self._write())
+        return await asyncio.shield(self._waiting)
 
     def flush(self) -> None:
-        """Close the open block."""
-        pending, self._pending = self._pending, []
-        if pending:
-            self._commit(pending)
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-        self._future = None
+        """Close the open block; have written what waits."""
+        self._close_block()
+        if self._backlog and self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
 
     def recent(self, limit: int) -> list[Decision]:
         """The last records, oldest first."""
-        self.flush()
+        self._close_block()
         return list(self._ring)[-limit:] if limit > 0 else []
 
-    def close(self) -> None:
-        """Write what is left."""
-        self.flush()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    async def close(self) -> None:
+        """Write what is left, once, and let go of the sink."""
+        if self._writer is not None:
+            await self._writer
+        self._close_block()
+        await self._write_backlog()
+        if isinstance(self._sink, Closing):
+            self._sink.close()
 
-    async def _later(self) -> None:
-        await self._clock.sleep(self._wait_ns)
-        self.flush()
+    # ------------------------------------------------------------ writing
 
-    def _commit(self, pending: list[Decision]) -> None:
-        self._ring.extend(pending)
-        block = _encoder.encode_lines(pending)
-        previous, self.head = self.head, hashlib.sha256(self.head + block).digest()
-        self._block += 1
-        if self._file is not None:
-            seal = {"block": self._block, "rows": len(pending), "previous": previous.hex(), "head": self.head.hex()}
+    async def _write(self) -> None:
+        """Write in groups for as long as somebody waits for it."""
+        try:
+            await self._clock.sleep(self._wait_ns)
+            while True:
+                self._close_block()
+                waiting, self._waiting = self._waiting, None
+                written = await self._write_backlog()
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(written)
+                if self._waiting is None:
+                    return
+                # Those who came during a write have had company for its time, unless it took none.
+                await self._clock.sleep(self._wait_ns)
+        finally:
+            self._writer = None
+
+    async def _write_backlog(self) -> bool:
+        """Write block after block, oldest first; False once the sink fails."""
+        sink, backlog = self._sink, self._backlog
+        while backlog and sink is not None:
+            records, payloads, rows = backlog[0]
             try:
-                self._file.write(block + _encoder.encode(seal) + b"\n")
-            except OSError:  # disk full: answering goes on, the failure is counted and told
+                done = sink(records, payloads)
+                if done is not None:
+                    async with asyncio.timeout(self._patience_ns * 1e-9):
+                        await done
+            except (OSError, TimeoutError):  # disk full, sink stalled: counted and told, and tried again
+                self.failing = True
                 self.failures += 1
+                return False
+            backlog.popleft()
+            self._unwritten -= rows
+        self.failing = False
+        return True
 
-    def _resume(self, path: Path) -> None:
-        """Go on where the file ends: the last sealed block names the head, and what a crash tore off goes."""
-        path.touch()
-        tail = verify(path)
-        self._block, self.head, self.seq = tail.block, tail.head, tail.seq
-        self._file = path.open("ab", buffering=0)
-        self._file.truncate(tail.offset)
+    # ------------------------------------------------------------ closing a block
 
+    def _close_block(self) -> None:
+        entries, self._pending = self._pending, []
+        if not entries:
+            return
+        self._judge(entries)
+        decisions = [entry[0] for entry in entries]
+        payloads = b""
+        if self._sink is not None:
+            lines = [payload_line(*entry[:4]) for entry in entries]
+            for decision, line in zip(decisions, lines, strict=True):
+                decision.payload = digest(line)
+            payloads = b"\n".join(lines) + b"\n"
+        self._ring.extend(decisions)
+        records = _encoder.encode_lines(decisions)
+        previous, self.head = self.head, hashlib.sha256(self.head + records).digest()
+        self._block += 1
+        if self._sink is not None:
+            seal = Block(self._block, len(entries), self.lost, self.seq, previous.hex(), self.head.hex())
+            self._backlog.append((records + _encoder.encode(seal) + b"\n", payloads, len(entries)))
+            self._unwritten += len(entries)
 
-class LogBroken(RuntimeError):  # noqa: N818  # named after the state of the log
-    """The log on disk is not the one that was written."""
-
-
-class Tail(NamedTuple):
-    """Where a log ends."""
-
-    block: int
-    head: bytes
-    seq: int  # of the next record
-    offset: int  # bytes up to and with the last seal; records beyond it were never committed
-
-
-def verify(path: Path) -> Tail:
-    """Recompute the chain of a log file. Raises LogBroken naming the first block that is not as it was written."""
-    head, records, tail, offset = GENESIS, [], Tail(0, GENESIS, 0, 0), 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        offset += len(line)
-        if not line.startswith(b'{"block":'):
-            records.append(line)
-            continue
-        seal = msgspec.json.decode(line)
-        head = hashlib.sha256(head + b"".join(records)).digest()
-        if seal["head"] != head.hex() or seal["rows"] != len(records) or seal["block"] != tail.block + 1:
-            raise LogBroken(f"block {seal['block']} does not match its records")
-        tail = Tail(seal["block"], head, tail.seq + len(records), offset)
-        records = []
-    return tail
+    def _judge(self, entries: list[Entry]) -> None:
+        if self._anomaly is None:
+            return
+        # One call a version: a block is of one version but for the minutes of a release.
+        for bundle, group in groupby(entries, key=_bundle):
+            rows = list(group)
+            scores = self._anomaly(bundle, [entry[2] for entry in rows])
+            for entry, score in zip(rows, scores, strict=True):
+                entry[0].anomaly = score

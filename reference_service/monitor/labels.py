@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reference_service.audit.decision_log import Decision
+from reference_service.audit.records import Decision
 
 Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED = 255

@@ -69,7 +69,12 @@ class Watch:
         )
 
     def tick(
-        self, now_ns: int, dependencies: Sequence[tuple[str, Dependency]], taken_back: Mapping[str, int]
+        self,
+        now_ns: int,
+        dependencies: Sequence[tuple[str, Dependency]],
+        taken_back: Mapping[str, int],
+        *,
+        unlogged: bool = False,
     ) -> list[Condition]:
         """Look at everything once; returns how everything stands.
 
@@ -77,11 +82,13 @@ class Watch:
             now_ns: the tick's moment.
             dependencies: (name as alerts call it, what is called).
             taken_back: version → when it was rolled back by the judge.
+            unlogged: whether decisions wait for a log that cannot be written.
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         standing = [
             *self.inputs.tick(now_ns),
             *self.traffic.tick(dependencies),
+            Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
             *(
                 Condition("canary_rollback", version, "page", now_ns - at_ns < self._policy.rollback_alert_ns,

@@ -32,6 +32,8 @@ class Loaded:
     version: str
     bundle: Bundle
     policy: Policy
+    tag: str  # first 12 hex digits of the bundle's digest
+    policy_tag: str  # the same of the policy, as it is with the operator's overrides
     validator: Validator
     ordinary: Ordinary
     heuristic: Heuristic

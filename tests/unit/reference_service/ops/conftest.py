@@ -93,7 +93,7 @@ class LinearBundle:
         return out
 
     def count(self, codes, counts):
-        cells = codes.astype(np.int64)
+        cells = np.minimum(codes.astype(np.int64), NULL_CELL - 1)
         cells[codes == 255] = NULL_CELL
         cells[codes == 254] = UNSEEN_CELL
         for j in range(cells.shape[1]):

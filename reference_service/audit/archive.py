@@ -1,0 +1,224 @@
+"""Full log files as Parquet: one row a decision, its payload beside it, and the exact line that the chain covers.
+
+    pandas.read_parquet("folder/sealed")
+
+An archive is written beside the file, moved into place in one step, and only then are the originals deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reference_service.audit.decision_log import Block
+from reference_service.audit.files import (
+    ANCHOR,
+    RECORDS,
+    Anchor,
+    LogBroken,
+    anchor,
+    follow,
+    payloads_of,
+    segments,
+)
+from reference_service.audit.records import Decision, Payload, digest
+
+SEALED: Final = "sealed"
+_VALUES: Final = pa.list_(pa.float64())
+SCHEMA: Final = pa.schema(
+    [
+        ("seq", pa.int64()), ("at", pa.timestamp("ns", tz="UTC")), ("id", pa.string()), ("row", pa.int32()),
+        ("rows", pa.int32()), ("version", pa.string()), ("bundle", pa.string()), ("policy", pa.string()),
+        ("score", pa.float64()), ("anomaly", pa.float64()), ("decision", pa.string()), ("source", pa.string()),
+        ("reasons", pa.string()), ("key", pa.string()), ("received", _VALUES), ("used", _VALUES),
+        ("body", pa.string()), ("erased", pa.bool_()), ("payload", pa.string()), ("line", pa.binary()),
+        ("seal", pa.binary()),  # under the last record of a block
+    ]
+)  # fmt: skip
+
+
+class Archive(NamedTuple):
+    """One Parquet file of the log."""
+
+    path: Path
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that the chain covers, seals included."""
+        table = pq.read_table(self.path, columns=["line", "seal"])
+        for line, seal in zip(table.column("line").to_pylist(), table.column("seal").to_pylist(), strict=True):
+            yield line
+            if seal is not None:
+                yield seal
+
+
+def archived(folder: Path) -> list[Archive]:
+    """Archives, oldest first."""
+    return [Archive(path) for path in sorted((folder / SEALED).glob("*.parquet"))]
+
+
+def seal(folder: Path) -> list[Path]:
+    """Turn full files into archives; the archives written. Raises LogBroken before anything is deleted.
+
+    The newest full file stays: whoever starts on this folder reads in its last line where the chain goes on.
+    """
+    (folder / SEALED).mkdir(exist_ok=True)
+    tail = anchor(folder)
+    for archive in archived(folder):
+        tail = follow(tail, archive.lines(), str(archive.path))
+    written = []
+    for records in segments(folder)[:-1]:
+        payloads = payloads_of(records)
+        tail = follow(tail, records.read_bytes().splitlines(keepends=True), str(records))
+        target = folder / SEALED / records.with_suffix(".parquet").name
+        _replace(target, pa.Table.from_pylist(list(_rows(records, payloads)), schema=SCHEMA))
+        written.append(target)
+        records.unlink()
+        payloads.unlink()
+    return written
+
+
+def erase(folder: Path, request_id: str, now_ns: int) -> int:
+    """Erase every payload of that request, wherever it lies; how many. The records stay, and the chain verifies.
+
+    Not while a service writes to the folder: an active file is rewritten.
+    """
+    erased = 0
+    for archive in archived(folder):
+        rows = pq.read_table(archive.path).to_pylist()
+        hit = [row for row in rows if row["id"] == request_id and not row["erased"]]
+        for row in hit:
+            row.update(received=None, used=None, body=None, erased=True)
+        if hit:
+            _replace(archive.path, pa.Table.from_pylist(rows, schema=SCHEMA))
+        erased += len(hit)
+    for records in [*segments(folder), folder / RECORDS]:
+        if not records.exists():
+            continue
+        wanted = {d.seq for d, _ in _decisions(records) if d.id == request_id}
+        payloads = payloads_of(records)
+        lines = payloads.read_bytes().splitlines(keepends=True)
+        for i, line in enumerate(lines):
+            payload = msgspec.json.decode(line, type=Payload)
+            if payload.seq in wanted and payload.erased_ns is None:
+                lines[i] = msgspec.json.encode(Payload(payload.seq, None, None, None, now_ns)) + b"\n"
+                erased += 1
+        if wanted:
+            fresh = payloads.with_suffix(".new")
+            fresh.write_bytes(b"".join(lines))
+            fresh.rename(payloads)
+    return erased
+
+
+def retain(folder: Path, since_ns: int) -> list[Path]:
+    """Delete archives whose decisions are all older; the chain then begins at an anchor. What was deleted."""
+    deleted = []
+    tail = anchor(folder)
+    for archive in archived(folder):
+        newest = pq.read_table(archive.path, columns=["at"]).column("at").cast(pa.int64()).to_pylist()[-1]
+        if newest >= since_ns:
+            break
+        tail = follow(tail, archive.lines(), str(archive.path))
+        fresh = folder / f"{ANCHOR}.new"
+        fresh.write_bytes(msgspec.json.encode(Anchor(tail.block, tail.head.hex(), tail.seq)))
+        fresh.rename(folder / ANCHOR)
+        archive.path.unlink()
+        deleted.append(archive.path)
+    return deleted
+
+
+def check_payloads(folder: Path) -> tuple[int, int]:
+    """(payloads that are there, payloads erased), each held against its record's digest. Raises LogBroken."""
+    kept = erased = 0
+    for archive in archived(folder):
+        for row in pq.read_table(archive.path, columns=["erased"]).column("erased").to_pylist():
+            kept, erased = kept + (not row), erased + row
+    for records in [*segments(folder), folder / RECORDS]:
+        if not records.exists():
+            continue
+        payloads = payloads_of(records)
+        by_seq = {msgspec.json.decode(line, type=Payload).seq: line for line in payloads.read_bytes().splitlines()}
+        for decision, _ in _decisions(records):
+            line = by_seq.get(decision.seq)
+            if line is None:
+                raise LogBroken(f"{payloads}: the payload of decision {decision.seq} is gone")
+            if msgspec.json.decode(line, type=Payload).erased_ns is not None:
+                erased += 1
+            elif digest(line) != decision.payload:
+                raise LogBroken(f"{payloads}: the payload of decision {decision.seq} is another than was written")
+            else:
+                kept += 1
+    return kept, erased
+
+
+def find(folder: Path, request_id: str, row: int = 0) -> tuple[Decision, Payload]:
+    """A decision and its payload. Raises KeyError."""
+    for records in [folder / RECORDS, *reversed(segments(folder))]:
+        for decision, _ in _decisions(records) if records.exists() else ():
+            if (decision.id, decision.row) == (request_id, row):
+                payloads = payloads_of(records)
+                for line in payloads.read_bytes().splitlines():
+                    payload = msgspec.json.decode(line, type=Payload)
+                    if payload.seq == decision.seq:
+                        return decision, payload
+    for archive in reversed(archived(folder)):
+        for found in pq.read_table(archive.path, filters=[("id", "=", request_id), ("row", "=", row)]).to_pylist():
+            decision = msgspec.json.decode(found["line"], type=Decision)
+            when = 0 if found["erased"] else None
+            return decision, Payload(decision.seq, found["body"], found["received"], found["used"], when)
+    raise KeyError(request_id)
+
+
+def _decisions(path: Path) -> Iterator[tuple[Decision, bytes]]:
+    """Records of a file; what was never committed is left out."""
+    waiting: list[tuple[Decision, bytes]] = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        if line.startswith(b'{"block":'):
+            yield from waiting
+            waiting = []
+        elif line.endswith(b"\n"):
+            waiting.append((msgspec.json.decode(line, type=Decision), line))
+
+
+def _rows(records: Path, payloads: Path) -> Iterator[dict[str, Any]]:
+    """Rows of an archive, from the files that it replaces. Raises LogBroken if a payload is not its record's."""
+    kept = {}
+    for line in payloads.read_bytes().splitlines():
+        payload = msgspec.json.decode(line, type=Payload)
+        kept[payload.seq] = payload, digest(line)
+    rows: list[dict[str, Any]] = []
+    for line in records.read_bytes().splitlines(keepends=True):
+        if line.startswith(b'{"block":'):
+            msgspec.json.decode(line, type=Block)
+            rows[-1]["seal"] = line
+            yield from rows
+            rows = []
+            continue
+        d = msgspec.json.decode(line, type=Decision)
+        payload, found = kept[d.seq]
+        erased = payload.erased_ns is not None
+        if not erased and found != d.payload:
+            raise LogBroken(f"{payloads}: the payload of decision {d.seq} is another than was written")
+        rows.append(
+            {
+                **{name: getattr(d, name) for name in d.__struct_fields__ if name != "at_ns"}, "at": d.at_ns,
+                "received": payload.received, "used": payload.used, "body": payload.body, "erased": erased,
+                "line": line, "seal": None,
+            }
+        )  # fmt: skip
+
+
+def _replace(path: Path, table: pa.Table) -> None:
+    fresh = path.with_suffix(".new")
+    pq.write_table(table, fresh, compression="zstd")
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.rename(path)
+
+
+__all__ = ["SCHEMA", "Archive", "archived", "check_payloads", "erase", "find", "retain", "seal"]
