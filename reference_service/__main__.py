@@ -1,27 +1,28 @@
-"""``seatrial-service``: the reference service on uvicorn, one process."""
+"""``seatrial-service``: serve, or one of the operators' commands.
+
+seatrial-service settings.json                    serve
+seatrial-service audit FOLDER                     verify the decision log
+seatrial-service reproduce settings.json ID       compute a decision again
+"""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+import importlib
+import sys
+from typing import Final
 
-import msgspec
-import uvicorn
-
-from reference_service.app import create_app
-from reference_service.clock import SystemClock
+_COMMANDS: Final = frozenset({"audit", "reproduce"})
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Serve until stopped."""
-    parser = argparse.ArgumentParser(prog="seatrial-service", description=__doc__)
-    parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    options = parser.parse_args(arguments)
-    app = create_app(msgspec.json.decode(options.settings.read_bytes()), clock=SystemClock())
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that the first argument names, or serve. Returns its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    named = bool(given) and given[0] in _COMMANDS
+    # Only what is run is imported: an audit needs no server, and a server no pyarrow.
+    command = importlib.import_module(f"reference_service.commands.{given[0] if named else 'serve'}")
+    code: int = command.main(given[1:] if named else given)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

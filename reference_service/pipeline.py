@@ -129,8 +129,7 @@ class Pipeline:
         if type(margin) is not float:
             return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
-        policy = loaded.policy
-        decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
+        decision = loaded.policy.decide(score)
 
         counters = self.counters
         counters.rows += 1
@@ -330,9 +329,8 @@ class Pipeline:
         if row.problems:
             row.reasons = [f"{error.reason}:{error.field}" for error in row.problems]
             return
-        policy = loaded.policy
         score = row.score
-        row.decision = "approve" if score < policy.review_from else "review" if score < policy.block_from else "block"
+        row.decision = loaded.policy.decide(score)
         row.version = loaded.version
         if row.source != "fallback" and loaded is self.releases.champion:
             self.watch.inputs.scores.append(score)

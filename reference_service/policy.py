@@ -97,6 +97,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     )  # records that wait for a log that fails: about 100 MB; what comes then is lost, and told
     log_segment: int = 1 << 24  # bytes of a log file: 50,000 decisions
 
+    def decide(self, score: float) -> str:
+        """What a score means."""
+        return "approve" if score < self.review_from else "review" if score < self.block_from else "block"
+
 
 def tag(policy: Policy) -> str:
     """First 12 hex digits of the SHA-256 of every threshold: which policy a decision was made by."""

@@ -156,6 +156,15 @@ def check_payloads(folder: Path) -> tuple[int, int]:
     return kept, erased
 
 
+def passed(folder: Path, head: str) -> bool:
+    """Whether a block of the folder ends in this head (hex), exported at some time before."""
+    seals = [line for each in archived(folder) for line in each.lines() if line.startswith(b'{"block":')]
+    for path in [*segments(folder), folder / RECORDS]:
+        if path.exists():
+            seals += [line for line in path.read_bytes().splitlines() if line.startswith(b'{"block":')]
+    return any(msgspec.json.decode(line, type=Block).head == head for line in seals)
+
+
 def find(folder: Path, request_id: str, row: int = 0) -> tuple[Decision, Payload]:
     """A decision and its payload. Raises KeyError."""
     for records in [folder / RECORDS, *reversed(segments(folder))]:

@@ -18,7 +18,7 @@ PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CONFINED = {
     "lightgbm": ("reference_service.training",),
     "numba": ("reference_service.core",),
-    "uvicorn": ("reference_service.__main__",),
+    "uvicorn": ("reference_service.commands.serve",),
     "pytest": ("simulator.pytest_plugin",),
     "locust": ("simulator.locustfile",),
 }

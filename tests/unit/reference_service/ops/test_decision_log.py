@@ -16,6 +16,7 @@ from reference_service.audit import archive
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import PAYLOADS, RECORDS, FileSink, LogBroken, segments, verify
 from reference_service.audit.records import Decision
+from reference_service.commands import audit
 from reference_service.monitor.anomaly import Anomaly, bits_of
 
 MS = 1_000_000
@@ -411,3 +412,30 @@ def test_every_record_has_its_anomaly_score(harness):
         assert 0 < first == second < odd
 
     run(body())
+
+
+# ---------------------------------------------------------------- what operators type
+
+
+def test_the_audit_command_says_whole_or_broken_and_knows_a_head_that_was_cut_off(tmp_path, capsys):
+    log = filled(tmp_path, 20, segment=1000)
+    assert audit.main([str(tmp_path)]) == 0
+    assert (
+        f"whole: 20 blocks, 20 decisions, 20 payloads (0 erased), 0 lost\nhead {log.head.hex()}"
+        in capsys.readouterr().out
+    )
+    assert audit.main([str(tmp_path), "--seal"]) == 0
+    assert audit.main([str(tmp_path), "--erase", "r3"]) == 0
+    assert "19 payloads (1 erased)" in capsys.readouterr().out
+    assert audit.main([str(tmp_path), "--head", log.head.hex()]) == 0
+    (tmp_path / RECORDS).write_bytes(b"")
+    segments(tmp_path)[-1].unlink()  # a chain cannot show that its end is missing …
+    (tmp_path / PAYLOADS).write_bytes(b"")
+    assert audit.main([str(tmp_path)]) == 0
+    assert audit.main([str(tmp_path), "--head", log.head.hex()]) == 1  # … but whoever has seen its head can
+    assert audit.main([str(tmp_path), "--delete-before", "2100-01-01"]) == 0
+    assert audit.main([str(tmp_path / "nowhere")]) == 2
+    archive.seal(tmp_path)
+    (tmp_path / RECORDS).write_bytes(b'{"block":1}\n')
+    assert audit.main([str(tmp_path)]) == 1
+    assert "BROKEN" in capsys.readouterr().out
