@@ -21,11 +21,22 @@ SHORT = {
     },
     "bad_row_in_a_batch": {
         "warmup": "30s",
-        "lasts": "165s",
-        "events": {"holes": ("42s", "100s")},
-        "without": ("refused",),  # needs more bad rows
+        "lasts": "6m",
+        "events": {"holes": ("42s", "5m")},
     },
     "reordered_columns": {"warmup": "1m", "lasts": "10m", "events": {"shuffled": ("2m", "4m")}},
+    "dropped_and_retyped": {
+        "warmup": "1m",
+        "lasts": "5m",
+        "events": {"retyped": ("2m", "2m")},
+        "without": ("cleared", "bystanders"),  # the one looks ten minutes ahead, the other needs more rows
+    },
+    "load_spike": {
+        "warmup": "1m",
+        "lasts": "8m",
+        "events": {"spike": ("90s", "1m")},
+        "without": ("bystanders",),  # needs more rows
+    },
     "unit_change": {
         "warmup": "2m",
         "lasts": "12m30s",

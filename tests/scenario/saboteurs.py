@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from reference_service import validation
+from reference_service import pipeline, validation
 from reference_service.api.oip import Replies
 from reference_service.app import create_app
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
+from reference_service.guards.limiter import Limiter
 from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
 from reference_service.monitor.drift import DriftDetector
@@ -21,6 +22,7 @@ from reference_service.policy import MINUTE
 from reference_service.release.routing import Split
 from reference_service.validation import Problem, Validator
 
+UNPROCESSABLE = 422
 _NUMERIC = frozenset({validation._NUMBER, validation._INTEGER})
 
 
@@ -112,6 +114,59 @@ def refused_rows_last():
     """50. In the reply to a batch the refused rows come last, and their neighbours move up."""
     many = Replies.many
     Replies.many = lambda self, name, rows: many(self, name, sorted(rows, key=lambda row: row.source == "rejected"))
+
+
+@saboteur
+def first_row_only():
+    """6. Of a batch only the first row is validated; nulls in the others go to the model as they come."""
+    police = Validator._police
+
+    def hasty(row, slot, problem, field):
+        if not row.index:
+            police(row, slot, problem, field)
+
+    Validator._police = staticmethod(hasty)
+
+
+@saboteur
+def refusals_are_errors():
+    """11. What is refused comes back as a 500."""
+    refuse = pipeline.refusal
+    pipeline.refusal = lambda status, *why: refuse(500 if status == UNPROCESSABLE else status, *why)
+
+
+@saboteur
+def refusals_are_fine():
+    """11. What is refused comes back as a 200 with an error in its body."""
+    refuse = pipeline.refusal
+    pipeline.refusal = lambda status, *why: refuse(200 if status == UNPROCESSABLE else status, *why)
+
+
+# ---------------------------------------------------------------- load
+
+
+@saboteur
+def deadline_without_queue():
+    """16. Time in the queue counts for nothing: every request has its whole deadline when its turn comes."""
+    quick = Pipeline.quick
+    Pipeline.quick = lambda self, body, arrived_ns, now_ns: quick(self, body, now_ns, now_ns)
+    Limiter.admit = _let_everybody_in
+
+
+@saboteur
+def works_for_nobody():
+    """20. Everybody is let in, and whoever has gone is worked for all the same, however late."""
+    thorough = Pipeline.thorough
+    Pipeline.thorough = lambda self, arrival, now_ns, **held: thorough(
+        self, arrival._replace(arrived_ns=now_ns), now_ns, **held
+    )
+    Limiter.admit = _let_everybody_in
+
+
+def _let_everybody_in(self, *_):
+    self.in_flight += 1
+    self._arrived += 1
+    return self._arrived
 
 
 # ---------------------------------------------------------------- releases

@@ -23,6 +23,11 @@ SABOTEURS = [
     ("nulls_dropped", "nulls_in_every_spelling", {"paged", "cleared"}),
     ("pages_on_fifty_rows", "thin_night", {"quiet"}),
     ("canary_of_thirty_percent", "better_release", {"blast"}),
+    ("first_row_only", "bad_row_in_a_batch", {"refused"}),
+    ("refusals_are_errors", "dropped_and_retyped", {"retype_handled"}),
+    ("refusals_are_fine", "dropped_and_retyped", {"retype_handled"}),
+    ("deadline_without_queue", "load_spike", {"in_time"}),
+    ("works_for_nobody", "load_spike", {"recovered"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 
