@@ -1,0 +1,34 @@
+"""Where each foreign server's environment lies: outside the checkout, one environment a server.
+
+``python tests/servers/place.py NAME …`` makes them (from the package index, with uv); ``SEATRIAL_SERVERS`` says where.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PLACE = Path(os.environ.get("SEATRIAL_SERVERS") or Path.home() / ".cache/seatrial/servers")
+NEEDS = {
+    "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0"],
+    "litserve": ["litserve==0.2.19"],
+    "bentoml": ["bentoml==1.4.39"],
+    "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1"],
+    "mlflow": ["mlflow==3.17.2", "scikit-learn"],
+    "ray": ["ray[serve]==2.60.0"],
+}
+
+
+def python(name):
+    """The interpreter of that server's environment."""
+    return PLACE / name / "bin/python"
+
+
+def main(names):
+    for name in names or NEEDS:
+        subprocess.run(["uv", "venv", "--quiet", "--allow-existing", "--python", "3.11", PLACE / name], check=True)
+        subprocess.run(["uv", "pip", "install", "--quiet", "--python", python(name), *NEEDS[name]], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,35 @@
+"""A Ray Serve deployment with @serve.batch."""
+
+import asyncio
+import signal
+import sys
+
+import ray
+from model import score
+from ray import serve
+
+
+@serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 0.5})
+class Fraud:
+    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.02)
+    async def scored(self, rows):
+        return [{"score": score(row)} for row in rows]
+
+    async def __call__(self, request):
+        return await self.scored(await request.json())
+
+
+async def stopped():
+    end = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, end.set)
+    await end.wait()
+
+
+if __name__ == "__main__":
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.run(Fraud.bind(), route_prefix="/predict")
+    asyncio.run(stopped())
+    serve.shutdown()
+    ray.shutdown()
