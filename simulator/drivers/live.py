@@ -2,6 +2,9 @@
 
 Open loop: a request is sent when the plan says, however many are still unanswered, so that a slow service cannot
 slow its own load down (coordinated omission). How late the driver itself was is recorded and judged.
+
+A `Voyage` is everything but the sending: the target, the alerts, the labels, the releases, the healing. Who sends is
+handed to it, so that a fleet may (see `simulator.drivers.locust`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 import msgspec
@@ -49,11 +52,16 @@ def run_live(spec: RunSpec, progress: Progress = lambda _: None) -> History:
     Raises:
         TargetDown: The target did not start, or does not answer its ready path.
     """
-    return asyncio.run(_Live(spec, progress).go())
+    return asyncio.run(carry_out(spec, progress, "live", Sockets()))
+
+
+async def carry_out(spec: RunSpec, progress: Progress, driver: str, sender: Sender) -> History:
+    """One run whose requests `sender` sends. Raises as `run_live` does, and whatever the sender raises."""
+    return await Voyage(spec, progress, driver).go(sender)
 
 
 @dataclass(slots=True)
-class _Sent:
+class Sent:
     """How one request went. Over a socket, the service saw it no later than its reply came back."""
 
     planned: Planned
@@ -67,16 +75,71 @@ class _Sent:
     failure: Outcome | None
 
 
-class _Live:
-    """The state of one live run."""
+class Sender(Protocol):
+    """Carries a voyage's requests to the service, each at its moment, and concludes each with its recorder.
 
-    def __init__(self, spec: RunSpec, progress: Progress) -> None:
+    It adds how late each request left to ``voyage.lateness``, and stops when ``voyage.sending`` no longer holds.
+    """
+
+    async def prepare(self, voyage: Voyage, url: str) -> None:
+        """Whatever may take its time, before the plan's zero."""
+
+    async def send(self, voyage: Voyage) -> None:
+        """Until the last request has left."""
+
+    async def finish(self, voyage: Voyage) -> None:
+        """Until the last request is concluded, or given up."""
+
+
+class Sockets:
+    """Sends from this very process."""
+
+    async def prepare(self, voyage: Voyage, url: str) -> None:
+        """Nothing: the requests are ready."""
+
+    async def send(self, voyage: Voyage) -> None:
+        """Each request in a task of its own."""
+        told = 0
+        for planned in voyage.requests:
+            await voyage.until(planned.scheduled_ns)
+            if not voyage.sending:
+                break
+            voyage.lateness.append(max(0, voyage.now() - planned.scheduled_ns))
+            voyage.spawn(_request(voyage, planned))
+            if planned.scheduled_ns * 50 // voyage.end > told:
+                told = planned.scheduled_ns * 50 // voyage.end
+                voyage.progress(told / 50)
+
+    async def finish(self, voyage: Voyage) -> None:
+        """Nothing: requests are tasks of the voyage, which waits for them."""
+
+
+async def _request(voyage: Voyage, planned: Planned) -> None:
+    sent_ns, status, replied_ns, body, failure = voyage.now(), 0, NEVER, b"", None
+    headers = [(k.decode(), v.decode()) for k, v in voyage.codec.headers]
+    if planned.key:
+        headers.append(("idempotency-key", planned.key))
+    try:
+        response = await voyage.http.post(voyage.codec.path, content=planned.body, headers=headers)
+        status, replied_ns, body = response.status_code, voyage.now(), response.content
+    except httpx.TimeoutException:
+        failure = Outcome.TIMEOUT
+    except httpx.TransportError:
+        failure = Outcome.RESET
+    ended_ns = voyage.now()
+    voyage.recorder.concluded(Sent(planned, sent_ns, replied_ns, replied_ns, ended_ns, 1, status, body, failure))
+
+
+class Voyage:
+    """The state of one run in real time."""
+
+    def __init__(self, spec: RunSpec, progress: Progress, driver: str) -> None:
         self.spec, self.progress = spec, progress
         scenario = spec.scenario
         population = get(scenario.given.population)
         self.end = end_ns(scenario, population)
         self.codec = codec(spec.target, population.fields)
-        self.recorder = Recorder(spec, self.codec, "live", self.end, self._schedule_labels)
+        self.recorder = Recorder(spec, self.codec, driver, self.end, self._schedule_labels)
         # The whole plan is ready before the first request: encoding must not make the driver late.
         self.requests = [
             planned for chunk in plan(scenario, population) for planned in self.recorder.take(chunk)
@@ -95,7 +158,8 @@ class _Live:
         """Nanoseconds since the plan's zero."""
         return time.monotonic_ns() - self.zero_ns
 
-    async def go(self) -> History:
+    async def go(self, sender: Sender) -> History:
+        """The whole run, from starting the target to sealing the history."""
         sink = await asyncio.get_running_loop().create_server(self.sink.protocol, "127.0.0.1", 0)
         port = sink.sockets[0].getsockname()[1]
         timeout = self.spec.scenario.given.traffic.timeout / SECOND
@@ -105,13 +169,18 @@ class _Live:
             started(self.spec, f"http://127.0.0.1:{port}", self.token) as url,
             httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as self.http,
         ):
+            await sender.prepare(self, url)
             self.zero_ns = time.monotonic_ns() + _LEAD
-            self._spawn(self._steady())
+            self.spawn(self._steady())
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
-                    self._spawn(self._begin(k, event))
+                    self.spawn(self._begin(k, event))
             try:
-                await self._send_all()
+                await sender.send(self)
+                await self.until(self.end - SECOND)
+                await self._observe("quality", self.spec.target.quality)
+                await self.until(self.end)
+                await sender.finish(self)
                 if self.tasks:
                     await asyncio.wait(self.tasks, timeout=timeout + 1)
             finally:
@@ -120,43 +189,17 @@ class _Live:
                 await self._heal()
         return self._close()
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> None:
+        """Work beside the sending, until the run ends."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _until(self, when_ns: int) -> None:
+    async def until(self, when_ns: int) -> None:
+        """Wait for that moment of the plan."""
         wait = when_ns - self.now()
         if wait > 0:
             await asyncio.sleep(wait / SECOND)
-
-    async def _send_all(self) -> None:
-        told = 0
-        for planned in self.requests:
-            await self._until(planned.scheduled_ns)
-            if not self.sending:
-                break
-            self.lateness.append(max(0, self.now() - planned.scheduled_ns))
-            self._spawn(self._request(planned))
-            if planned.scheduled_ns * 50 // self.end > told:
-                told = planned.scheduled_ns * 50 // self.end
-                self.progress(told / 50)
-        await self._until(self.end - SECOND)
-        await self._observe("quality", self.spec.target.quality)
-        await self._until(self.end)
-
-    async def _request(self, planned: Planned) -> None:
-        sent_ns, status, replied_ns, body, failure = self.now(), 0, NEVER, b"", None
-        try:
-            response = await self.http.post(
-                self.codec.path, content=planned.body, headers=[(k.decode(), v.decode()) for k, v in self.codec.headers]
-            )
-            status, replied_ns, body = response.status_code, self.now(), response.content
-        except httpx.TimeoutException:
-            failure = Outcome.TIMEOUT
-        except httpx.TransportError:
-            failure = Outcome.RESET
-        self.recorder.concluded(_Sent(planned, sent_ns, replied_ns, replied_ns, self.now(), 1, status, body, failure))
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
@@ -168,10 +211,10 @@ class _Live:
 
     def _schedule_labels(self, tick: int) -> None:
         if self.spec.target.labels is not None and tick <= self.end:
-            self._spawn(self._deliver_labels(tick))
+            self.spawn(self._deliver_labels(tick))
 
     async def _deliver_labels(self, tick: int) -> None:
-        await self._until(tick)
+        await self.until(tick)
         for batch in self.recorder.due(tick):
             await self._post_labels(batch)
 
@@ -182,13 +225,13 @@ class _Live:
             self.recorder.labelled(batch, self.now())
 
     async def _steady(self) -> None:
-        await self._until(self.spec.scenario.given.warmup)
+        await self.until(self.spec.scenario.given.warmup)
         holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
         self.recorder.note(self.now(), "steady_state", holds=holds, why=why)
         self.sending = holds
 
     async def _begin(self, k: int, event: Event) -> None:
-        await self._until(event.at)
+        await self.until(event.at)
         release = event.release
         if release is None or release.defect is not None or self.spec.target.admin.release is None:
             detail = "a live target's dependencies and models are out of the harness' reach"
@@ -246,7 +289,7 @@ async def started(spec: RunSpec, sink: str, token: str) -> AsyncIterator[str]:
     if start.url is None:
         raise TargetDown(f"{spec.target_path}: a live run needs start.url (and start.command, if it is to be started)")
     names = {
-        "sink": sink, "token": token, "port": str(_free_port()), "here": str(spec.target_path.parent),
+        "sink": sink, "token": token, "port": str(free_port()), "here": str(spec.target_path.parent),
         "python": sys.executable,
     }  # fmt: skip
     url = substitute(start.url, names)
@@ -289,7 +332,8 @@ async def _ready(url: str, path: str | None, process: asyncio.subprocess.Process
     raise TargetDown(f"{url}{path or '/'} was not ready within {_START_WITHIN:.0f} s; last: {last}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

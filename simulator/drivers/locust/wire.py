@@ -1,0 +1,111 @@
+"""HTTP from a gevent worker: one request, one greenlet, one connection, and never a queue before it.
+
+Ready-made pools wait when they are full, which turns an open loop into a closed one, and send a request again when a
+kept connection broke, which sends it twice. Here a connection is taken from those that lie idle, or opened.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import gevent
+import gevent.select
+import gevent.socket
+import gevent.ssl
+from geventhttpclient.response import HTTPParseError, HTTPSocketResponse
+
+from simulator.history.schema import NEVER, Outcome
+
+_BLOCK: Final = 1 << 16
+_AGAIN: Final = 0.02  # seconds between attempts while this machine has no socket left
+# This machine is at its end, not the service: what waits for it is late, and that is the driver's.
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
+
+
+class Answer(NamedTuple):
+    """How one exchange went, by the caller's clock. `sent_ns` is NEVER if nothing could be sent from here."""
+
+    sent_ns: int
+    replied_ns: int
+    ended_ns: int
+    status: int
+    body: bytes
+    failure: Outcome | None
+
+
+class Wire:
+    """Connections to one service. Bodies go out exactly once, byte for byte."""
+
+    def __init__(
+        self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int]
+    ) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or "127.0.0.1"
+        self._tls = gevent.ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._tls else 80)
+        lines = [b"POST %b HTTP/1.1" % (parts.path.rstrip("/") + path).encode(), b"host: %b" % parts.netloc.encode()]
+        self._head = b"\r\n".join([*lines, *(b"%b: %b" % header for header in headers), b"content-length: %d\r\n"])
+        self._timeout, self._now = timeout_ns / 1e9, now
+        self._idle: list[Any] = []
+
+    def post(self, body: bytes, key: str = "") -> Answer:
+        """Send one body, under its idempotency key if it has one, and wait for its reply; within the timeout in all."""
+        head = self._head % len(body) + (b"idempotency-key: %b\r\n\r\n" % key.encode() if key else b"\r\n")
+        sent, status, replied, reply = NEVER, 0, NEVER, b""
+        failure: Outcome | None = Outcome.TIMEOUT
+        connection = None
+        with gevent.Timeout(self._timeout, False):  # noqa: FBT003 - its own signature: end the block, raise nothing
+            try:
+                while connection is None:
+                    sent = self._now()
+                    connection = self._connection()
+                    if connection is None:
+                        sent = NEVER
+                        gevent.sleep(_AGAIN)
+                connection.sendall(head + body)
+                response = HTTPSocketResponse(connection, block_size=_BLOCK, method="POST")
+                reply, status, replied, failure = response.read(), response.status_code, self._now(), None
+                if not response.should_close():
+                    self._idle.append(connection)
+                    connection = None
+            except (OSError, HTTPParseError):
+                failure = Outcome.RESET
+        if connection is not None:
+            connection.close()
+        return Answer(sent, replied, self._now(), status, reply, failure)
+
+    def _connection(self) -> Any:
+        """An idle connection that is still up, or a new one; None while this machine can open none.
+
+        Raises:
+            OSError: The service does not take it.
+        """
+        while self._idle:
+            kept = self._idle.pop()
+            if not _ended(kept):
+                return kept
+            kept.close()
+        try:
+            connection = gevent.socket.create_connection((self._host, self._port))
+        except OSError as error:
+            if error.errno in _OURS:
+                return None
+            raise
+        connection.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
+
+    def close(self) -> None:
+        """Let go of what lies idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _ended(connection: Any) -> bool:
+    """Whether the other side has closed, or said something that nobody asked for."""
+    # select's limit of 1,024 descriptors would be ours: poll has none.
+    poll = gevent.select.poll()
+    poll.register(connection.fileno(), gevent.select.POLLIN)
+    return bool(poll.poll(0))
