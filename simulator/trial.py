@@ -259,6 +259,11 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
         "twin": replace(clean, role="twin", folder=twins / "twin"),
         "aa": replace(clean, role="aa", folder=twins / "aa"),
     }
+    for version in sorted({e.parity.serving for e in scenario.then if e.parity and e.parity.serving}):
+        served = clean.scenario.given.model_copy(update={"serving": version})
+        other = replace(clean, scenario=clean.scenario.model_copy(update={"given": served}))
+        folder = out / "twins" / _twin_key(other) / "twin"
+        runs[f"serving-{version}"] = replace(other, role="twin", folder=folder)
     for safeguard in off:
         role = f"off-{safeguard}"
         runs[role] = replace(base, role=role, folder=out / cell.folder / role, without=(safeguard,))
@@ -352,9 +357,11 @@ def _judge(trial: _Trial, died: Mapping[Path, str]) -> CellVerdict:
 
 def _verdict(cell: Cell, manifest: Manifest, found: Mapping[str, History]) -> CellVerdict:
     off = {role.removeprefix("off-"): h for role, h in found.items() if role.startswith("off-")}
+    serving = {role.removeprefix("serving-"): h for role, h in found.items() if role.startswith("serving-")}
     evidence = Evidence(
-        main=found["main"], twin=found.get("twin"), aa=found.get("aa"), off=off, tolerance=manifest.tolerance
-    )
+        main=found["main"], twin=found.get("twin"), aa=found.get("aa"), off=off, serving=serving,
+        tolerance=manifest.tolerance,
+    )  # fmt: skip
     target = f"{manifest.target} without {manifest.without}" if manifest.without else manifest.target
     verdict = judge(cell, evidence, run_id=manifest.run_id, target=target, switchable=frozenset(manifest.switchable))
     faults = [f"{role}: {n.data['fault']}" for role, h in found.items() for n in h.notes if n.kind == "harness"]

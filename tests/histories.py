@@ -40,6 +40,7 @@ def columns(n: int = N, *, every: int = SECOND, rows: int = 1, **changed: Any) -
         "seen_ns": scheduled + 1_000_000, "replied_ns": scheduled + 2_000_000, "attempts": 1, "status": 200,
         "outcome": int(Outcome.OK), "score": np.round((index * 7919 % 1000) / 1000, 6), "decision": "approve",
         "source": int(Source.MODEL), "version": "v1", "reasons": "", "touched": 0, "potent": 0, "sent_digest": 0,
+        "leak": 0,
         "truth": index % 2, "label_due_ns": scheduled + 60 * MINUTE, "label_ns": NEVER,
     }  # fmt: skip
     made = {}

@@ -92,6 +92,44 @@ def in_outage(count: int) -> Evidence:
     return edited(evidence(), source=where(mask, int(Source.FALLBACK), "source"))
 
 
+def refused(shown: int) -> Evidence:
+    """Every touched request is refused; so many of the replies show a value."""
+    base = set_at(some(600, touched=True), outcome=int(Outcome.REJECT), status=422)
+    return edited(base, leak=where(some(shown, touched=True), 1, "leak", base))
+
+
+def again(*, wrong: int = 0, copies: int = 150) -> Evidence:
+    """The last items are second deliveries of the first touched ones; so many of their answers are other ones."""
+    base = evidence()
+    items = {name: column.copy() for name, column in base.main.items.items()}
+    late, first = np.arange(N - 150, N - 150 + copies), np.flatnonzero(items["touched"] != 0)[:copies]
+    for name in ("stream", "index", "score", "decision", "version"):
+        items[name][late] = items[name][first]
+    items["copy"][late] = 1
+    items["touched"][:] = 0
+    for name in ("touched", "potent"):
+        items[name][late] = 1
+    items["score"][late[:wrong]] += 0.25
+    receipt = record(at=N - 150, until=N, planned=copies, delivered=copies, potent=copies)
+    return replace(base, main=replace(base.main, items=items, events=(receipt,)))
+
+
+def ready(*unready: int, every: int = 60) -> Evidence:
+    """The readiness endpoint, asked every minute, says no at these seconds."""
+    found = evidence()
+    asked = sorted({*range(0, N, every), *unready})
+    said = tuple(Note(at * SECOND, "ready", {"ready": at not in unready}) for at in asked)
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *said)))
+
+
+def answered(status: int | None) -> Evidence:
+    """The release of v2 is answered by this status, and v2 answers nobody."""
+    base = evidence(run(columns(), events=(record(planned=1, delivered=1, potent=1),)))
+    data = {"what": "release v2", "status": status, "body": ""}
+    more = () if status is None else (Note(600 * SECOND, "action", data),)
+    return replace(base, main=replace(base.main, notes=(*base.main.notes, *more)))
+
+
 def released(*v2: int, until: int = 700) -> Evidence:
     """v2 answers every tenth request from 600 s to `until`, and at these seconds."""
     mask = ((second() >= 600) & (second() < until) & (second() % 10 == 0)) | np.isin(second(), v2)
@@ -183,6 +221,21 @@ SPECIMENS: dict[str, Specimen] = {
     "parity": Specimen(
         {"parity": {}, "of": "untouched"},
         evidence(), set_at(some(1, touched=False), score=0.0123), replace(evidence(), aa=None),
+    ),
+    "clean_reject": share(
+        {"clean_reject": {"min": "99%"}}, refused, 0, 30, 4
+    ),
+    "idempotent": Specimen(
+        {"idempotent": {"min_pairs": 100}, "of": "e"}, again(), again(wrong=1), again(copies=50),
+        when=[{"event": "e", "at": "1650s", "duplicate": {"key": True}}],
+    ),
+    "readiness": Specimen(
+        {"readiness": {"to": "unready"}, "after": "e", "within": "1m"}, ready(630, 660), ready(), evidence(),
+        when=[{"event": "e", "at": "10m", "for": "10m", "model": {"fault": "hang"}}],
+    ),
+    "refuses": Specimen(
+        {"refuses": {"version": "v2"}, "after": "e", "within": "1m"}, answered(422), answered(202), answered(None),
+        when=[{"event": "e", "at": "10m", "release": {"version": "v2", "bundle": "damaged"}}],
     ),
     "quality": Specimen(
         {"quality": {"of": "positive_rate", "within": 0.05}}, estimated(0.52), estimated(0.56), estimated(None)

@@ -27,14 +27,22 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
 
     A mismatch is proven by the records themselves, so it FAILs also where the steady state or the driver leaves
     a PASS in doubt (S3), as long as two clean runs agree on every row. Where they disagree on a few, mismatches
-    must be more than that noise.
+    must be more than that noise. With `serving`, the rows that this version answered are compared with a clean run
+    that it serves from the start.
     """
+    wanted = expectation.parity or Parity()
     twin = premises.reproducible_twin(evidence, scenario)
     window = resolve(expectation, scenario, evidence.main)
-    rows = np.flatnonzero(selection.rows(expectation, evidence.main, window, of=expectation.of))
+    chosen = selection.rows(expectation, evidence.main, window, of=expectation.of)
+    if wanted.serving is not None:
+        selection.says_version(evidence.main, chosen)
+        chosen &= np.asarray(evidence.main.items["version"] == wanted.serving, bool)
+        twin = premises.served_by(wanted.serving, evidence, scenario)
+    rows = np.flatnonzero(chosen)
     mate = partners(evidence, evidence.main, twin)[rows]
     here = mate != NOBODY
-    noise = agreement(evidence, twin, evidence.aa) if evidence.aa is not None else None
+    clean = evidence.twin if wanted.serving is None else None
+    noise = agreement(evidence, clean, evidence.aa) if clean is not None and evidence.aa is not None else None
     if len(twin):
         at = np.where(here, mate, 0)
         here &= (twin.items["outcome"][at] == Outcome.OK) & np.isfinite(twin.items["score"][at])
@@ -44,7 +52,7 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     theirs = twin.items["score"][mate]
     ours = np.where(evidence.main.items["outcome"][kept] == Outcome.OK, evidence.main.items["score"][kept], np.nan)
     wrong = np.flatnonzero(~equal_scores(ours, theirs, evidence.tolerance))
-    minimum = (expectation.parity or Parity()).min_pairs
+    minimum = wanted.min_pairs
     limit = f"all equal, of at least {minimum}"
     told = tuple(handling.describe(evidence, twin, int(kept[i]), int(mate[i])) for i in wrong[: words.MOST_WITNESSES])
     finding = evaluators.equal(told, limit=limit, pairs=len(kept), failures=len(wrong), min_pairs=minimum, noun="rows")

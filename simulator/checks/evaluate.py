@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from simulator.checks import alerting, comparing, evaluators, selection, serving, signals, words
+from simulator.checks import alerting, comparing, evaluators, operating, repeating, selection, serving, signals, words
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
@@ -34,6 +34,9 @@ CHECKS: Final[dict[str, Check]] = {
     "rollback": serving.rollback,
     "parity": comparing.parity,
     "quality": comparing.quality,
+    "idempotent": repeating.idempotent,
+    "readiness": operating.readiness,
+    "refuses": operating.refuses,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")

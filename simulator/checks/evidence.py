@@ -21,6 +21,7 @@ class Evidence:
         main: The run of the scenario.
         twin: The same seed and world in which nothing happens (S9).
         aa: A second clean run; two clean runs that disagree make every comparison UNKNOWN (S8).
+        serving: Version → a clean run that it serves from the start.
         off: Safeguard → the run of the scenario with that safeguard switched off (S10, grade S).
         tolerance: Difference of two scores that the target declares to be none.
     """
@@ -29,6 +30,7 @@ class Evidence:
     twin: History | None = None
     aa: History | None = None
     off: Mapping[str, History] = field(default_factory=dict)
+    serving: Mapping[str, History] = field(default_factory=dict)
     tolerance: float = 0.0
     # Joins are the costly part of a judgement and edited copies share their key columns, so results are
     # remembered by the identity of the arrays they come from. Holds the arrays, so that no id is used twice.

@@ -183,6 +183,19 @@ def clean_twin(evidence: Evidence, scenario: Scenario) -> History:
     return evidence.twin
 
 
+def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
+    """The clean run that this version serves from the start, itself a sound run.
+
+    Raises:
+        PremiseError: There is none, or it is not sound.
+    """
+    found = evidence.serving.get(version)
+    if found is None:
+        raise PremiseError(f"twin: there is no clean run served by {version}", "run it: seatrial run does")
+    sound_run(found, scenario.clean())
+    return found
+
+
 def reproducible_twin(evidence: Evidence, scenario: Scenario) -> History:
     """The twin, if two clean runs agree on all but 0.1 % of their rows (S8).
 

@@ -192,6 +192,19 @@ def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
     return Ballot(at, ~fell_back[rows], "rows", witness, _block_ns(main)), Limit.at_least(expectation.params.min)
 
 
+def clean_reject(
+    expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window
+) -> tuple[Ballot, Limit]:
+    """Requests refused or failed with a reply, failing where the reply shows what it was sent, or internals."""
+    del scenario
+    items = evidence.main.items
+    told = (
+        (items["outcome"] == Outcome.REJECT) | (items["outcome"] == Outcome.SHED) | (items["outcome"] == Outcome.ERROR)
+    )
+    leaks = np.asarray(items["leak"] != 0, bool)
+    return _requests(expectation, evidence, window, leaks, drop=~told), Limit.at_least(expectation.params.min)
+
+
 SIGNALS: Final[dict[str, Signal]] = {
     "handled": handled,
     "harmed": harmed,
@@ -200,5 +213,6 @@ SIGNALS: Final[dict[str, Signal]] = {
     "shed": shed,
     "answered": answered,
     "exposure": exposure,
+    "clean_reject": clean_reject,
     "fallback": fallback,
 }

@@ -84,13 +84,14 @@ def judge(
 def _runs(evidence: Evidence) -> dict[str, History]:
     named = {"main": evidence.main, "twin": evidence.twin, "aa": evidence.aa}
     off = {f"off-{guard}": history for guard, history in sorted(evidence.off.items())}
-    return {role: history for role, history in {**named, **off}.items() if history is not None}
+    serving = {f"serving-{version}": history for version, history in sorted(evidence.serving.items())}
+    return {role: history for role, history in {**named, **serving, **off}.items() if history is not None}
 
 
 def _court(evidence: Evidence) -> naive.Court | str:
     """The naive judge's reading of the evidence, or why it could not read it."""
     try:
-        return naive.read(evidence.main, evidence.twin, evidence.aa, evidence.tolerance)
+        return naive.read(evidence.main, evidence.twin, evidence.aa, evidence.tolerance, evidence.serving)
     except Exception as error:  # noqa: BLE001 - broken evidence must not take the verdict with it
         return f"{type(error).__name__}: {error}"
 

@@ -24,6 +24,9 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "rollback": tamper_lasting.rollback,
     "parity": tamper_values.parity,
     "quality": tamper_values.quality,
+    "idempotent": tamper_values.idempotent,
+    "readiness": tamper_lasting.readiness,
+    "refuses": tamper_lasting.refuses,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
 TWINNED: Final = frozenset({"alert", "no_alert", "labels_seen", "handled", "harmed", "parity"})
@@ -54,5 +57,7 @@ def _premises(case: Case) -> Iterator[Tampering]:
         yield gone("heartbeat", lambda: edits.without_notes(evidence, "heartbeat"))
     if family in TWINNED:
         yield gone("twin", lambda: replace(evidence, twin=None))
+    if case.expectation.parity is not None and case.expectation.parity.serving is not None:
+        yield gone("clean run of that version", lambda: replace(evidence, serving={}))
     if family in COMPARED:
         yield gone("second clean run", lambda: replace(evidence, aa=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from simulator.checks.evidence import Evidence
 from simulator.controls import edits, naive
 from simulator.controls.case import Case, Tampering
-from simulator.history.schema import NEVER, Outcome, Source
+from simulator.history.schema import NEVER, Note, Outcome, Source
 from simulator.verdict import Status
 
 STEP: Final = 10 * 10**9
+MINUTE: Final = 60 * 10**9
 HALF: Final = 0.5  # a score like any other
 
 
@@ -93,3 +95,47 @@ def rollback(case: Case) -> Iterator[Tampering]:
     yield "red: a request lost in flight", Status.FAIL, lost_in_flight
     yield "red: no other version ever answered", Status.FAIL, never_seen
     yield "green: the last one just in time", Status.PASS, on_time
+
+
+def readiness(case: Case) -> Iterator[Tampering]:
+    """The endpoint changes its mind at the deadline, and 1 ns before; and nobody asked it."""
+    evidence = case.evidence
+    window = naive.when(case.expectation, case.scenario, case.court.main)
+    deadline = window.spans[-1][1]
+    wanted = case.expectation.params.to == "ready"
+
+    def changed(moment: int) -> Evidence:
+        others = tuple(note for note in evidence.main.notes if note.kind != "ready")
+        end = evidence.main.header.end_ns
+        asked = sorted({*range(0, end, MINUTE), moment})
+        said = tuple(Note(at, "ready", {"ready": wanted if at >= moment else not wanted}) for at in asked)
+        return edits.with_main(evidence, notes=(*others, *said))
+
+    yield "red: at the deadline", Status.FAIL, lambda: changed(deadline)
+    yield "green: 1 ns before the deadline", Status.PASS, lambda: changed(deadline - 1)
+    yield "premise: nobody asked", Status.UNKNOWN, lambda: edits.without_notes(evidence, "ready")
+
+
+def refuses(case: Case) -> Iterator[Tampering]:
+    """The release is accepted; it is refused, and one reply is that version's all the same; its answer is lost."""
+    evidence, version = case.evidence, case.expectation.params.version
+    start = naive.when(case.expectation, case.scenario, case.court.main).spans[0][0]
+    what = f"release {version}"
+
+    def status(code: int) -> Evidence:
+        notes = tuple(
+            replace(note, data={**note.data, "status": code}) if note.data.get("what") == what else note
+            for note in evidence.main.notes
+        )
+        return edits.with_main(evidence, notes=notes)
+
+    def served() -> Evidence:
+        items = evidence.main.items
+        rows = np.flatnonzero((items["scheduled_ns"] >= start) & (items["outcome"] == Outcome.OK))[:1]
+        return edits.with_values(evidence, rows, version=version)
+
+    yield "red: accepted", Status.FAIL, lambda: status(202)
+    yield "red: an error, and no refusal", Status.FAIL, lambda: status(500)
+    yield "green: refused for another reason", Status.PASS, lambda: status(409)
+    yield "red: one reply by it", Status.FAIL, served
+    yield "premise: no answer to the release", Status.UNKNOWN, lambda: edits.without_notes(evidence, "action")

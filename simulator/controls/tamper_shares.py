@@ -35,6 +35,7 @@ FAMILIES: Final[dict[str, Values]] = {
     "shed": _outcome(Outcome.SHED),
     "answered": _outcome(Outcome.TIMEOUT),
     "exposure": lambda expectation, evidence, rows: {"version": expectation.params.version},  # noqa: ARG005
+    "clean_reject": lambda expectation, evidence, rows: {"leak": 1},  # noqa: ARG005
     "fallback": lambda expectation, evidence, rows: {"source": int(Source.MODEL)},  # noqa: ARG005
 }
 BY_ROW: Final = frozenset({"handled", "harmed", "fallback"})

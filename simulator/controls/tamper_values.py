@@ -13,6 +13,7 @@ from simulator.checks.evidence import Evidence
 from simulator.controls import edits, naive
 from simulator.controls.case import Case, Tampering
 from simulator.controls.naive.tails import sizes
+from simulator.history.schema import Outcome
 from simulator.verdict import Status
 
 
@@ -29,6 +30,23 @@ def parity(case: Case) -> Iterator[Tampering]:
         a, b = pair
         swapped = np.array([score[b], score[a]])
         yield "red: two swapped", Status.FAIL, lambda: edits.with_values(evidence, [a, b], score=swapped)
+    yield "green: another order of the records", Status.PASS, lambda: edits.reversed_items(evidence)
+
+
+def idempotent(case: Case) -> Iterator[Tampering]:
+    """One second answer is another one: by score, by version, by outcome; or, of another payload, an answer at all."""
+    evidence, row = case.evidence, case.opinion.voters[:1]
+    duplicate = case.scenario.event(str(case.expectation.of)).duplicate
+    if duplicate is not None and duplicate.payload == "other":
+        answered = {"outcome": int(Outcome.OK), "score": 0.5}
+        yield "red: one is answered", Status.FAIL, lambda: edits.with_values(evidence, row, **answered)
+    else:
+        score = evidence.main.items["score"][row]
+        other = np.where(np.isfinite(score), score + 1, 0.5)
+        yield "red: one other score", Status.FAIL, lambda: edits.with_values(evidence, row, score=other)
+        yield "red: one other version", Status.FAIL, lambda: edits.with_values(evidence, row, version="another")
+        failed = int(Outcome.ERROR)
+        yield "red: one fails", Status.FAIL, lambda: edits.with_values(evidence, row, outcome=failed)
     yield "green: another order of the records", Status.PASS, lambda: edits.reversed_items(evidence)
 
 

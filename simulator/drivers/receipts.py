@@ -69,7 +69,8 @@ def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end
         # Ends with the last request admitted to that version.
         admitted = items["scheduled_ns"][items["version"] == event.release.version] if event.release else []
         end = int(max(admitted)) + 1 if len(admitted) else receipt.at_ns
-        potent = int(len(admitted) > 0 and receipt.potent > 0)
+        refused = event.release is not None and event.release.bundle != "sound" and not len(admitted)
+        potent = receipt.potent if refused else int(len(admitted) > 0 and receipt.potent > 0)
     else:
         end, potent = _declared_end(event, end_ns), receipt.potent
     return EventRecord(

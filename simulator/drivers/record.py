@@ -15,9 +15,11 @@ from simulator.history.read import read, seal
 from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
 from simulator.targets.codecs import request_id, spans
+from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply
 
 _NO_SOURCE: Final = Source.NONE
+_FIRST_ERROR: Final = 400
 _TOGETHER: Final = 256  # requests decoded and recorded at a time: their bodies still fit the processor's cache
 
 
@@ -31,6 +33,7 @@ class Planned(NamedTuple):
     truth: tuple[int, ...] | None  # one label a row; None if this is a duplicate, whose label came with the first
     due: tuple[int, ...]  # when each label becomes known, -1 never
     retry_u: float
+    key: str = ""  # idempotency key; empty: none
 
 
 class Sent(Protocol):
@@ -59,9 +62,28 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     firsts = [i for i, _ in where]
     columns = zip(
         [first_item + i for i in firsts], names, [scheduled[i] for i in firsts], bodies, labels, moments,
-        [retry_u[i] for i in firsts], strict=True,
+        [retry_u[i] for i in firsts], [""] * len(firsts), strict=True,
     )  # fmt: skip
     return list(map(Planned._make, columns))
+
+
+def keyed(planned: list[Planned], chunk: Chunk, others: int) -> list[Planned]:
+    """The requests as clients send them that retry under a key: the key is the first delivery's id.
+
+    A second delivery says what the first one said, its id included; or, where an event of the bits `others` touches
+    it, what its neighbour in the plan says.
+    """
+    bits = [chunk.touched[i] for i, _ in spans(chunk)]
+    found = []
+    for i, one in enumerate(planned):
+        key, _, copy = one.request_id.partition("~")
+        body = one.body
+        if copy and int(bits[i]) & others and len(planned) > 1:
+            body = planned[i - 1 if i else 1].body
+        elif copy:
+            body = body.replace(one.request_id.encode(), key.encode(), 1)
+        found.append(one._replace(key=key, body=body))
+    return found
 
 
 class Recorder:
@@ -80,6 +102,9 @@ class Recorder:
         self._warm: list[tuple[Outcome, int]] = []
         self._feed = LabelFeed(given.labels.every, schedule_labels)
         self._ended: list[Sent] = []
+        twice = [(k, event.duplicate) for k, event in enumerate(spec.scenario.when) if event.duplicate]
+        self._keyed = any(duplicate.key for _, duplicate in twice)
+        self._others = sum(1 << k for k, duplicate in twice if duplicate.payload == "other")
         self._released: dict[str, int] = {}
         self.notes: list[Note] = []
 
@@ -88,6 +113,8 @@ class Recorder:
         self._digest.update(chunk)
         self._writer.planned({name: getattr(chunk, name) for name in PLAN_COLUMNS})
         planned = requests(chunk, self._codec.encode(chunk), self._items)
+        if self._keyed:
+            planned = keyed(planned, chunk, self._others)
         self._items += len(chunk)
         return planned
 
@@ -119,11 +146,12 @@ class Recorder:
         bits, censored, since, until = self._released, self._censored, self._warm_since, self._warm_until
         rows = []
         for sent in ended:
-            item, name, scheduled_ns, body, truth, due, _ = sent.planned
+            item, name, scheduled_ns, body, truth, due, _, _ = sent.planned
             status, replied_ns, failure = sent.status, sent.replied_ns, sent.failure
             reply = decode(status, sent.reply, len(due)) if failure is None else Reply(failure)
             outcome, version, scores, decisions, sources, reasons = reply
             bit = bits.get(version, 0) if bits else 0
+            shown = leak(body, sent.reply) if status >= _FIRST_ERROR and failure is None else 0
             digest = crc32(body) | len(body) << 32
             for row, due_ns in enumerate(due):
                 decision = decisions[row] if decisions else ""
@@ -131,7 +159,7 @@ class Recorder:
                     (
                         item + row, sent.sent_ns, sent.seen_ns, replied_ns, sent.attempt, status, outcome,
                         scores[row] if scores else math.nan, decision, sources[row] if sources else _NO_SOURCE,
-                        version, reasons[row] if reasons else "", bit, digest,
+                        version, reasons[row] if reasons else "", bit, digest, shown,
                     )
                 )  # fmt: skip
                 if truth is not None and due_ns >= 0 and decision not in censored:

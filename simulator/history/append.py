@@ -39,11 +39,12 @@ REPLY_SCHEMA: Final = pa.schema(
         ("reasons", pa.string()),
         ("also_touched", pa.uint64()),  # bits that only the reply can tell: served by a released version
         ("sent_digest", pa.uint64()),
+        ("leak", pa.int8()),
     ]
 )
 SCORE: Final = REPLY_SCHEMA.get_field_index("score")
 LABEL_SCHEMA: Final = pa.schema([("item", pa.int64()), ("label_ns", pa.int64())])
-ReplyRow = tuple[int, int, int, int, int, int, int, float, str, int, str, str, int, int]
+ReplyRow = tuple[int, int, int, int, int, int, int, float, str, int, str, str, int, int, int]
 _GROUP: Final = 16_384
 
 

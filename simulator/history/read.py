@@ -18,7 +18,7 @@ from simulator.history.schema import ITEM_COLUMNS, NEVER, SCHEMA_VERSION, Header
 _ABSENT: Final[dict[str, Any]] = {
     "sent_ns": NEVER, "seen_ns": NEVER, "replied_ns": NEVER, "label_ns": NEVER, "attempts": 0, "status": 0,
     "outcome": int(Outcome.MISSING), "score": float("nan"), "decision": "", "source": 0, "version": "",
-    "reasons": "", "sent_digest": 0,
+    "reasons": "", "sent_digest": 0, "leak": 0,
 }  # fmt: skip
 # Informative or machine-dependent, hence outside the digest.
 _UNDIGESTED: Final = frozenset({"digest", "versions", "path", "role", "cell", "scenario"})

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 NEVER: Final = -1
 
 
@@ -67,6 +67,7 @@ ITEM_COLUMNS: Final[dict[str, pa.DataType]] = {
     "touched": pa.uint64(),
     "potent": pa.uint64(),  # bit k: event k really changed what was sent
     "sent_digest": pa.uint64(),  # CRC-32 of the request body, its length in the upper half
+    "leak": pa.int8(),  # of a reply that is an error: 0, 1 it shows values that it was sent, 2 it shows internals
     "truth": pa.int8(),  # latent label, -1 if there is none
     "label_due_ns": pa.int64(),  # when the label would naturally arrive
     "label_ns": pa.int64(),  # when it was delivered and acknowledged
@@ -167,9 +168,10 @@ class History:
 #   driver        {"late_p99_ns": int, "late_max_ns": int}
 #   harness       {"fault": str}                          a guard rail fired: exit 4
 #   action        {"what": str, "status": int, "body": str}
+#   ready         {"ready": bool}                         the readiness endpoint, at every change and every minute
 #   quality       {"as_of_ns": int, "matured_before_ns": int, "n": int, "positive_rate": float, "brier": float}
 #   capacity      {"per_second": float}
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
-    "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor",
+    "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
 )  # fmt: skip

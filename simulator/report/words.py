@@ -12,7 +12,18 @@ from simulator.verdict import CellVerdict, Finding, Judged, Status, Verdict
 HEADLINE: Final = {Status.PASS: "CERTIFIED", Status.FAIL: "REFUSED", Status.UNKNOWN: "INCONCLUSIVE"}
 # Families whose finding is about a share, so that their bounds read as percentages (S5).
 _SHARES: Final = frozenset(
-    {"handled", "harmed", "error_rate", "latency", "labels_seen", "fallback", "shed", "answered", "exposure"}
+    {
+        "handled",
+        "harmed",
+        "error_rate",
+        "latency",
+        "labels_seen",
+        "fallback",
+        "shed",
+        "answered",
+        "exposure",
+        "clean_reject",
+    }
 )
 _PLAIN_FROM: Final = 1e-4  # smaller numbers are shown with an exponent
 _PLAIN_TO: Final = 1e15

@@ -15,7 +15,9 @@ ALPHA: Final = 0.01  # one-sided, as in semantics S5
 
 _SMALLEST: Final = 1e-9  # a share below this needs more items than anyone sends
 _BUSIEST: Final = 2.0  # no hour of a daily rhythm is busier than twice the mean
-_BY_ROW: Final = frozenset({"handled", "harmed", "fallback", "parity", "recovers", "rollback"})  # others count requests
+_BY_ROW: Final = frozenset(
+    {"handled", "harmed", "fallback", "parity", "idempotent", "recovers", "rollback"}
+)  # others count requests
 _CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
 _LASTING: Final = 30  # answers within `hold`, without which nothing is seen to last
 _IMPOTENT: Final[Mapping[str, tuple[str, float]]] = {  # verb → (key, the value that changes nothing)
@@ -148,7 +150,8 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
             yield Flaw("undecidable", message, (*where, "hold"), "hold for longer, or send more")
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
-    if expectation.parity is not None and n is not None and n < expectation.parity.min_pairs:
+    wanted = expectation.parity or expectation.idempotent
+    if wanted is not None and n is not None and n < wanted.min_pairs:
         message = f"{window} holds about {int(n)} items, fewer than the pairs asked for"
         yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")
     if expectation.handled is not None and not expectation.handled.by:

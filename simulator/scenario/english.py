@@ -83,7 +83,13 @@ def _model(p: Any) -> str:
 
 def _release(p: Any) -> str:
     how = f"as a canary of {show_share(p.share)}" if p.by == "canary" else "to everyone at once"
-    return f"{p.version} is released {how}" + ("" if p.defect is None else f", in which {_model(p.defect)}")
+    package = "" if p.bundle == "sound" else f", its bundle {p.bundle}"
+    return f"{p.version} is released {how}{package}" + ("" if p.defect is None else f", in which {_model(p.defect)}")
+
+
+def _duplicate(p: Any) -> str:
+    key = ", under the same idempotency key" + (" with another payload" if p.payload == "other" else "")
+    return f"requests are delivered again after {show_duration(p.after)}{key if p.key else ''}"
 
 
 _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -101,7 +107,7 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "label_delay": lambda p: f"labels come {show_duration(p.by)} later",
     "label_loss": lambda _: "labels never come",
     "late": lambda p: f"requests are delivered {show_duration(p.by)} late",
-    "duplicate": lambda p: f"requests are delivered again after {show_duration(p.after)}",
+    "duplicate": _duplicate,
     "load": _load,
     "dependency": _dependency,
     "model": _model,
@@ -177,6 +183,10 @@ def _latency(p: Any) -> str:
     return f"{show_share(quantile)} of answers take at most {show_duration(limit)}"
 
 
+def _other_run(serving: str | None) -> str:
+    return f"a run that {serving} serves from the start" if serving else "the clean twin"
+
+
 _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "no_alert": lambda p: ("no alert" if isinstance(p, str) else "not " + _alert(p)) + " fires",
     "handled": _handled,
@@ -189,7 +199,11 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "recovers": _recovers,
     "rollback": lambda p: f"{p.to} serves every reply again",
     "exposure": lambda p: f"{p.version} serves at most {show_share(p.max)} of answers",
-    "parity": lambda p: f"scores equal those of the clean twin, in at least {p.min_pairs} pairs",
+    "parity": lambda p: f"scores equal those of {_other_run(p.serving)}, in at least {p.min_pairs} pairs",
+    "clean_reject": lambda p: f"at least {show_share(p.min)} of refusals and errors show neither values nor internals",
+    "idempotent": lambda p: f"a key is answered once and for all, in at least {p.min_pairs} pairs",
+    "readiness": lambda p: f"the service says that it is {p.to}",
+    "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",
     "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
 }
 

@@ -99,6 +99,7 @@ def _alert(
     known |= dict.fromkeys(
         getattr(event.params, _BRINGS[event.verb]) for event in scenario.when if event.verb in _BRINGS
     )
+    known |= dict.fromkeys("model" for event in scenario.when if event.verb == "model")
     if name not in known:
         yield _unknown(name, known, (*where, expectation.family, "field"))
 

@@ -243,9 +243,22 @@ class Late(Selective):
 
 
 class Duplicate(Selective):
-    """Requests are delivered a second time (W7)."""
+    """Requests are delivered a second time (W7).
+
+    `key`: as a client's retry, under the idempotency key of the first delivery (every request of the run then carries
+    one); `payload: other` is a client that uses a key twice, for a request that is another one.
+    """
 
     after: Duration = 2 * SECOND
+    key: bool = False
+    payload: Literal["same", "other"] = "same"
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.payload == "other" and not self.key:
+            msg = "`payload: other` is about idempotency keys; say `key: true` as well"
+            raise ValueError(msg)
+        return self
 
 
 class LoadLevel(Frozen):
@@ -304,6 +317,9 @@ class Release(Frozen):
     by: Literal["canary", "swap"] = "canary"
     share: Share = 0.1
     defect: ModelFault | None = None
+    bundle: Literal["sound", "damaged"] = Field(
+        "sound", description="damaged: one digit of its largest file is another"
+    )
 
 
 VERBS: Final = (
@@ -419,9 +435,31 @@ class Exposure(Frozen):
 
 
 class Parity(Frozen):
-    """Scores of the selected rows equal the clean twin's scores of the same rows (J10)."""
+    """Scores of the selected rows equal the clean twin's scores of the same rows (J10).
+
+    `serving`: those that this version answered equal the scores of a clean run that it serves from the start.
+    """
 
     min_pairs: int = Field(100, ge=1)
+    serving: str | None = None
+
+
+class Idempotent(Frozen):
+    """A second delivery under the same key gets the first one's answer; with another payload, a refusal (J8)."""
+
+    min_pairs: int = Field(100, ge=1)
+
+
+class Readiness(Frozen):
+    """What the readiness endpoint says (J9)."""
+
+    to: Literal["ready", "unready"]
+
+
+class Refuses(Frozen):
+    """The release of this version is refused, and it never answers anybody."""
+
+    version: str
 
 
 class Quality(Frozen):
@@ -434,6 +472,7 @@ class Quality(Frozen):
 FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
+    "clean_reject", "idempotent", "readiness", "refuses",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -470,6 +509,10 @@ class Expectation(Frozen):
     exposure: Exposure | None = None
     parity: Parity | None = None
     quality: Quality | None = None
+    clean_reject: AtLeast | None = None
+    idempotent: Idempotent | None = None
+    readiness: Readiness | None = None
+    refuses: Refuses | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

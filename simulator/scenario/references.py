@@ -46,6 +46,10 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "exposure": Window((), _ITEMS),
     "parity": Window((), _ITEMS),
     "quality": Window((), _TIME),
+    "clean_reject": Window((), _ITEMS),
+    "idempotent": Window(("of",), _ITEMS),
+    "readiness": Window(_DEADLINE),
+    "refuses": Window(_DEADLINE),
 }
 
 
@@ -88,7 +92,7 @@ def check(parts: Parts) -> Iterator[Flaw]:
     for index, expectation in parts.expectations.items():
         where: Where = ("then", index)
         yield from _window(expectation, where)
-        yield from _roles(expectation, where, events)
+        yield from _roles(expectation, where, events, parts)
         if parts.complete("when", "event"):
             yield from _events_named(expectation, where, events)
         yield from _ids_named(expectation, where, parts)
@@ -207,10 +211,18 @@ def _events_named(expectation: Expectation, where: Where, events: list[str]) -> 
             yield Flaw("unknown-event", f"there is no event `{plain}`", (*where, key), hint)
 
 
-def _roles(expectation: Expectation, where: Where, events: list[str]) -> Iterator[Flaw]:
-    if expectation.family in {"handled", "labels_seen"} and expectation.of == UNTOUCHED:
+def _keyed(name: str | None, parts: Parts) -> bool:
+    event = next((event for event in parts.events.values() if event.event == name), None)
+    return event is None or (event.duplicate is not None and event.duplicate.key)
+
+
+def _roles(expectation: Expectation, where: Where, events: list[str], parts: Parts) -> Iterator[Flaw]:
+    if expectation.family in {"handled", "labels_seen", "idempotent"} and expectation.of == UNTOUCHED:
         message = f"`{expectation.family}` is about the items that an event touched"
         yield Flaw("bad-value", message, (*where, "of"), suggest(UNTOUCHED, events, "events"))
+    if expectation.family == "idempotent" and expectation.of in events and not _keyed(expectation.of, parts):
+        message = f"the deliveries of `{expectation.of}` carry no idempotency key"
+        yield Flaw("bad-value", message, (*where, "of"), "name an event such as `duplicate: {key: true}`")
     if expectation.family == "harmed" and expectation.of in events:
         message = "`harmed` is about the items that no event touched"
         yield Flaw("bad-value", message, (*where, "of"), f"write `of: {UNTOUCHED}`")
@@ -237,9 +249,10 @@ def _ids_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator
 
 def _version_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
     family = expectation.family
-    if family not in {"rollback", "exposure"}:
+    keys = {"rollback": "to", "exposure": "version", "refuses": "version", "parity": "serving"}
+    if family not in keys or getattr(expectation.params, keys[family]) is None:
         return
-    key = "to" if family == "rollback" else "version"
+    key = keys[family]
     name = getattr(expectation.params, key)
     given = parts.data.get("given")
     serving = given.get("serving", "v1") if isinstance(given, Mapping) else "v1"

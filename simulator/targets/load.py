@@ -59,7 +59,7 @@ def _sources(module: str) -> list[Path]:
 
 
 def _manifests(path: Path, target: Target) -> list[Path]:
-    bundles = target.start.settings.get("bundles")
+    bundles = target.bundles or target.start.settings.get("bundles")
     if not isinstance(bundles, str):
         return []
     return sorted(Path(bundles.replace("$here", str(path.parent))).rglob("manifest.json"))

@@ -122,6 +122,9 @@ class Target(Frozen):
     target: Literal[1]
     environment: str = "local"
     start: Start
+    bundles: str | None = Field(
+        None, description="folder with one folder a version; `$bundles` in settings is it, or a copy with one damaged"
+    )
     protocol: Literal["oip-v2", "mlflow", "json"]
     model: str = "model"
     path: str | None = Field(None, description="where to post; the protocol's own unless said")

@@ -28,6 +28,7 @@ class Row(NamedTuple):
     reasons: str
     touched: int
     potent: int
+    leak: int
     truth: int
     label_ns: int
 

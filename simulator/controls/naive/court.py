@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from typing import Final
@@ -65,6 +66,7 @@ class Court:
     twin: Book | None
     aa: Book | None
     tolerance: float = 0.0
+    serving: Mapping[str, Book] = field(default_factory=dict)
 
     @cached_property
     def disagreement(self) -> tuple[set[tuple[str, int, int]], int]:
@@ -79,9 +81,16 @@ class Court:
         return noisy, pairs
 
 
-def read(main: History, twin: History | None, aa: History | None, tolerance: float = 0.0) -> Court:
+def read(
+    main: History,
+    twin: History | None,
+    aa: History | None,
+    tolerance: float = 0.0,
+    serving: Mapping[str, History] | None = None,
+) -> Court:
     """Read the histories, once."""
-    return Court(book(main), book(twin) if twin else None, book(aa) if aa else None, tolerance)
+    others = {version: book(run) for version, run in (serving or {}).items()}
+    return Court(book(main), book(twin) if twin else None, book(aa) if aa else None, tolerance, others)
 
 
 def alike(a: Row, b: Row, tolerance: float) -> bool:

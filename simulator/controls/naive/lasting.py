@@ -94,3 +94,42 @@ def rollback(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     must(last + 1 + expectation.hold <= min(run.header.end_ns, horizon), "run too short")
     lasting(court, last + 1, expectation.hold)
     return Opinion(Status.PASS)
+
+
+def readiness(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """eventually: the endpoint said so in the window, and had said otherwise before."""
+    window, run = ground(expectation, scenario, court), court.main
+    start, deadline = window.spans[0][0], window.spans[-1][1]
+    said = sorted((note.at_ns, note.data["ready"]) for note in run.notes if note.kind == "ready")
+    must(any(at <= start for at, _ in said), "never asked before")
+    last, until = start, min(deadline, run.header.end_ns)
+    earlier = max(at for at, _ in said if at <= start)
+    for at in [earlier, *(at for at, _ in said if start < at < until), until]:
+        must(at - max(last, earlier) <= 120 * SECOND or at <= start, "not asked for too long")
+        last = at
+    first = [ready for at, ready in said if at <= start][-1]
+    if expectation.params.to == "unready":
+        must(first, "unready before")
+        found = any(not ready for at, ready in said if start <= at < deadline)
+    else:
+        must(any(not ready for at, ready in said if at < deadline), "never unready")
+        found = first or any(ready for at, ready in said if start <= at < deadline)
+    if found:
+        return Opinion(Status.PASS)
+    return Opinion(Status.FAIL if window.complete else Status.UNKNOWN)
+
+
+def refuses(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """never: another answer to the release than a refusal, or a reply by that version."""
+    window, run = ground(expectation, scenario, court), court.main
+    version = expectation.params.version
+    actions = [note for note in run.notes if note.kind == "action" and note.data["what"] == f"release {version}"]
+    actions = [note for note in actions if note.at_ns in window]
+    must(bool(actions), "no action")
+    rows = [row for row in run.rows if row.scheduled_ns >= window.spans[0][0]]
+    tagged(run, rows)
+    accepted = any(not 400 <= note.data["status"] < 500 for note in actions)  # noqa: PLR2004 - HTTP's client errors
+    served = any(row.outcome == Outcome.OK and row.version == version for row in rows)
+    if accepted or served:
+        return Opinion(Status.FAIL)
+    return Opinion(Status.PASS if window.complete else Status.UNKNOWN)

@@ -27,6 +27,10 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "exposure": shares.exposure,
     "parity": values.parity,
     "quality": values.quality,
+    "clean_reject": shares.clean_reject,
+    "idempotent": values.idempotent,
+    "readiness": lasting.readiness,
+    "refuses": lasting.refuses,
 }
 
 

@@ -89,6 +89,15 @@ def latency(expectation: Expectation, scenario: Scenario, court: Court) -> Opini
     return per_request(expectation, scenario, court, round(1 - quantile, 12), failed=failed, dropped=dropped)
 
 
+def clean_reject(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """Of what came back as a refusal or an error, that which shows more than it should."""
+    told = {row.request for row in court.main.rows if row.outcome in (Outcome.REJECT, Outcome.SHED, Outcome.ERROR)}
+    quiet = {row.request for row in court.main.rows if row.request not in told}
+    shown = {row.request for row in court.main.rows if row.leak}
+    limit = round(1 - expectation.params.min, 12)
+    return per_request(expectation, scenario, court, limit, failed=shown, dropped=quiet)
+
+
 def answered(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """A usable score for every row that was not refused by itself, and for one row at least."""
     usable = {row.request for row in court.main.rows if isfinite(row.score)}

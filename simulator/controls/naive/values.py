@@ -7,7 +7,7 @@ from math import isfinite, nan
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import NOISE, Court, Opinion, equal, must
 from simulator.controls.naive.premises import noise, sound
-from simulator.controls.naive.shares import comparable, poll
+from simulator.controls.naive.shares import comparable, poll, tagged
 from simulator.controls.naive.tails import by_tails
 from simulator.controls.naive.windows import When, ground, rows_of, when
 from simulator.history.schema import Note, Outcome
@@ -20,6 +20,13 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     twin, noisy, _ = noise(court, scenario)
     window = when(expectation, scenario, court.main)
     rows, votes = rows_of(expectation, court.main, window, expectation.of), []
+    version = expectation.params.serving
+    if version is not None:
+        tagged(court.main, rows)
+        must(version in court.serving, "no run of that version")
+        twin, noisy = court.serving[version], set()
+        sound(twin, scenario.clean())
+        rows = [row for row in rows if row.version == version]
     for row in rows:
         other = comparable(row, twin, noisy)
         if other is None or other.outcome != Outcome.OK or not isfinite(other.score):
@@ -34,6 +41,30 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     sound(court.main, scenario)
     must(pairs >= 0.9 * len(rows), "hardly comparable")
     return poll(Status.PASS, votes, NOISE if noisy else 0.0)
+
+
+def idempotent(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """equal: second deliveries beside the first ones."""
+    window = ground(expectation, scenario, court)
+    duplicate = scenario.event(str(expectation.of)).duplicate
+    other = duplicate is not None and duplicate.payload == "other"
+    rows, votes = rows_of(expectation, court.main, window, expectation.of), []
+    for row in rows:
+        first = court.main.by_key.get((row.stream, row.number, 0))
+        if row.copy == 0 or first is None or first.outcome not in (Outcome.OK, Outcome.REJECT):
+            continue
+        if row.outcome == Outcome.SHED:
+            continue
+        if other:
+            votes.append((row.position, row.scheduled_ns, row.outcome != Outcome.REJECT))
+            continue
+        scored = (row.score == first.score) or not (isfinite(row.score) or isfinite(first.score))
+        same = row.outcome == first.outcome and scored and row.decision == first.decision
+        votes.append((row.position, row.scheduled_ns, not (same and row.version == first.version)))
+    if any(failed for _, _, failed in votes):
+        return Opinion(Status.FAIL)
+    must(len(votes) >= max(1, expectation.params.min_pairs), "enough data")
+    return poll(Status.PASS, votes, 0.0)
 
 
 def truth(of: str, run: Book, before: int) -> tuple[float, int, int]:

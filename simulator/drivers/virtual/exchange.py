@@ -64,7 +64,10 @@ class Exchange:
         """Call the app as a server would: an exception is a status of 500."""
         client = self._client
         try:
-            await client.app(client.scope.copy(), self._receive, self._send)
+            scope = client.scope.copy()
+            if self.planned.key:
+                scope["headers"] = [*scope["headers"], (b"idempotency-key", self.planned.key.encode())]
+            await client.app(scope, self._receive, self._send)
         except Exception as error:  # noqa: BLE001 - servers turn any exception into a 500
             self.crash = f"{type(error).__name__}: {error}"
             self._end(500, b"")

@@ -29,6 +29,7 @@ from simulator.plan import Chunk, end_ns, plan
 from simulator.scenario.model import Event
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.targets import sink as sinks
+from simulator.targets.bundles import offered
 from simulator.targets.codecs import codec
 from simulator.targets.seams import Fault, Seam
 from simulator.world.populations import get
@@ -36,6 +37,7 @@ from simulator.world.populations import get
 Progress = Callable[[float], None]
 _GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
 _WATCHES: Final = 200  # monitor readings a run at most: enough for a picture
+_REFUSALS: Final = range(400, 500)
 _BACKOFF: Final = SECOND // 2
 _RETRIED: Final = frozenset({Outcome.SHED, Outcome.TIMEOUT, Outcome.RESET})
 
@@ -105,6 +107,7 @@ class _Run:
         self.lifespan = Lifespan(loop, self.app)
         self.receipts: dict[str, ServiceReceipt] = {}
         self.sending = True
+        self.was_ready: bool | None = None
         self.late_ns = 0
         self.outstanding: deque[tuple[int, Exchange]] = deque()
         self.timer_on = False
@@ -126,6 +129,7 @@ class _Run:
             "sink": f"http://{sinks.HOST}:{sinks.PORT}",
             "token": self.token,
             "here": str(self.spec.target_path.parent),
+            "bundles": offered(self.spec.scenario, self.spec.target, self.spec.target_path, self.spec.folder),
         }
         return {
             "settings": settings_of(self.spec, here),
@@ -147,6 +151,8 @@ class _Run:
                     loop.post(event.at, self._begin, (k, event))
             if self.spec.target.monitors:
                 loop.post(self.watch_ns, self._watch, None)
+            if any(expectation.readiness for expectation in scenario.then):
+                loop.post(SECOND, self._probe, None)
             loop.post(self.end // 50, self._tick, None)
             loop.post(self.end // 8, self._collect, None)
             loop.post(self.end - 1, self._last_words, None)
@@ -279,13 +285,31 @@ class _Run:
         accepted = status < 300  # noqa: PLR2004 - accepted
         if not accepted:
             self.recorder.released(release.version, 0)
-        at = self.loop.now_ns if accepted else NEVER
-        self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
+        # A bundle that is not sound was delivered if there was an answer: a refusal is what ought to come.
+        done = accepted or (release.bundle != "sound" and status in _REFUSALS)
+        at = self.loop.now_ns if done else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
         self._note("action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace"))
 
     async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
         method, _, path = action.partition(" ")
         return await call(self.app, method, path, body, self.token)
+
+    def _probe(self, _: Any) -> None:
+        self.loop.start_now(self._ask_readiness())
+        if self.loop.now_ns + SECOND < self.end:
+            self.loop.post(self.loop.now_ns + SECOND, self._probe, None)
+
+    async def _ask_readiness(self) -> None:
+        """Asked every second; on record are changes, and one answer a minute as a sign of life."""
+        path = self.spec.target.start.ready
+        if path is None:
+            return
+        status, _ = await call(self.app, "GET", path)
+        ready = status == 200  # noqa: PLR2004 - as the target file says
+        if ready != self.was_ready or self.loop.now_ns % MINUTE == 0:
+            self._note("ready", ready=ready)
+        self.was_ready = ready
 
     def _watch(self, _: Any) -> None:
         self.loop.start_now(self._observe("monitor", self.spec.target.monitors))

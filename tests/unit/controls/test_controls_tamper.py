@@ -25,6 +25,9 @@ RED = {
     "recovers": {"not before the deadline"},
     "rollback": {"at the deadline", "comes back", "lost in flight", "no other version"},
     "parity": {"changed", "missing", "swapped"},
+    "idempotent": {"other score", "other version", "one fails"},
+    "readiness": {"at the deadline"},
+    "refuses": {"accepted", "one reply by it"},
     "quality": {"just too far above", "just too far below", "counted twice"},
 }
 

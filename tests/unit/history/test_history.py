@@ -41,7 +41,7 @@ def planned(n, first=0):
 
 
 def reply(item, score=0.5, version="v1", also_touched=0):
-    return (item, 10, 11, 12, 1, 200, int(Outcome.OK), score, "approve", 1, version, "", also_touched, 2**64 - 1)
+    return (item, 10, 11, 12, 1, 200, int(Outcome.OK), score, "approve", 1, version, "", also_touched, 2**64 - 1, 0)
 
 
 HEADER = Header("title", "x.yaml", {"factor": 100}, "main", "virtual", 7, "plan", "payments", "target", 100, 0)

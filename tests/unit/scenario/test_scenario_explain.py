@@ -66,6 +66,11 @@ EVENTS = {
     "label_loss: {share: 50%}": "labels never come, in 50% of rows",
     "late: {by: 3m}": "requests are delivered 3m late",
     "duplicate: {}": "requests are delivered again after 2s",
+    "duplicate: {key: true}": "requests are delivered again after 2s, under the same idempotency key",
+    "duplicate: {key: true, payload: other}": (
+        "requests are delivered again after 2s, under the same idempotency key with another payload"
+    ),
+    "release: {version: v2, bundle: damaged}": "v2 is released as a canary of 10%, its bundle damaged",
     "load: {to: 3x}": "traffic rises to 3 times the base rate",
     "load: {to: 1.5x capacity}": "traffic rises to 1.5 times what the target sustains",
     "load: {to: 500/s}": "traffic rises to 500 per second",
@@ -106,6 +111,21 @@ EXPECTATIONS = {
     ),
     "{id: x, exposure: {version: v2, max: 12%}}": "v2 serves at most 12% of answers",
     "{id: x, parity: {min_pairs: 200}}": "scores equal those of the clean twin, in at least 200 pairs",
+    "{id: x, parity: {serving: v2}}": (
+        "scores equal those of a run that v2 serves from the start, in at least 100 pairs"
+    ),
+    "{id: x, clean_reject: {min: 99%}, of: e}": (
+        "among requests that e touches, at least 99% of refusals and errors show neither values nor internals"
+    ),
+    "{id: x, idempotent: {min_pairs: 50}, of: e}": (
+        "among requests that e touches, a key is answered once and for all, in at least 50 pairs"
+    ),
+    "{id: x, readiness: {to: unready}, after: e, within: 10s}": (
+        "within 10s of the start of e, the service says that it is unready"
+    ),
+    "{id: x, refuses: {version: v2}, after: e, within: 1m}": (
+        "within 1m of the start of e, the release of v2 is refused, and it answers nobody"
+    ),
     "{id: x, quality: {of: positive_rate, within: 0.01}}": (
         "the service's own positive rate is within 0.01 of the truth"
     ),
