@@ -21,9 +21,9 @@ async def influence(bench: Bench, column: Column) -> Pair | None:
             row = poison.replaced(base.row, column.name, value)
             body = bench.wire.body([row])
             answer = await bench.ask(body)
-            if len(answer.scores) == 1 and bench.unlike(answer.scores[0], (base.score,)):
-                if bench.right(await bench.ask(body), answer.scores[0]):
-                    return Pair(column, base, Alone(row, body, answer.scores[0]))
+            moved = len(answer.scores) == 1 and bench.unlike(answer.scores[0], (base.score,))
+            if moved and bench.right(await bench.ask(body), answer.scores[0]):
+                return Pair(column, base, Alone(row, body, answer.scores[0]))
     return None
 
 

@@ -42,7 +42,7 @@ def beside(bench: Bench, column: Column, row: Row, other: Row) -> list[Poison]:
         Poison("NaN", body([replaced(row, column.name, Raw("NaN"))])),
         Poison("missing column", body([without(row, column.name)])),
         Poison("extra column", body([{"seatrial_extra": 1.0, **row}])),
-        Poison("other order of columns", body([dict(reversed(row.items()))])),
+        Poison("other order of columns", body([dict(list(row.items())[::-1])])),
         Poison("columns of different length", bench.wire.short([row, other], column.name), 2),
         Poison("first column empty", bench.wire.short([row], first)),
         Poison("two rows", body([row, other]), 2),

@@ -95,8 +95,13 @@ class Wire:
             nested = self._tensors([row], "")
             nested["inputs"][0]["data"] = {"value": 1}
             none = {"inputs": [{"name": "x", "shape": [0], "datatype": "FP64", "data": []}]}
-            return [*common, Form("shape [3] with one value", _dump(wrong)), Form("object as data", _dump(nested)),
-                    Form("unknown column of no rows", _dump(none)), Form("list around the request", b"[" + known + b"]")]  # fmt: skip
+            return [
+                *common,
+                Form("shape [3] with one value", _dump(wrong)),
+                Form("object as data", _dump(nested)),
+                Form("unknown column of no rows", _dump(none)),
+                Form("list around the request", b"[" + known + b"]"),
+            ]
         if self.target.protocol == "mlflow":
             flat = _split([row])
             flat["dataframe_split"]["data"] = flat["dataframe_split"]["data"][0]

@@ -38,6 +38,7 @@ def rows(count=40):
 
 if __name__ == "__main__":
     import json
+    import sys
 
     for row in rows():
-        print(json.dumps(row))
+        sys.stdout.write(json.dumps(row) + "\n")

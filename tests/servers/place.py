@@ -4,11 +4,13 @@
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 PLACE = Path(os.environ.get("SEATRIAL_SERVERS") or Path.home() / ".cache/seatrial/servers")
+UV = shutil.which("uv") or "uv"
 NEEDS = {
     "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0"],
     "litserve": ["litserve==0.2.19"],
@@ -26,8 +28,8 @@ def python(name):
 
 def main(names):
     for name in names or NEEDS:
-        subprocess.run(["uv", "venv", "--quiet", "--allow-existing", "--python", "3.11", PLACE / name], check=True)
-        subprocess.run(["uv", "pip", "install", "--quiet", "--python", python(name), *NEEDS[name]], check=True)
+        subprocess.run([UV, "venv", "--quiet", "--allow-existing", "--python", "3.11", PLACE / name], check=True)
+        subprocess.run([UV, "pip", "install", "--quiet", "--python", python(name), *NEEDS[name]], check=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ async def _order(bench: Bench) -> Finding:
             if not bench.right(right, known.score) or bench.right(again, known.score):
                 return unknown("columns", "order", "it differed once and not again", (answer.noted(name),))
             why = f"the same row with its columns {name} gets {answer.told()}, alone {known.score:.6g}"
-            return _red(bench, "order", why, known, answer, right, name)
+            return _red(bench, why, known, answer=answer, right=right, note=name)
     told = f"{ROWS} rows in {len(_permuted(bench.alone[0].row))} other orders: the same answers"
     return passed("columns", "order", told + (f" ({refused} refused)" if refused else ""))
 
@@ -71,6 +71,6 @@ async def _names(bench: Bench) -> Finding:
     return passed("columns", "names", f"{len(pairs)} columns under unknown names: none steers the score")
 
 
-def _red(bench: Bench, case: str, why: str, known: Alone, answer: Answer, right: Answer, note: str) -> Finding:
+def _red(bench: Bench, why: str, known: Alone, *, answer: Answer, right: Answer, note: str) -> Finding:
     repro = bench.curl(known.body, answer.exchange.body, note=f"the row, and the same row {note}")
-    return failed("columns", case, why, (right.noted("alone"), answer.noted(note)), repro)
+    return failed("columns", "order", why, (right.noted("alone"), answer.noted(note)), repro)

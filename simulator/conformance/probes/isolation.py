@@ -43,8 +43,7 @@ async def probe(bench: Bench) -> list[Finding]:
     if column is None:
         return [*found, unknown("isolation", "poisoned", "no column was found that the score depends on")]
     one, two = bench.alone[:2]
-    for spoilt in poison.beside(bench, column, one.row, two.row):
-        found.append(await _poisoned(bench, spoilt))
+    found += [await _poisoned(bench, spoilt) for spoilt in poison.beside(bench, column, one.row, two.row)]
     return [*found, await _poisoned_batch(bench, column.name)]
 
 
@@ -54,7 +53,7 @@ async def _concurrent(bench: Bench) -> Finding:
         crowd = [bench.alone[(k + i) % len(bench.alone)] for i in range(CROWD)]
         for known, answer in zip(crowd, await bench.together([one.body for one in crowd]), strict=True):
             wrongs.add(bench, known, answer, "")
-    return await _judged(bench, "concurrent", wrongs, f"beside {CROWD - 1} other honest requests", ())
+    return await _judged(bench, "concurrent", wrongs, f"beside {CROWD - 1} other honest requests")
 
 
 async def _poisoned(bench: Bench, spoilt: Poison) -> Finding:
@@ -72,7 +71,9 @@ async def _poisoned(bench: Bench, spoilt: Poison) -> Finding:
         moods += [a for body, a in zip(bodies, answers, strict=True) if body == spoilt.body]
         for known, answer in zip(honest, kept, strict=True):
             wrongs.add(bench, known, answer, spoilt.name)
-    found = await _judged(bench, case, wrongs, f"beside a request with {spoilt.name}", (spoilt.body,), alone)
+    found = await _judged(
+        bench, case, wrongs, f"beside a request with {spoilt.name}", beside=(spoilt.body,), spoilt=alone
+    )
     if found.status != "pass":
         return found
     again = await bench.ask(spoilt.body, spoilt.rows)
@@ -86,7 +87,13 @@ async def _poisoned(bench: Bench, spoilt: Poison) -> Finding:
 
 
 async def _judged(
-    bench: Bench, case: str, wrongs: Wrongs, company: str, beside: tuple[bytes, ...], spoilt: Answer | None = None
+    bench: Bench,
+    case: str,
+    wrongs: Wrongs,
+    company: str,
+    *,
+    beside: tuple[bytes, ...] = (),
+    spoilt: Answer | None = None,
 ) -> Finding:
     """FAIL needs two wrong answers, and each row right again when alone."""
     if not wrongs.seen:

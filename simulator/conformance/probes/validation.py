@@ -69,7 +69,8 @@ CASES: Final = (
     Case("missing", "without the column", _missing),
     Case("renamed", "with the column under another name", lambda c, r: poison.renamed(r, c.name, f"{c.name}_seatrial")),
     Case("text", "with a value of another type", _set(_other_type)),
-    Case("number_as_text", "with the number in quotes", _set(lambda c, v: str(v) if c.numeric else None), harmless=True),
+    Case("number_as_text", "with the number in quotes",
+         _set(lambda c, v: str(v) if c.numeric else None), harmless=True),
     Case("list", "with a list as the value", _set(lambda _, v: [v, v])),
     Case("nan", "with the token NaN", _number(Raw("NaN"))),
     Case("infinity", "with the token Infinity", _number(Raw("Infinity"))),
@@ -129,7 +130,7 @@ def judged(bench: Bench, case: str, tried: Sequence[Tried]) -> Finding:
 async def _tried(bench: Bench, case: Case, pair: Pair, row: Row) -> Tried:
     name, body = pair.column.name, bench.wire.body([row])
     first, second = await bench.ask(body), await bench.ask(body)
-    word = await _word(bench, case, pair, first)
+    word = _word(bench, pair, first)
     if word == "unchanged" and not case.harmless:
         # An answer can be right for one row of the pair at most: show the one for which it is wrong.
         pair = Pair(pair.column, pair.other, pair.one)
@@ -158,7 +159,7 @@ async def _tried(bench: Bench, case: Case, pair: Pair, row: Row) -> Tried:
     return Tried(name, word, why, evidence, (pair.one.body, body))
 
 
-async def _word(bench: Bench, case: Case, pair: Pair, answer: Answer) -> str:
+def _word(bench: Bench, pair: Pair, answer: Answer) -> str:
     if answer.refused:
         return "refused"
     if answer.exchange.failure:

@@ -122,7 +122,8 @@ def _truthful(bench: Bench, berth: Berth, deaths: list[Death]) -> Finding:
     if not lying:
         return passed("worker_death", "truthful", "after each death it scored again, ended, or was not ready")
     first = lying[0]
-    why = f"after the death of {first.what} it says ready for {BACK_WITHIN:.0f} s, and a valid row gets {first.lies[-1].told()}"
+    told = f"it says ready for {BACK_WITHIN:.0f} s, and a valid row gets {first.lies[-1].told()}"
+    why = f"after the death of {first.what} {told}"
     repro = (
         f'kill -KILL $WORKER_PID; sleep 10\ncurl -sS -w "%{{http_code}}\\n" "$URL"{berth.target.start.ready}\n'
         + bench.curl(bench.alone[0].body)

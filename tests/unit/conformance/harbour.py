@@ -21,7 +21,7 @@ ROWS = [
 ]
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """Why a request gets a 422."""
 
 
@@ -31,20 +31,20 @@ def score(row: dict[str, Any]) -> float:
 
 
 def checked(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Rows of what was sent; Refused if one of them cannot be right."""
+    """Rows of what was sent; RefusedError if one of them cannot be right."""
     if missing := [name for name in COLUMNS if name not in columns]:
-        raise Refused(f"missing: {missing[0]}")
+        raise RefusedError(f"missing: {missing[0]}")
     if len({len(columns[name]) for name in COLUMNS}) != 1:
-        raise Refused("columns of different length")
+        raise RefusedError("columns of different length")
     if not columns["amount"]:
-        raise Refused("no rows")
+        raise RefusedError("no rows")
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*(columns[n] for n in COLUMNS), strict=True)]
     for k, row in enumerate(rows):
         for name, (low, high) in RANGES.items():
             if type(row[name]) not in {int, float} or not low <= row[name] <= high:
-                raise Refused(f"row {k}: {name}")
+                raise RefusedError(f"row {k}: {name}")
         if type(row["country"]) is not str or row["country"] not in COUNTRIES:
-            raise Refused(f"row {k}: country")
+            raise RefusedError(f"row {k}: country")
     return rows
 
 
@@ -53,7 +53,7 @@ def parsed(body: bytes) -> tuple[str, dict[str, list[Any]]]:
         document = json.loads(body, parse_constant=_no)
         return str(document.get("id", "")), {t["name"]: list(t["data"]) for t in document["inputs"]}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Refused("not an inference request") from error
+        raise RefusedError("not an inference request") from error
 
 
 def _no(token: str) -> None:
@@ -76,7 +76,7 @@ class Parts:
         {"model_name": "tug", "model_version": version, "id": name, "outputs": [{"name": "score", "data": scores}]}
     ).encode()
     ready: Callable[[], int] = lambda: 200
-    elsewhere: Callable[[str, str], int] = lambda method, path: 405 if path == PATH else 404
+    elsewhere: Callable[[str, str], int] = lambda _, path: 405 if path == PATH else 404
     also: tuple[str, ...] = ()  # paths that score, beside the one that should
     state: dict[str, Any] = field(default_factory=lambda: {"version": "1"})
 
@@ -103,7 +103,7 @@ def app(parts: Parts) -> Any:
             name, columns = parts.parse(body)
             score_all = lambda found: parts.scored(parts.check(found))  # noqa: E731
             scores = await parts.gather(score_all, columns) if parts.gather else score_all(columns)
-        except Refused as error:
+        except RefusedError as error:
             return parts.refusal(error)
         return 200, parts.reply(name, parts.state["version"], scores)
 
@@ -156,7 +156,7 @@ def one_by_one(score_all: Any, batch: list[Columns]) -> list[Any]:
     for columns in batch:
         try:
             answers.append(score_all(columns))
-        except Refused as error:
+        except RefusedError as error:
             answers.append(error)
     return answers
 

@@ -15,7 +15,7 @@ from harbour import (
     ROWS,
     Batcher,
     Parts,
-    Refused,
+    RefusedError,
     all_or_nothing,
     app,
     checked,
@@ -140,7 +140,7 @@ def lax_check(columns):
 def crash(columns):
     try:
         return checked(columns)
-    except Refused as error:
+    except RefusedError as error:
         raise RuntimeError from error
 
 
@@ -269,7 +269,7 @@ def test_one_row_at_a_time_is_a_limit_and_no_fault():
     def single(columns):
         rows = checked(columns)
         if len(rows) > 1:
-            raise Refused("one row at a time")
+            raise RefusedError("one row at a time")
         return rows
 
     found = tried(Parts(check=single))
