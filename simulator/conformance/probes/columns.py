@@ -43,9 +43,16 @@ async def _order(bench: Bench) -> Finding:
 
 def _permuted(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     items = list(row.items())
-    return {
+    orders = {
         "reversed": dict(items[::-1]), "rotated": dict(items[1:] + items[:1]), "sorted": dict(sorted(items)),
     }  # fmt: skip
+    # Two of one type swapped: whoever goes by place alone has nothing to stumble over.
+    alike = [k for k, (_, value) in enumerate(items) if type(value) is float]
+    if len(alike) > 1:
+        one, two = alike[:2]
+        items[one], items[two] = items[two], items[one]
+        orders["swapped"] = dict(items)
+    return orders
 
 
 async def _names(bench: Bench) -> Finding:
