@@ -63,7 +63,21 @@ def on_record(dice: Random) -> tuple[Note, ...]:
     for _ in range(dice.choice((0, 1, 1, 2))):
         data = {"as_of_ns": moment(dice), "matured_before_ns": moment(dice), "n": dice.choice((100, 250, 300, 400))}
         kept.append(Note(moment(dice), "quality", data | {"positive_rate": dice.random(), "brier": dice.random() / 2}))
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        at = dice.choice((600, 600, 630, 1200)) * SECOND
+        answer = {"what": "release v2", "status": dice.choice((202, 409, 422, 422, 422, 500)), "body": ""}
+        kept.append(Note(at, "action", answer))
+    if maybe(dice, 0.8):
+        kept += asked_if_ready(dice)
     return tuple(kept)
+
+
+def asked_if_ready(dice: Random) -> list[Note]:
+    """Asked every minute, sometimes not; unready for a while, about when the events are, or from the start."""
+    down = dice.choice((0, 600, 630, 1080, 1200, END // SECOND)) * SECOND + dice.choice((-1, 0, 0, 1))
+    up = down + dice.randrange(24) * STEP
+    moments = {at for at in range(0, END, 60 * SECOND) if maybe(dice, 0.97)} | {max(0, down), max(0, up), moment(dice)}
+    return [Note(at, "ready", {"ready": not down <= at < up}) for at in moments]
 
 
 def column(dice: Random, *choices: tuple[Any, float], n: int = N) -> np.ndarray:
@@ -85,6 +99,7 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
     outcomes = dice.sample([int(o) for o in Outcome if o is not Outcome.OK] + [int(Outcome.SHED)], 2)
     mixed = {
         "outcome": column(dice, (0, 1 - rate), (outcomes[0], rate / 2), (outcomes[1], rate / 2)),
+        "leak": column(dice, (0, 1 - rate / 4), (dice.choice((1, 2)), rate / 4)),
         "source": column(dice, (1, 1 - rate), (dice.choice([int(s) for s in Source]), rate / 2), (4, rate / 2)),
         "version": column(dice, ("v1", 1 - rate / 4), ("v2", rate / 4)),
         "reasons": column(dice, ("", 0.7), ("null:amount", 0.3)),
@@ -108,6 +123,22 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
     return changed
 
 
+def second_deliveries(dice: Random, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows that the event touched become second deliveries of earlier ones, answered alike, or refused, or not."""
+    changed = {name: column.copy() for name, column in base.items()}
+    late = np.flatnonzero((base["touched"] & np.uint64(1)) != 0)[: dice.choice((5, 30, 80))]
+    first = late - dice.choice((1, 60, 110))
+    late, first = late[base["touched"][first] == 0], first[base["touched"][first] == 0]
+    names = ["stream", "index", "outcome", "score", "decision", "version"]
+    alike = dice.choice((names, names, names[:2], [*names[:2], "score"]))
+    for name in alike:
+        changed[name][late] = base[name][first]
+    changed["copy"][late] = 1
+    if maybe(dice, 0.4):
+        changed["outcome"][late] = int(Outcome.REJECT)
+    return changed
+
+
 def receipts(dice: Random, verb: str) -> tuple[EventRecord, ...]:
     found = []
     for index, (name, at, until) in enumerate((("e", 600, 1080), ("f", 1200, 1260))):
@@ -120,10 +151,10 @@ def receipts(dice: Random, verb: str) -> tuple[EventRecord, ...]:
 
 
 def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
-    verb = dice.choice(("scale", "dependency", "release"))
+    verb = dice.choice(("scale", "dependency", "release", "duplicate"))
     params = {
         "scale": {"field": "amount", "by": 100}, "dependency": {"name": "store", "fault": "down"},
-        "release": {"version": "v2"},
+        "release": {"version": "v2"}, "duplicate": {"key": True, "payload": dice.choice(("same", "other"))},
     }[verb]  # fmt: skip
     when = [
         {"event": "e", "at": "10m", "for": "8m", verb: params},
@@ -147,6 +178,8 @@ def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
     clean = items(dice, base, 0.1) if maybe(dice, 0.4) else base
     noisy = items(dice, clean, 0.005) if maybe(dice, 0.2) else clean
     main = items(dice, {**clean, "touched": marks, "potent": potent}, 1.0)
+    if verb == "duplicate":
+        main = second_deliveries(dice, main)
     if maybe(dice, 0.2):  # a second delivery of some rows, and rows that the twin does not know
         main = {**main, "copy": column(dice, (0, 0.97), (1, 0.03)).astype(np.int16)}
         main["stream"] = column(dice, ("main", 0.95), ("load.e", 0.05)).astype(object)
@@ -211,6 +244,10 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "parity": {"parity": {"min_pairs": dice.choice((1, 50, 200))}} | window(dice) | of(dice),
         "quality": {"quality": {"of": dice.choice(("brier", "positive_rate")), "within": dice.choice((0.1, 0.4))}}
         | window(dice),
+        "clean_reject": {"clean_reject": least} | window(dice) | of(dice),
+        "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
+        "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
+        "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
     }  # fmt: skip
     return ({"id": "it"} | own[family] | {"id": "it"}, paged)
 
