@@ -172,6 +172,7 @@ PARTS = (
     language.Concept, language.LabelDelay, language.Duplicate, language.Load, language.Outlier, language.Scale,
     language.Respell, language.Dependency, language.ModelFault, language.Release, language.AlertIs, language.Parity,
     language.Handled, language.Exposure, language.Quality, language.Latency, language.Rollback,
+    language.Idempotent, language.Readiness, language.Refuses,
 )  # fmt: skip
 
 
