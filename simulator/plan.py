@@ -15,8 +15,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from simulator.scenario.model import Event, Scenario
+from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
 from simulator.world import arrivals
 from simulator.world.arrivals import Pace
 from simulator.world.chunk import COLUMNS, Chunk, joined, part, taken

@@ -10,8 +10,9 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.joins import agreement
 from simulator.checks.words import moment, share
 from simulator.history.schema import NEVER, EventRecord, History
-from simulator.scenario.model import Event, Scenario
+from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import MINUTE, NS, SECOND
+from simulator.scenario.verbs import Event
 
 DELIVERED: Final = 0.99
 POTENT: Final = 0.5  # some rows already are what the event makes of them; if most are, it is not the declared fault

@@ -12,8 +12,9 @@ from simulator.checks import premises
 from simulator.checks.premises import PremiseError
 from simulator.checks.words import moment
 from simulator.history.schema import History
-from simulator.scenario.model import Event, Expectation, Scenario
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
 
 UNTOUCHED: Final = "untouched"
 Span = tuple[int, int]

@@ -30,8 +30,8 @@ from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, substitute
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
-from simulator.scenario.model import Event
 from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
 from simulator.targets.codecs import codec
 from simulator.targets.sink import Sink
 from simulator.world.populations import get

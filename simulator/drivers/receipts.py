@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.history.schema import NEVER, EventRecord, History, Outcome
-from simulator.scenario.model import Event, Scenario
+from simulator.scenario.model import Scenario
+from simulator.scenario.verbs import Event
 
 
 @dataclass(frozen=True, slots=True)

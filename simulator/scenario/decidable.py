@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from simulator.scenario.document import Flaw, Where
-from simulator.scenario.model import Event, Expectation, Latency, Load, Scenario
+from simulator.scenario.model import Expectation, Latency, Scenario
 from simulator.scenario.quantities import SECOND, show_duration, show_share
 from simulator.scenario.timeline import Interval, end_ns, lasts, windows
+from simulator.scenario.verbs import Event, Load
 
 ALPHA: Final = 0.01  # one-sided, as in semantics S5
 

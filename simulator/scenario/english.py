@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from simulator.scenario.model import AlertIs, Event, Expectation, Scenario
+from simulator.scenario.model import AlertIs, Expectation, Scenario
 from simulator.scenario.quantities import show_duration, show_share
 from simulator.scenario.timeline import end_ns
+from simulator.scenario.verbs import Event
 
 # ---------------------------------------------------------------- given
 

@@ -14,9 +14,10 @@ from simulator.scenario import decidable, fit
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import Problem
 from simulator.scenario.load import Cell
-from simulator.scenario.model import Event, Expectation, Scenario
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
+from simulator.scenario.verbs import Event
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000

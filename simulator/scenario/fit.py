@@ -7,7 +7,8 @@ from typing import Any, Final, Literal, Protocol
 
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import suggest
-from simulator.scenario.model import Event, Expectation, Scenario
+from simulator.scenario.model import Expectation, Scenario
+from simulator.scenario.verbs import Event
 
 _NUMERIC: Final = frozenset({"number", "integer"})
 _TYPE_OF: Final = {"number": "number", "integer": "number", "category": "string", "boolean": "boolean"}

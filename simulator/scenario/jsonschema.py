@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from simulator.scenario.model import FAMILIES, VERBS, Scenario
+from simulator.scenario.model import FAMILIES, Scenario
 from simulator.scenario.quantities import show_duration
+from simulator.scenario.verbs import VERBS
 
 COMMITTED: Final = Path(__file__).with_name("scenario.schema.json")
 

@@ -11,8 +11,10 @@ from urllib.parse import quote
 from simulator.scenario import matrix, references
 from simulator.scenario.document import Document, Flaw, Where, read
 from simulator.scenario.errors import BadInput, Problem
-from simulator.scenario.model import Event, Expectation, Scalar, Scenario
+from simulator.scenario.frozen import Scalar
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.validate import Model, validate
+from simulator.scenario.verbs import Event
 
 SUFFIX: Final = ".scenario.yaml"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import nearest, suggest
-from simulator.scenario.model import Scalar
+from simulator.scenario.frozen import Scalar
 
 MAX_CELLS: Final = 256
 

@@ -8,21 +8,13 @@ reported where it stands instead of as a failed union.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
-from simulator.scenario.quantities import MINUTE, SECOND, Duration, Rate, Share, parse_rate
-
-Scalar = str | int | float | bool
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Frozen(BaseModel):
-    """Every part of a scenario is immutable and refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
+from simulator.scenario.frozen import Frozen, Name, Scalar, present
+from simulator.scenario.quantities import MINUTE, SECOND, Duration, Rate, Share
+from simulator.scenario.verbs import Event
 
 # ---------------------------------------------------------------- given
 
@@ -128,270 +120,6 @@ class Given(Frozen):
     labels: Labels = Labels()
     warmup: Duration = 0
     steady_state: tuple[Steady, ...] = ()
-
-
-# ---------------------------------------------------------------- when
-
-Where = Mapping[str, Scalar]
-
-
-class Selective(Frozen):
-    """Which rows of the event's window are touched: a keyed share of those that match `where`."""
-
-    share: Share = 1.0
-    where: dict[str, Scalar] | None = None
-
-
-class Nulls(Selective):
-    """A value goes missing, in one of its spellings (W1)."""
-
-    field: str
-    spelling: Literal["null", "nan", "empty", "na", "missing"] = "null"
-
-
-class Rename(Selective):
-    """A field arrives under another name (W2)."""
-
-    field: str
-    to: str
-
-
-class Drop(Selective):
-    """A field is no longer sent (W2)."""
-
-    field: str
-
-
-class Add(Selective):
-    """A field that the contract does not know is sent as well (W2)."""
-
-    field: str
-    value: Scalar
-
-
-class Retype(Selective):
-    """The same value in another type (W2)."""
-
-    field: str
-    to: Literal["string", "number", "boolean", "list"]
-
-
-class Scale(Selective):
-    """A unit changes: the value is multiplied (W2)."""
-
-    field: str
-    by: float
-
-
-class Respell(Selective):
-    """A category is spelled differently (W2)."""
-
-    field: str
-    category: str
-    to: str
-
-
-class Outlier(Selective):
-    """Extreme values in a few rows (W8)."""
-
-    field: str
-    value: float
-    count: int = Field(1, ge=1)
-
-
-class Reorder(Selective):
-    """The columns arrive in another order; nothing else changes (W2, J10)."""
-
-
-class Drift(Selective):
-    """Covariate drift: the world's rows change, and their truth with them (W3)."""
-
-    field: str
-    shift: float | None = Field(None, description="in standard deviations of the population")
-    category: str | None = Field(None, description="rows move to this category, known or new")
-    shape: Literal["sudden", "gradual"] = "sudden"
-    over: Duration | None = Field(None, description="gradual: length of the ramp; the whole event unless said")
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.shift is None) == (self.category is None):
-            msg = "drift needs exactly one of `shift` (numbers) and `category` (categories)"
-            raise ValueError(msg)
-        return self
-
-
-class Concept(Selective):
-    """Concept drift: the label rule changes while inputs do not; a keyed share of truths is reversed (W4)."""
-
-    flip: Share
-
-
-class LabelDelay(Selective):
-    """Labels of touched rows come later by this much (W5)."""
-
-    by: Duration
-
-
-class LabelLoss(Selective):
-    """Labels of touched rows never come (W5)."""
-
-
-class Late(Selective):
-    """Requests are delivered late; they keep the moment at which they happened (W7)."""
-
-    by: Duration
-
-
-class Duplicate(Selective):
-    """Requests are delivered a second time (W7).
-
-    `key`: as a client's retry, under the idempotency key of the first delivery (every request of the run then carries
-    one); `payload: other` is a client that uses a key twice, for a request that is another one.
-    """
-
-    after: Duration = 2 * SECOND
-    key: bool = False
-    payload: Literal["same", "other"] = "same"
-
-    @model_validator(mode="after")
-    def _keyed(self) -> Self:
-        if self.payload == "other" and not self.key:
-            msg = "`payload: other` is about idempotency keys; say `key: true` as well"
-            raise ValueError(msg)
-        return self
-
-
-class LoadLevel(Frozen):
-    """A total request rate: absolute, a multiple of the base rate, or of the target's capacity."""
-
-    value: float
-    unit: Literal["per_second", "base", "capacity"]
-
-
-def _load(value: Any) -> Any:
-    if isinstance(value, str):
-        number, _, unit = value.strip().partition("x")
-        try:
-            if unit.strip() in {"", "capacity"} and "x" in value:
-                return {"value": float(number), "unit": "capacity" if unit.strip() else "base"}
-            return {"value": parse_rate(value), "unit": "per_second"}
-        except ValueError:
-            pass
-    if isinstance(value, Mapping | LoadLevel):
-        return value
-    msg = f"{value!r} is not a load; write 3x, 1.5x capacity, or a rate such as 500/s"
-    raise ValueError(msg)
-
-
-class Load(Frozen):
-    """Further requests arrive on a stream of their own until the total reaches `to` (W9)."""
-
-    to: Annotated[
-        LoadLevel,
-        BeforeValidator(_load),
-        WithJsonSchema({"type": "string", "examples": ["3x", "1.5x capacity", "500/s"]}),
-    ]
-
-
-class Dependency(Frozen):
-    """A dependency of the service is slow, down, or stale (W11)."""
-
-    name: str
-    fault: Literal["slow", "down", "stale"]
-    by: Duration | None = Field(None, description="slow: added latency; stale: age of the answers")
-    share: Share = 1.0
-
-
-class ModelFault(Frozen):
-    """The model behind the service hangs, raises, is slow, answers NaN, or answers wrongly (W11, W13)."""
-
-    fault: Literal["hang", "raise", "slow", "nan", "wrong"]
-    by: Duration | None = Field(None, description="slow: added latency")
-    share: Share = 1.0
-
-
-class Release(Frozen):
-    """A version is released, whole or as a canary, optionally with a defect (W13)."""
-
-    version: str
-    by: Literal["canary", "swap"] = "canary"
-    share: Share = 0.1
-    defect: ModelFault | None = None
-    bundle: Literal["sound", "damaged"] = Field(
-        "sound", description="damaged: one digit of its largest file is another"
-    )
-
-
-VERBS: Final = (
-    "nulls", "rename", "drop", "add", "retype", "scale", "respell", "outlier", "reorder",
-    "drift", "concept", "label_delay", "label_loss", "late", "duplicate", "load",
-    "dependency", "model", "release",
-)  # fmt: skip
-WORLD: Final = frozenset({"drift", "concept"})
-REPRESENTATION: Final = frozenset(
-    {"nulls", "rename", "drop", "add", "retype", "scale", "respell", "outlier", "reorder"}
-)
-TRANSPORT: Final = frozenset({"label_delay", "label_loss", "late", "duplicate", "load"})
-SERVICE: Final = frozenset({"dependency", "model", "release"})
-
-
-def _present(model: BaseModel, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if getattr(model, name) is not None]
-
-
-class Event(Frozen):
-    """Something happens at `at`, for `for`; exactly one verb says what."""
-
-    event: Name
-    at: Duration
-    length: Duration | None = Field(None, alias="for", description="absent: until the end of the run")
-    nulls: Nulls | None = None
-    rename: Rename | None = None
-    drop: Drop | None = None
-    add: Add | None = None
-    retype: Retype | None = None
-    scale: Scale | None = None
-    respell: Respell | None = None
-    outlier: Outlier | None = None
-    reorder: Reorder | None = None
-    drift: Drift | None = None
-    concept: Concept | None = None
-    label_delay: LabelDelay | None = None
-    label_loss: LabelLoss | None = None
-    late: Late | None = None
-    duplicate: Duplicate | None = None
-    load: Load | None = None
-    dependency: Dependency | None = None
-    model: ModelFault | None = None
-    release: Release | None = None
-
-    @model_validator(mode="after")
-    def _one_verb(self) -> Self:
-        verbs = _present(self, VERBS)
-        if len(verbs) != 1:
-            found = f"found {', '.join(verbs)}" if verbs else "found none"
-            msg = f"an event has exactly one verb ({found}); the verbs are {', '.join(VERBS)}"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def verb(self) -> str:
-        """Name of the one verb, such as ``scale``."""
-        return _present(self, VERBS)[0]
-
-    @property
-    def params(self) -> Any:
-        """The verb's own model, such as `Scale`."""
-        return getattr(self, self.verb)
-
-    @property
-    def layer(self) -> Literal["world", "representation", "transport", "service"]:
-        """S12: where the disturbance acts."""
-        if self.verb in WORLD:
-            return "world"
-        if self.verb in REPRESENTATION:
-            return "representation"
-        return "transport" if self.verb in TRANSPORT else "service"
 
 
 # ---------------------------------------------------------------- then
@@ -528,7 +256,7 @@ class Expectation(Frozen):
 
     @model_validator(mode="after")
     def _one_family(self) -> Self:
-        families = _present(self, FAMILIES)
+        families = present(self, FAMILIES)
         if len(families) != 1:
             found = f"found {', '.join(families)}" if families else "found none"
             msg = f"an expectation has exactly one family ({found}); the families are {', '.join(FAMILIES)}"
@@ -538,7 +266,7 @@ class Expectation(Frozen):
     @property
     def family(self) -> str:
         """Name of the one family, such as ``handled``."""
-        return _present(self, FAMILIES)[0]
+        return present(self, FAMILIES)[0]
 
     @property
     def params(self) -> Any:
@@ -565,7 +293,7 @@ class Scenario(Frozen):
         None, description="name of a target file beside the scenarios; the population's own unless said"
     )
     given: Given
-    matrix: dict[Name, tuple[Scalar, ...]] = {}
+    matrix: dict[Name, tuple[Scalar, ...]] = Field({})
     when: tuple[Event, ...] = Field((), max_length=64)
     then: tuple[Expectation, ...] = ()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from simulator.scenario.model import Event, Expectation, Scenario
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS
+from simulator.scenario.verbs import Event
 
 Interval = tuple[int, int]  # [from, to) in nanoseconds from the start of the run
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator.scenario.model import Event, Labels
+from simulator.scenario.model import Labels
+from simulator.scenario.verbs import Event
 from simulator.world import labels
 from simulator.world.arrivals import Block
 from simulator.world.chunk import Chunk, joined

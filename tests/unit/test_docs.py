@@ -22,9 +22,12 @@ from ruamel.yaml import YAML
 from simulator.report import text
 from simulator.report.json_ import from_json
 from simulator.scenario import model as language
+from simulator.scenario import verbs
+from simulator.scenario.frozen import Frozen
 from simulator.scenario.load import load
-from simulator.scenario.model import FAMILIES, VERBS
+from simulator.scenario.model import FAMILIES
 from simulator.scenario.references import WINDOW_KEYS
+from simulator.scenario.verbs import VERBS
 from simulator.targets import load as targets
 from simulator.targets import model as target_model
 from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED, EXIT_UNKNOWN, Status
@@ -166,14 +169,11 @@ def keys_of(*models: type) -> set[str]:
     return {field.alias or key for model in models for key, field in model.model_fields.items()}
 
 
-PARTS = (
-    language.Scenario, language.Given, language.Traffic, language.Labels, language.Delay, language.Replay,
-    language.Event, language.Expectation, language.Selective, language.Nulls, language.Rename, language.Drift,
-    language.Concept, language.LabelDelay, language.Duplicate, language.Load, language.Outlier, language.Scale,
-    language.Respell, language.Dependency, language.ModelFault, language.Release, language.AlertIs, language.Parity,
-    language.Handled, language.Exposure, language.Quality, language.Latency, language.Rollback,
-    language.Idempotent, language.Readiness, language.Refuses,
-)  # fmt: skip
+PARTS = [
+    part
+    for part in {**vars(language), **vars(verbs)}.values()
+    if isinstance(part, type) and issubclass(part, Frozen) and part is not verbs.LoadLevel  # spelled as one word
+]
 
 
 def test_the_language_reference_names_every_key():

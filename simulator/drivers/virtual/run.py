@@ -26,8 +26,8 @@ from simulator.drivers.virtual.guards import raise_rails
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import Chunk, end_ns, plan
-from simulator.scenario.model import Event
 from simulator.scenario.quantities import MINUTE, SECOND
+from simulator.scenario.verbs import Event
 from simulator.targets import sink as sinks
 from simulator.targets.bundles import offered
 from simulator.targets.codecs import codec

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from simulator.scenario import model
+from simulator.scenario import verbs
 from simulator.world.population import Field
 
 Record = dict[str, Any]
@@ -23,29 +23,29 @@ _ABSENT: Final = object()
 _SPELLINGS: Final[Mapping[str, Any]] = {"null": None, "nan": math.nan, "empty": "", "na": "N/A"}
 
 
-def nulls(record: Record, params: model.Nulls, field: Field | None, key: int) -> Record:  # noqa: ARG001 - one protocol
+def nulls(record: Record, params: verbs.Nulls, field: Field | None, key: int) -> Record:  # noqa: ARG001 - one protocol
     """The value goes missing, in one of its spellings."""
     if params.spelling == "missing":
         return _without(record, params.field)
     return _with(record, params.field, _SPELLINGS[params.spelling])
 
 
-def rename(record: Record, params: model.Rename, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def rename(record: Record, params: verbs.Rename, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """The value stands under another name, in the same place."""
     return {params.to if name == params.field else name: value for name, value in record.items()}
 
 
-def drop(record: Record, params: model.Drop, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def drop(record: Record, params: verbs.Drop, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """The field is not sent."""
     return _without(record, params.field)
 
 
-def add(record: Record, params: model.Add, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def add(record: Record, params: verbs.Add, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """One field more, at the end."""
     return record | {params.field: params.value}
 
 
-def retype(record: Record, params: model.Retype, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def retype(record: Record, params: verbs.Retype, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """The same value in another type. What is no number in itself becomes the ordinal of its category."""
     value = record.get(params.field)
     if value is None:
@@ -58,7 +58,7 @@ def retype(record: Record, params: model.Retype, field: Field | None, key: int) 
     return _with(record, params.field, bool(number) if params.to == "boolean" else number)
 
 
-def scale(record: Record, params: model.Scale, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def scale(record: Record, params: verbs.Scale, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """Another unit. Whole numbers stay whole where the result is."""
     value = record.get(params.field)
     if value is None or isinstance(value, str | bool | list):
@@ -68,17 +68,17 @@ def scale(record: Record, params: model.Scale, field: Field | None, key: int) ->
     return _with(record, params.field, int(scaled) if whole else scaled)
 
 
-def respell(record: Record, params: model.Respell, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def respell(record: Record, params: verbs.Respell, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """Another spelling of one category."""
     return _with(record, params.field, params.to) if record.get(params.field) == params.category else record
 
 
-def outlier(record: Record, params: model.Outlier, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def outlier(record: Record, params: verbs.Outlier, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """An extreme value."""
     return _with(record, params.field, params.value)
 
 
-def reorder(record: Record, params: model.Reorder, field: Field | None, key: int) -> Record:  # noqa: ARG001
+def reorder(record: Record, params: verbs.Reorder, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """The same fields in an order that `key` decides."""
     salt = key.to_bytes(8, "little")
     return {name: record[name] for name in sorted(record, key=lambda n: blake2b(n.encode(), key=salt).digest())}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simulator.scenario.model import Event, Scalar
+from simulator.scenario.frozen import Scalar
+from simulator.scenario.verbs import Event
 from simulator.world.keyed import Draw
 
 

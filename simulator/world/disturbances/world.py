@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from simulator.scenario.model import Drift, Event
+from simulator.scenario.verbs import Drift, Event
 from simulator.world.disturbances.selection import in_window, lot, matches
 from simulator.world.keyed import Draw
 from simulator.world.population import Field, Rows, Truth

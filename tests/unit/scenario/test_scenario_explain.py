@@ -5,7 +5,8 @@ from scenario_example import EXAMPLE
 
 from simulator.scenario.explain import explain, happening, sentence, world
 from simulator.scenario.load import load
-from simulator.scenario.model import FAMILIES, VERBS, Event, Expectation
+from simulator.scenario.model import FAMILIES, Expectation
+from simulator.scenario.verbs import VERBS, Event
 
 GOLDEN = """\
 Cents become euros; amount is distrusted before labels return

@@ -8,7 +8,8 @@ from scenario_example import EXAMPLE
 
 from simulator.scenario.document import read
 from simulator.scenario.jsonschema import COMMITTED, schema, text
-from simulator.scenario.model import FAMILIES, VERBS
+from simulator.scenario.model import FAMILIES
+from simulator.scenario.verbs import VERBS
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from simulator.scenario.model import REPRESENTATION, Event
+from simulator.scenario.verbs import REPRESENTATION, Event
 from simulator.world.disturbances.representation import VERBS, differs, records
 from simulator.world.population import Field
 
