@@ -184,7 +184,12 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         ledger=ledger,
         log=_decision_log(settings, policy, clock, seams),
     )
-    limiter = Limiter(policy.max_in_flight, round(policy.queue_share * policy.deadline_ns), policy.queue_floor)
+    limiter = Limiter(
+        policy.max_in_flight,
+        round(policy.queue_share * policy.deadline_ns),
+        policy.queue_floor,
+        enabled=guards.shedding,
+    )
     return Service(
         clock=clock,
         settings=settings,

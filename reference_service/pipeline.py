@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reference_service.api.oip import Malformed, Request, decode, flatten, problem
+from reference_service.api.oip import OUTPUTS, Malformed, Request, decode, flatten, problem
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import Decision
 from reference_service.clock import Clock
@@ -47,6 +47,7 @@ class Arrival(NamedTuple):
     request: Request
     body: bytes
     arrived_ns: int
+    pinned: Loaded | None = None
 
 
 class Pipeline:
@@ -89,26 +90,27 @@ class Pipeline:
 
     # ------------------------------------------------------------ the ordinary request
 
-    def quick(self, body: bytes, arrived_ns: int, now_ns: int) -> bytes | Pending:
+    def quick(self, body: bytes, arrived_ns: int, now_ns: int, pinned: Loaded | None = None) -> bytes | Pending:
         """The body of a 200, or what has to be awaited for the reply.
 
         Args:
             body: as it came.
             arrived_ns: when it entered the app.
             now_ns: now; the difference is time in the queue, and counts.
+            pinned: the version that the caller insists on; None: whichever is the entity's.
 
         Raises:
             Malformed: it is no inference request.
         """
-        if self.watch.quarantined or now_ns - arrived_ns >= self.policy.deadline_ns:
-            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns)
+        if self.watch.quarantined or pinned is not None or now_ns - arrived_ns >= self.policy.deadline_ns:
+            return self.thorough(Arrival(decode(body), body, arrived_ns, pinned), now_ns)
         champion = self.releases.champion
         found = champion.ordinary.read(body)
         if found is not None:
             return self._quick(found[0], found[1], body, arrived_ns, now_ns)
         request = decode(body)
         values = champion.validator.clean(request.inputs) if champion.validator.enabled else None
-        if values is None:
+        if values is None or request.outputs:
             return self.thorough(Arrival(request, body, arrived_ns), now_ns)
         champion.ordinary.learn([tensor.name for tensor in request.inputs])
         return self._quick(request.id, values, body, arrived_ns, now_ns)
@@ -168,6 +170,8 @@ class Pipeline:
             flatten(request, arrival.body)
         except Malformed:
             return refusal(400, "Malformed request", "a shape is a list of whole numbers")
+        if any(wanted.name not in OUTPUTS for wanted in request.outputs):
+            return refusal(400, "Malformed request", f"the outputs are {', '.join(OUTPUTS)}")
         columns = validator.match(request.inputs)
         if columns.rows > self.policy.row_limit:
             return refusal(413, "Too many rows", f"at most {self.policy.row_limit} rows in one request")
@@ -184,17 +188,18 @@ class Pipeline:
             return refusal(422, "Contract violation", "no row of the request can be answered", errors)
         self._quarantine(answered)
         # One request is answered by one version, even where its rows belong to customers of both arms.
-        loaded = self.releases.route(answered[0].entity)
+        loaded = arrival.pinned or self.releases.route(answered[0].entity)
         await self._score(loaded, answered, until_ns, margin)
         refused = self._fall_back(loaded, answered)
         if refused is None:
             for row in rows:
                 self._decide(loaded, row)
-        self._judge(loaded, arrival.arrived_ns, answered)
+        if arrival.pinned is None:  # who chooses its version is no random sample of those who do not
+            self._judge(loaded, arrival.arrived_ns, answered)
         if refused is not None:
             return refused
         self._record(arrival, loaded, rows)
-        return Reply(200, loaded.replies.many(request.id, rows))
+        return Reply(200, loaded.replies.many(request, rows))
 
     def _count(self, columns: Columns, rows: Sequence[Row]) -> None:
         """What the contract says about the request as it came."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qs
 
 import msgspec
 
 from reference_service.api import metrics
+from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
 from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
@@ -49,7 +50,7 @@ _labels = msgspec.json.Decoder(Labels)
 _release = msgspec.json.Decoder(NewRelease)
 
 
-def authorised(headers: list[tuple[bytes, bytes]], token: str) -> bool:
+def authorised(headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
     """Whether the caller shows the token. Takes as long for a nearly right one; no token lets nobody in."""
     given = next((value for name, value in headers if name.lower() == b"authorization"), b"")
     expected = b"Bearer " + token.encode()
@@ -181,13 +182,17 @@ async def ready(service: Service, _body: bytes, _query: str) -> Reply:
 
 async def model_ready(service: Service, _body: bytes, _query: str) -> Reply:
     """The model answers, as the protocol spells it."""
-    is_ready = service.ready()
-    return _ok({"name": service.releases.champion.bundle.contract.model, "ready": is_ready}, 200 if is_ready else 503)
+    return readiness(service.releases.champion.bundle.contract.model, ready=service.ready())
+
+
+def readiness(name: str, *, ready: bool) -> Reply:
+    """Whether a model answers."""
+    return _ok({"name": name, "ready": ready}, 200 if ready else 503)
 
 
 async def server(_service: Service, _body: bytes, _query: str) -> Reply:
     """Protocol metadata of the server."""
-    return _ok({"name": "seatrial-reference", "version": "1", "extensions": []})
+    return _ok({"name": "seatrial-reference", "version": "1", "extensions": ["binary_tensor_data"]})
 
 
 async def model(service: Service, _body: bytes, _query: str) -> Reply:
@@ -202,14 +207,13 @@ async def model(service: Service, _body: bytes, _query: str) -> Reply:
     if contract.entity not in {field["name"] for field in inputs}:
         datatype = "INT64" if contract.entity_kind == "integer" else "BYTES"
         inputs.insert(0, {"name": contract.entity, "datatype": datatype, "shape": [-1]})
-    outputs = [("score", "FP64"), ("decision", "BYTES"), ("source", "BYTES"), ("reasons", "BYTES")]
     return _ok(
         {
             "name": contract.model,
-            "versions": [service.releases.champion.version],
+            "versions": list(service.releases.served()),
             "platform": "lightgbm",
             "inputs": inputs,
-            "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in outputs],
+            "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()],
         }
     )
 

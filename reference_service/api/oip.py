@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -28,16 +28,25 @@ class _ShapedRequest(msgspec.Struct, gc=False):
     inputs: list[_Shaped]
 
 
+class Wanted(msgspec.Struct, gc=False):
+    """An output that the caller asks for."""
+
+    name: str
+
+
 class Request(msgspec.Struct, gc=False):
     """An inference request; what it holds beside this is ignored."""
 
     inputs: list[Tensor]
     id: str = ""
+    outputs: list[Wanted] = []  # none: all of them
 
 
 class Malformed(ValueError):  # noqa: N818  # named after what the body is
     """A body that is not JSON, or not a request."""
 
+
+OUTPUTS: Final = {"score": "FP64", "decision": "BYTES", "source": "BYTES", "reasons": "BYTES"}  # name → datatype
 
 _decode = msgspec.json.Decoder(Request).decode
 _decode_shaped = msgspec.json.Decoder(_ShapedRequest).decode
@@ -78,20 +87,14 @@ class Replies:
         bundle: first 12 hex digits of the bundle's digest.
     """
 
-    __slots__ = ("_head", "_one", "_tail")
+    __slots__ = ("_head", "_one")
 
     def __init__(self, model: str, version: str, bundle: str) -> None:
         name, tag, digest = (_json(text).replace(b"%", b"%%") for text in (model, version, bundle))
         self._head = b'{"model_name":' + name + b',"model_version":' + tag + b',"id":%b,"parameters":{"bundle":'
-        self._head += digest + b"},"
-        self._tail = (
-            b'"outputs":[{"name":"score","shape":[%d],"datatype":"FP64","data":[%b]},'
-            b'{"name":"decision","shape":[%d],"datatype":"BYTES","data":[%b]},'
-            b'{"name":"source","shape":[%d],"datatype":"BYTES","data":[%b]},'
-            b'{"name":"reasons","shape":[%d],"datatype":"BYTES","data":[%b]}]}'
-        )
+        self._head += digest + b'},"outputs":['
         self._one = self._head + (
-            b'"outputs":[{"name":"score","shape":[1],"datatype":"FP64","data":[%.6f]},'
+            b'{"name":"score","shape":[1],"datatype":"FP64","data":[%.6f]},'
             b'{"name":"decision","shape":[1],"datatype":"BYTES","data":["%b"]},'
             b'{"name":"source","shape":[1],"datatype":"BYTES","data":["model"]},'
             b'{"name":"reasons","shape":[1],"datatype":"BYTES","data":[""]}]}'
@@ -101,21 +104,31 @@ class Replies:
         """The ordinary reply: one row, answered by the model, nothing to explain."""
         return self._one % (_encode(request_id), score, decision)
 
-    def many(self, request_id: str, rows: Sequence[Row]) -> bytes:
+    def many(self, request: Request, rows: Sequence[Row]) -> bytes:
         """Any other reply. A refused row has no score and no decision; its neighbours are not affected."""
-        count = len(rows)
-        scores = b",".join(b"null" if row.source == "rejected" else b"%.6f" % row.score for row in rows)
-        decisions = b",".join(_json(row.decision) for row in rows)
-        sources = b",".join(_json(row.source) for row in rows)
-        reasons = b",".join(_json(",".join(row.reasons)) for row in rows)
-        fields = (count, scores, count, decisions, count, sources, count, reasons)
-        return (self._head + self._tail) % (_encode(request_id), *fields)
+        wanted = [output.name for output in request.outputs] or OUTPUTS
+        tensors = b",".join(_tensor(name, rows) for name in wanted)
+        return self._head % _encode(request.id) + tensors + b"]}"
+
+
+def _tensor(name: str, rows: Sequence[Row]) -> bytes:
+    if name == "score":
+        data = b",".join(b"null" if row.source == "rejected" else b"%.6f" % row.score for row in rows)
+    elif name == "decision":
+        data = b",".join(_json(row.decision) for row in rows)
+    elif name == "source":
+        data = b",".join(_json(row.source) for row in rows)
+    else:
+        data = b",".join(_json(",".join(row.reasons)) for row in rows)
+    fields = (name.encode(), len(rows), OUTPUTS[name].encode(), data)
+    return b'{"name":"%b","shape":[%d],"datatype":"%b","data":[%b]}' % fields
 
 
 def problem(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> bytes:
-    """An RFC 9457 body. Names the row, the field and the reason, never a value, never a stack."""
+    """An RFC 9457 body with the inference protocol's member. It names row, field and reason, no value or stack."""
     body = {
         "type": "about:blank",
+        "error": f"{title}: {detail}" if detail else title,  # all that the inference protocol knows
         "title": title,
         "status": status,
         "detail": detail,

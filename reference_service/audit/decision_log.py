@@ -128,16 +128,24 @@ class DecisionLog:
         if len(pending) >= self._rows:
             self._close_block()
 
-    async def committed(self) -> bool:
-        """Wait for the write of everything appended so far; whether it has been handed to the operating system."""
-        if not self._pending and not self._backlog:
-            return True
+    def committing(self) -> asyncio.Future[bool] | None:
+        """The write of everything appended so far: whether it has been handed to the operating system.
+
+        None where nobody has to wait. One future for all who wait for the same write: add to it, and do not cancel it.
+        """
+        if self._sink is None or (not self._pending and not self._backlog):
+            return None
         if self._waiting is None:
             loop = asyncio.get_running_loop()
             self._waiting = loop.create_future()
             if self._writer is None:
                 self._writer = loop.create_task(self._write())
-        return await asyncio.shield(self._waiting)
+        return self._waiting
+
+    async def committed(self) -> bool:
+        """Wait for it."""
+        written = self.committing()
+        return True if written is None else await asyncio.shield(written)
 
     def flush(self) -> None:
         """Close the open block; have written what waits."""

@@ -84,6 +84,11 @@ class Releases:
             return self.current.loaded
         return self.champion
 
+    def served(self) -> dict[str, Loaded]:
+        """Who answers those who insist on a version: the champion, what is on trial, and the last certified one."""
+        trial = self.current.loaded if self.current is not None else self.champion
+        return {each.version: each for each in (self.champion, trial, self.certified)}
+
     def start(self, loaded: Loaded, by: By, share: float, now_ns: int) -> Release:
         """Put a version on trial: as a canary for a share of entities, or as a swap for everybody."""
         until = self.frozen.get(loaded.version, 0)

@@ -1,0 +1,212 @@
+"""Requests in, answers out, whatever carried them: REST, gRPC and the consumer of events all end here.
+
+A transport does three things: it admits (`Limiter`), asks `infer` or `other`, and says `finish` once an admitted
+inference is answered or given up. What it asks and what it gets is plain data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, NamedTuple
+
+from reference_service.api import binary, control
+from reference_service.api.control import authorised, routes
+from reference_service.api.oip import Malformed
+from reference_service.pipeline import Reply, refusal
+from reference_service.release.registry import Loaded
+from reference_service.service import Service
+
+Headers = Sequence[tuple[bytes, bytes]]
+_JSON: Final = ((b"content-type", b"application/json"),)
+_PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
+_TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
+_FIRST_ERROR: Final = 400
+NOT_SERVED: Final = refusal(404, "Not found", "no such version is being served")
+_SPECIAL: Final = frozenset({binary.HEADER, b"content-encoding"})
+
+
+class Answered(NamedTuple):
+    """A whole answer. Its length is the transport's to tell."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+class Logging(NamedTuple):
+    """An answer that may be given once the decision log has written it; `Core.logged` makes it one."""
+
+    body: bytes
+    written: asyncio.Future[bool]  # shared by all who wait for the same write: not to be cancelled
+
+
+class Core:
+    """One service, without a transport.
+
+    Args:
+        service: composed and ready.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        model = service.releases.champion.bundle.contract.model
+        self.model = model
+        self.infer_path = f"/v2/models/{model}/infer"
+        self._versions = f"/v2/models/{model}/versions/"
+        self._routes = routes(model)
+        self._methods: dict[str, list[str]] = {self.infer_path: ["POST"]}
+        for method, path in self._routes:
+            self._methods.setdefault(path, []).append(method)
+
+    # ------------------------------------------------------------ inference
+
+    def inference(self, method: str, path: str) -> str | None:
+        """Whether this is an inference: the version that its path insists on, or "" for any; None if it is not."""
+        if method != "POST":
+            return None
+        if path == self.infer_path:
+            return ""
+        path, version = self._unversioned(path)
+        return version if version and path == self.infer_path else None
+
+    def _unversioned(self, path: str) -> tuple[str, str]:
+        """The path of the same resource of whichever version, and the version that this path insists on."""
+        if not path.startswith(self._versions):
+            return path, ""
+        version, slash, rest = path[len(self._versions) :].partition("/")
+        return f"/v2/models/{self.model}{slash}{rest}", version or "-"  # no version is called so: 404
+
+    def infer(
+        self, body: bytes, headers: Headers, arrived_ns: int, now_ns: int, version: str = ""
+    ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
+        """The answer to an admitted inference, or what it still takes.
+
+        Args:
+            body: as it came.
+            headers: their names in lower case.
+            arrived_ns: when it entered the service.
+            now_ns: now; the difference is time in the queue, and counts.
+            version: that the caller insists on.
+        """
+        for name, _ in headers:
+            if name in _SPECIAL:
+                return self._special(body, dict(headers), arrived_ns, now_ns, version)
+        return self._ask(body, arrived_ns, now_ns, version)
+
+    async def settle(self, found: Answered | Logging | Coroutine[Any, Any, Answered]) -> Answered:
+        """The answer, once there is one, for transports that can wait."""
+        if type(found) is Answered:
+            return found
+        if type(found) is Logging:
+            return self.logged(found, written=await asyncio.shield(found.written))
+        answer: Answered = await found  # type: ignore[misc]  # what is neither of the two is a coroutine
+        return answer
+
+    def logged(self, answer: Logging, *, written: bool) -> Answered:
+        """What becomes of an answer whose decision has been written, or may never be found in the log."""
+        if written or self.service.settings.on_log_failure == "answer":
+            return Answered(200, answer.body, _JSON)
+        return answered(refusal(503, "Cannot answer", "decisions cannot be written down"))
+
+    def shed(self, now_ns: int) -> Answered:
+        """The answer to an inference that was not admitted; `finish` must not follow."""
+        counters = self.service.counters
+        counters.shed += 1
+        counters.statuses[429] += 1
+        wait = b"%d" % self.service.limiter.retry_after_s(now_ns)
+        reply = refusal(429, "Overloaded", "more requests than can be answered in time")
+        return answered(reply, (b"retry-after", wait))
+
+    def finish(self, status: int, arrived_ns: int) -> None:
+        """An admitted inference was answered with this status; 0: its client has left."""
+        self.service.limiter.leave()
+        if status:
+            counters = self.service.counters
+            counters.statuses[status] += 1
+            counters.answered(self.service.clock.now_ns() - arrived_ns)
+
+    def _ask(
+        self, body: bytes, arrived_ns: int, now_ns: int, version: str
+    ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
+        pinned: Loaded | None = None
+        if version:
+            pinned = self.service.releases.served().get(version)
+            if pinned is None:
+                return answered(NOT_SERVED)
+        try:
+            found = self.service.pipeline.quick(body, arrived_ns, now_ns, pinned)
+        except Malformed:
+            return answered(refusal(400, "Malformed request", "the body is not an inference request in JSON"))
+        if type(found) is not bytes:
+            return self._wait(found)  # type: ignore[arg-type]  # bytes are excluded
+        written = self.service.log.committing()
+        return Answered(200, found, _JSON) if written is None else Logging(found, written)
+
+    async def _wait(self, pending: Coroutine[Any, Any, Reply]) -> Answered:
+        reply = await pending
+        written = self.service.log.committing() if reply.status < _FIRST_ERROR else None
+        return answered(reply) if written is None else await self.settle(Logging(reply.body, written))
+
+    async def _special(
+        self, body: bytes, headers: dict[bytes, bytes], arrived_ns: int, now_ns: int, version: str
+    ) -> Answered:
+        """Bodies in another form than the protocol's JSON."""
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            return answered(refusal(415, "Unsupported encoding", "send the body as it is, uncompressed"))
+        wanted: frozenset[str] = frozenset()
+        if binary.HEADER in headers:
+            try:
+                body, wanted = binary.decode(body, headers[binary.HEADER])
+            except Malformed:
+                return answered(refusal(400, "Malformed request", "the binary tensors do not fit their descriptions"))
+        found = await self.settle(self._ask(body, arrived_ns, now_ns, version))
+        if found.status >= _FIRST_ERROR or not wanted:
+            return found
+        encoded, length = binary.encode(found.body, wanted)
+        return Answered(
+            found.status,
+            encoded,
+            ((b"content-type", b"application/octet-stream"), (binary.HEADER, b"%d" % length)),
+        )
+
+    # ------------------------------------------------------------ everything else
+
+    async def other(self, method: str, path: str, query: str, headers: Headers, body: bytes) -> Answered:
+        """The answer to any other request. To HEAD as to GET; the transport keeps the body back."""
+        path, version = self._unversioned(path)
+        handler = self._routes.get(("GET" if method == "HEAD" else method, path))
+        if handler is None:
+            return self._nothing(path)
+        if version:
+            loaded = self.service.releases.served().get(version)
+            if loaded is None:
+                return answered(NOT_SERVED)
+            if path.endswith("/ready"):
+                return answered(control.readiness(self.model, ready=loaded.model.breaker.state == "closed"))
+        elif path.startswith("/v1/") and not authorised(headers, self.service.settings.token):
+            reply = refusal(401, "Unauthorised", "needs the control plane's token")
+            return answered(reply, (b"www-authenticate", b"Bearer"))
+        reply = await handler(self.service, body, query)
+        return Answered(200, reply.body, _TEXT) if path == "/metrics" else answered(reply)
+
+    def _nothing(self, path: str) -> Answered:
+        methods = self._methods.get(path)
+        if methods is None:
+            return answered(refusal(404, "Not found", "no such resource"))
+        allow = sorted({*methods, "HEAD"} if "GET" in methods else methods)
+        return answered(refusal(405, "Method not allowed", ""), (b"allow", ", ".join(allow).encode()))
+
+
+def answered(reply: Reply, *headers: tuple[bytes, bytes]) -> Answered:
+    """A reply and its media type. What operators read is JSON even where it says no (readiness)."""
+    is_problem = reply.status >= _FIRST_ERROR and reply.body.startswith(b'{"type"')
+    return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else _JSON), *headers))
+
+
+TOO_SLOW: Final = answered(refusal(408, "Request timeout", "the body did not come in time"))
+
+
+def too_large(limit: int) -> Answered:
+    """The answer to a body beyond the limit."""
+    return answered(refusal(413, "Too large", f"at most {limit} bytes"))
