@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from simulator.checks import evaluators, premises, selection, words
-from simulator.checks.episodes import FOREVER, Episode, episodes
+from simulator.history.episodes import FOREVER, Episode, episodes
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Span, Window, resolve

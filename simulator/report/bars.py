@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from simulator.checks.episodes import FOREVER, Episode
+from simulator.history.episodes import FOREVER, Episode
 from simulator.report import words
 from simulator.report.lanes import Lanes
 from simulator.report.layout import LETTER, ROW, WIDTH, Lane, clock, row_label

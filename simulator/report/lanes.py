@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from simulator.checks.episodes import Episode, episodes
+from simulator.history.episodes import Episode, episodes
 from simulator.history.schema import NEVER, EventRecord, Header, History, Outcome, Source
-from simulator.scenario.model import AlertIs
 from simulator.scenario.quantities import HOUR, MINUTE, NS, SECOND, show_duration
 
 MAX_BUCKETS: Final = 360
@@ -97,7 +96,7 @@ def lanes(history: History) -> Lanes:
         warmup_ns=history.header.warmup_ns,
         events=tuple(_band(event, end) for event in history.events),
         versions=_versions(items["version"], bucket, len(total)),
-        alerts=episodes(history.alerts, AlertIs()),
+        alerts=episodes(history.alerts),
         psi=_psi(history),
         traffic=Series("requests", _count(bucket[first_rows], len(total)) * SECOND / width),
         troubles=_shares(_TROUBLES, items["outcome"], bucket, total),

@@ -8,7 +8,7 @@ import pytest
 from histories import SECOND, ending, evidence, firing, judged, run
 from specimens import PAGED, alerts
 
-from simulator.checks.episodes import FOREVER, episodes
+from simulator.history.episodes import FOREVER, episodes
 from simulator.scenario.model import AlertIs
 from simulator.verdict import Status
 

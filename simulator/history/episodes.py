@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from simulator.history.schema import AlertRecord
-from simulator.scenario.model import AlertIs
-from simulator.scenario.quantities import MINUTE
 
-MERGE_NS: Final = 5 * MINUTE
+MERGE_NS: Final = 300_000_000_000  # a gap of under five minutes does not end an episode
 FOREVER: Final = 2**63 - 1
 HEARTBEATS: Final = frozenset({"watchdog", "heartbeat"})
+
+
+class Selector(Protocol):
+    """What an alert must be; None: whatever it is."""
+
+    @property
+    def name(self) -> str | None:
+        """Of the rule."""
+
+    @property
+    def field(self) -> str | None:
+        """That it is about."""
+
+    @property
+    def severity(self) -> str | None:
+        """As the sender says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +49,11 @@ class Episode:
         return f"{what} {self.severity}".rstrip()
 
 
-def selects(selector: AlertIs, record: AlertRecord) -> bool:
+def selects(selector: Selector | None, record: AlertRecord) -> bool:
     """The record is of the kind that the selector asks for; heartbeats never are."""
-    return record.name.lower() not in HEARTBEATS and all(
+    if record.name.lower() in HEARTBEATS:
+        return False
+    return selector is None or all(
         wanted is None or wanted == found
         for wanted, found in (
             (selector.name, record.name),
@@ -47,8 +63,8 @@ def selects(selector: AlertIs, record: AlertRecord) -> bool:
     )
 
 
-def episodes(records: Iterable[AlertRecord], selector: AlertIs) -> tuple[Episode, ...]:
-    """Episodes of the selected alerts, by onset.
+def episodes(records: Iterable[AlertRecord], selector: Selector | None = None) -> tuple[Episode, ...]:
+    """Episodes of the selected alerts, or of all, by onset.
 
     A firing notification while the episode lasts is a repeat; one less than 5 min after its resolution
     continues it. Resolutions belong to a fingerprint whatever else they carry. At the same nanosecond a
