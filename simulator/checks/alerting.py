@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from simulator.checks import evaluators, premises, selection, words
-from simulator.history.episodes import FOREVER, Episode, episodes
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Span, Window, resolve
+from simulator.history.episodes import FOREVER, Episode, episodes
 from simulator.history.schema import NEVER, History
 from simulator.scenario.model import AlertIs, AtMost, Expectation, Scenario
 from simulator.verdict import Finding, Status
