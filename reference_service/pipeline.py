@@ -24,6 +24,7 @@ from reference_service.monitor.counters import Counters
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.watch import Watch
 from reference_service.policy import Policy
+from reference_service.release.judge import GOOD, Answer
 from reference_service.release.registry import Loaded
 from reference_service.release.rollback import Releases
 from reference_service.settings import Safeguards
@@ -102,7 +103,8 @@ class Pipeline:
         Raises:
             Malformed: it is no inference request.
         """
-        if self.watch.quarantined or pinned is not None or now_ns - arrived_ns >= self.policy.deadline_ns:
+        distrusted = self.watch.quarantined or self.releases.distrusted
+        if distrusted or pinned is not None or now_ns - arrived_ns >= self.policy.deadline_ns:
             return self.thorough(Arrival(decode(body), body, arrived_ns, pinned), now_ns)
         champion = self.releases.champion
         found = champion.ordinary.read(body)
@@ -137,10 +139,10 @@ class Pipeline:
         counters.rows += 1
         counters.answers += 1
         counters.model += 1
-        if releases.current is None:
+        if releases.trial is None:
             inputs.scores.append(score)
         else:
-            self._on_trial(loaded, arrived_ns, score, decision)
+            self._on_trial(loaded, arrived_ns, score, decision, values)
         log = self.log
         made = Decision(
             log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, "model", "",
@@ -150,13 +152,17 @@ class Pipeline:
         self.ledger.add(made)
         return loaded.replies.one(request_id, score, decision.encode())
 
-    def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str) -> None:
-        """An ordinary answer while a release is on trial."""
-        if loaded is self.releases.champion:
+    def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str, values: list[Any]) -> None:
+        """An ordinary answer while a release is running."""
+        releases = self.releases
+        if loaded is releases.champion:
             self.watch.inputs.scores.append(score)
+        if releases.trial is not None and releases.trial.shadow is not None:
+            releases.trial.shadow.offer(values, score)
+            return
         now_ns = self.clock.now_ns()
-        slow = now_ns - arrived_ns > self.policy.slo_ns
-        self.releases.observe(loaded, now_ns, failed=False, slow=slow, breach=False, blocked=decision == "block")
+        slow, blocked = now_ns - arrived_ns > self.policy.slo_ns, decision == "block"
+        releases.observe(loaded, now_ns, Answer(slow=slow, blocked=blocked) if slow or blocked else GOOD, score)
 
     # ------------------------------------------------------------ everything else
 
@@ -288,6 +294,9 @@ class Pipeline:
     async def _score(self, loaded: Loaded, rows: Sequence[Row], until_ns: int, held: Any) -> None:
         """Ask the model for every row that still can be answered by it."""
         now_ns = self.clock.now_ns()
+        if self.releases.distrusted:
+            for row in rows:
+                row.cause = row.cause or "distrusted"
         asked = [row for row in rows if not row.cause]
         if now_ns >= until_ns and held is _NOT_ASKED:
             for row in asked:
@@ -320,15 +329,24 @@ class Pipeline:
         return None
 
     def _judge(self, loaded: Loaded, arrived_ns: int, rows: Sequence[Row]) -> None:
-        if self.releases.current is None:
+        trial = self.releases.trial
+        if trial is None:
+            return
+        if trial.shadow is not None:
+            for row in rows:
+                if row.source != "fallback":
+                    trial.shadow.offer(row.used, row.score)
             return
         now_ns = self.clock.now_ns()
-        failed = any(row.cause.startswith("model:") for row in rows)
-        breach = any(row.cause == "model:nan" for row in rows)
-        slow = now_ns - arrived_ns > self.policy.slo_ns
-        # Only what the model itself refused: a fallback or a default is not its doing.
-        blocked = any(row.decision == "block" and row.source == "model" for row in rows)
-        self.releases.observe(loaded, now_ns, failed=failed, slow=slow, breach=breach, blocked=blocked)
+        answer = Answer(
+            failed=any(row.cause.startswith("model:") for row in rows),
+            slow=now_ns - arrived_ns > self.policy.slo_ns,
+            fell_back=any(row.cause for row in rows),
+            breach=any(row.cause == "model:nan" for row in rows),
+            # Only what the model itself refused: a fallback or a default is not its doing.
+            blocked=any(row.decision == "block" and row.source == "model" for row in rows),
+        )
+        self.releases.observe(loaded, now_ns, answer)
 
     def _decide(self, loaded: Loaded, row: Row) -> None:
         if row.problems:

@@ -85,7 +85,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     swap_failures: float = 0.01  # tolerated failure rate where no other arm serves for comparison
     frozen_ns: int = 30 * MINUTE  # after an automatic rollback that version is refused
     rollback_alert_ns: int = 10 * MINUTE  # how long the rollback's alert stays up
-    hold_back_ns: int = HOUR  # after a swap the judge keeps watching for this long
+    hold_back_ns: int = HOUR  # after a swap or a promotion the judge keeps watching for this long
+    hold_back_share: float = 0.05  # of entities that stay with the old version meanwhile, to be compared with
+    promote_after_ns: int = HOUR  # a canary is promoted by itself no earlier …
+    promote_answers: int = 5000  # … and not before so many answers: 1 % of failures show by 2,000 (benchmarks.canary)
+    promote_evidence: float = 1.0  # log10: a suspicion of 10 to 1 is for a person to look at
+    canary_score_psi: float = 0.25  # scores that differ so much are told; they are no reason to go back
 
     # Decision log
     log_rows: int = 256  # group commit: a block closes at so many records …

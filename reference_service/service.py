@@ -59,4 +59,11 @@ def tick(service: Service, now_ns: int) -> None:
     if watch.bundle is not releases.champion.bundle:
         watch.start(releases.champion.bundle, now_ns)
     service.log.flush()
-    watch.tick(now_ns, service.dependencies(), releases.taken_back, unlogged=service.log.failing)
+    watch.tick(
+        now_ns,
+        service.dependencies(),
+        releases.taken_back,
+        unlogged=service.log.failing,
+        distrusted=releases.distrusted,
+        shifted=releases.shifted(service.policy.drift_rows),
+    )

@@ -13,9 +13,10 @@ import msgspec
 from reference_service.api import metrics
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
+from reference_service.clock import SECOND
 from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
-from reference_service.release.registry import incompatible
+from reference_service.release.registry import Loaded, incompatible
 from reference_service.release.rollback import ReleaseRefused
 from reference_service.service import Service
 
@@ -42,12 +43,28 @@ class NewRelease(msgspec.Struct, frozen=True):
     """What to release, and how."""
 
     version: str
-    by: Literal["canary", "swap"] = "canary"
+    by: Literal["canary", "ab", "swap", "shadow"] = "canary"
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+    override: bool = False  # although it is frozen
+
+
+class Back(msgspec.Struct, frozen=True):
+    """Where to go back to; unsaid: the version that served before the release on trial."""
+
+    to: str | None = None
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """Which version is not to be released, and for how long; 0 lifts it."""
+
+    version: str
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 1800.0
 
 
 _labels = msgspec.json.Decoder(Labels)
 _release = msgspec.json.Decoder(NewRelease)
+_back = msgspec.json.Decoder(Back)
+_freeze = msgspec.json.Decoder(Freeze)
 
 
 def authorised(headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
@@ -84,10 +101,23 @@ async def release(service: Service, body: bytes, _query: str) -> Reply:
     try:
         wanted = _release.decode(body)
     except msgspec.DecodeError:
-        return refusal(400, "Malformed release", 'needs {"version", "by": "canary"|"swap", "share"}')
+        return refusal(400, "Malformed release", 'needs {"version", "by": "canary"|"ab"|"swap"|"shadow", "share"}')
+    loaded = await _loaded(service, wanted.version)
+    if isinstance(loaded, Reply):
+        return loaded
+    releases, now_ns = service.releases, service.clock.now_ns()
+    try:
+        started = releases.start(loaded, wanted.by, wanted.share, now_ns, override=wanted.override)
+    except ReleaseRefused as refused:
+        return refusal(409, "Release refused", refused.reason)
+    return _ok(releases.view(started), 202)
+
+
+async def _loaded(service: Service, version: str) -> Loaded | Reply:
+    """A version that could serve the champion's callers, or why there is none."""
     try:
         # Verifying and compiling takes its time; requests are answered meanwhile.
-        loaded = await asyncio.to_thread(service.registry.get, wanted.version)
+        loaded = await asyncio.to_thread(service.registry.get, version)
     except BundleError as error:
         return refusal(404 if error.reason == "missing" else 422, "Bundle refused", error.reason)
     except (PolicyError, ValueError):
@@ -95,30 +125,57 @@ async def release(service: Service, body: bytes, _query: str) -> Reply:
     differing = incompatible(service.releases.champion.bundle, loaded.bundle)
     if differing:
         return refusal(422, "Bundle refused", f"contract: another contract in {differing}")
-    try:
-        started = service.releases.start(loaded, wanted.by, wanted.share, service.clock.now_ns())
-    except ReleaseRefused as refused:
-        return refusal(409, "Release refused", refused.reason)
-    return _ok(started.view(), 202)
+    return loaded
 
 
-async def rollback(service: Service, _body: bytes, _query: str) -> Reply:
-    """An operator takes back what is on trial."""
+async def rollback(service: Service, body: bytes, _query: str) -> Reply:
+    """An operator takes back what is on trial, or puts a named version in its place."""
     try:
-        return _ok(service.releases.operator_rollback(service.clock.now_ns()).view(), 202)
+        wanted = _back.decode(body or b"{}")
+    except msgspec.DecodeError:
+        return refusal(400, "Malformed rollback", 'needs nothing, or {"to": version}')
+    to = None if wanted.to is None else await _loaded(service, wanted.to)
+    if isinstance(to, Reply):
+        return to
+    releases = service.releases
+    try:
+        return _ok(releases.view(releases.operator_rollback(service.clock.now_ns(), to)), 202)
     except ReleaseRefused as refused:
         return refusal(409, "Nothing to roll back", refused.reason)
 
 
+async def promote(service: Service, _body: bytes, _query: str) -> Reply:
+    """An operator gives the canary to everybody but the held-back share, without waiting."""
+    releases = service.releases
+    try:
+        return _ok(releases.view(releases.promote(service.clock.now_ns())), 202)
+    except ReleaseRefused as refused:
+        return refusal(409, "Nothing to promote", refused.reason)
+
+
+async def freeze(service: Service, body: bytes, _query: str) -> Reply:
+    """An operator forbids the release of a version for a while, or lifts it."""
+    try:
+        wanted = _freeze.decode(body)
+    except msgspec.DecodeError:
+        return refusal(400, "Malformed freeze", 'needs {"version", "seconds"}; 0 seconds lift it')
+    now_ns = service.clock.now_ns()
+    service.releases.freeze(wanted.version, now_ns + round(wanted.seconds * SECOND), now_ns)
+    return _ok({"frozen_until_ns": service.releases.frozen}, 202)
+
+
 async def releases(service: Service, _body: bytes, _query: str) -> Reply:
-    """Every release since the start, oldest first."""
+    """Every release since the registry was made, oldest first, and the trail of who did what."""
     state = service.releases
     return _ok(
         {
             "serving": state.champion.version,
             "certified": state.certified.version,
+            "distrusted": state.distrusted,
             "frozen_until_ns": state.frozen,
-            "releases": [each.view() for each in state.history],
+            "automatic_rollbacks": state.automatic_rollbacks,
+            "releases": [state.view(each) for each in state.history],
+            "trail": state.trail,
         }
     )
 
@@ -126,18 +183,18 @@ async def releases(service: Service, _body: bytes, _query: str) -> Reply:
 async def version(service: Service, _body: bytes, _query: str) -> Reply:
     """Which version is live?"""
     state = service.releases
-    trial = state.current
+    trial = state.trial
     body: dict[str, Any] = {
         "serving": state.champion.version,
         "bundle": state.champion.bundle.digest,
         "certified": state.certified.version,
         "canary": None,
     }
-    if trial is not None and trial.by == "canary":
+    if trial is not None and state.split is not None:
         body["canary"] = {
             "version": trial.loaded.version,
             "bundle": trial.loaded.bundle.digest,
-            "share": trial.share,
+            "share": state.split.share,
         }
     return _ok(body)
 
@@ -236,6 +293,8 @@ def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
         ("POST", "/v1/labels"): labels,
         ("POST", "/v1/releases"): release,
         ("POST", "/v1/releases/rollback"): rollback,
+        ("POST", "/v1/releases/promote"): promote,
+        ("POST", "/v1/releases/freeze"): freeze,
         ("GET", "/v1/releases"): releases,
         ("GET", "/v1/version"): version,
         ("GET", "/v1/quality"): quality,

@@ -75,6 +75,8 @@ class Watch:
         taken_back: Mapping[str, int],
         *,
         unlogged: bool = False,
+        distrusted: bool = False,
+        shifted: Mapping[str, float] | None = None,
     ) -> list[Condition]:
         """Look at everything once; returns how everything stands.
 
@@ -83,6 +85,8 @@ class Watch:
             dependencies: (name as alerts call it, what is called).
             taken_back: version → when it was rolled back by the judge.
             unlogged: whether decisions wait for a log that cannot be written.
+            distrusted: whether no version is fit to serve, so that the fallback answers everybody.
+            shifted: version on trial → how far its scores lie from the champion's (PSI).
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         standing = [
@@ -90,6 +94,12 @@ class Watch:
             *self.traffic.tick(dependencies),
             Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
+            Condition("both_arms_bad", "", "page", distrusted, "no version is fit to serve: the fallback answers"),
+            *(
+                Condition("canary_scores", version, "ticket", psi >= self._policy.canary_score_psi,
+                          f"scores of {version} lie {psi:.2f} from the champion's (PSI)")
+                for version, psi in (shifted or {}).items()
+            ),
             *(
                 Condition("canary_rollback", version, "page", now_ns - at_ns < self._policy.rollback_alert_ns,
                           f"{version} was taken back")

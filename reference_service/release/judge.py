@@ -6,12 +6,15 @@ likelihood ratio of a mixture of worse canaries (risk ratios 2 ... 64) against t
 because a canary that refuses everybody is never proved wrong: the labels of what was refused do not come.
 The mean of several metrics' evidence is again evidence. It may be looked at after every request: a harmless canary
 is ever rolled back with probability at most alpha (Ville).
+
+Only bad events move the evidence; of the others no more than their number per arm is needed.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from reference_service.monitor.eprocess import RateDetector, log_mean_exp
 from reference_service.policy import Policy
@@ -19,43 +22,103 @@ from reference_service.policy import Policy
 # How much worse than tolerated the alternatives are: with a tolerated ratio of 1.25, risk ratios of 2 to 64.
 _WORSE: Final = (1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _PRIOR: Final = 20.0  # exposures that the declared share is worth while there are few real ones
-METRICS: Final = ("failure", "latency", "block", "mistake")
+METRICS: Final = ("failure", "latency", "fallback", "block", "mistake")
+BOTH: Final = "both_arms"
+
+
+class Answer(NamedTuple):
+    """What the judge looks at in one answered request."""
+
+    failed: bool = False  # the model raised, timed out, answered NaN or was given up
+    slow: bool = False  # later than the service's objective
+    fell_back: bool = False  # the fallback answered, for whatever reason
+    breach: bool = False  # NaN, or another breach of the contract
+    blocked: bool = False  # refused by the model itself
+
+
+GOOD: Final = Answer()
+
+
+class Exposure:
+    """Answered requests of each arm, with a prior worth of the declared share."""
+
+    __slots__ = ("canary", "champion")
+
+    def __init__(self, share: float) -> None:
+        self.restart(share)
+
+    def restart(self, share: float) -> None:
+        """Another share from now on."""
+        self.canary = _PRIOR * share
+        self.champion = _PRIOR * (1 - share)
+
+    def add(self, *, canary: bool, count: int = 1) -> None:
+        """So many exposures of one arm."""
+        if canary:
+            self.canary += count
+        else:
+            self.champion += count
 
 
 class Ownership:
     """Evidence from one metric that bad events are the canary's more often than its exposure explains.
 
     Args:
-        share: the canary's declared share.
         ratio: risk ratio that is tolerated.
     """
 
-    __slots__ = ("_logs", "_ratio", "_ratios", "canary", "champion")
+    __slots__ = ("_ratio", "_ratios", "logs")
 
-    def __init__(self, share: float, ratio: float) -> None:
+    def __init__(self, ratio: float) -> None:
         self._ratio = ratio
         self._ratios = [ratio * worse for worse in _WORSE]
-        self._logs = [0.0] * len(_WORSE)
-        self.canary = _PRIOR * share
-        self.champion = _PRIOR * (1 - share)
+        self.logs = [0.0] * len(_WORSE)  # of the alternatives' likelihood ratios
 
-    def observe(self, *, canary: bool, bad: bool) -> None:
-        """One exposure of one arm. The event is weighed by the exposure before it, so the weight is predictable."""
-        if bad and self.canary > 0 and self.champion > 0:
-            odds = self.canary / self.champion
-            null = self._ratio * odds / (1 + self._ratio * odds)
-            for index, ratio in enumerate(self._ratios):
-                worse = ratio * odds / (1 + ratio * odds)
-                self._logs[index] += math.log(worse / null) if canary else math.log((1 - worse) / (1 - null))
-        if canary:
-            self.canary += 1
-        else:
-            self.champion += 1
+    def bad(self, exposure: Exposure, *, canary: bool) -> None:
+        """One bad event. It is weighed by the exposure before it, so the weight is predictable."""
+        if exposure.canary <= 0 or exposure.champion <= 0:
+            return  # one arm only: nothing to compare
+        odds = exposure.canary / exposure.champion
+        null = self._ratio * odds / (1 + self._ratio * odds)
+        for index, ratio in enumerate(self._ratios):
+            worse = ratio * odds / (1 + ratio * odds)
+            self.logs[index] += math.log(worse / null) if canary else math.log((1 - worse) / (1 - null))
 
     @property
     def log_evidence(self) -> float:
         """Natural logarithm of the e-value."""
-        return log_mean_exp(self._logs)
+        return log_mean_exp(self.logs)
+
+
+class Arm:
+    """One arm by itself: breaches, and whether it fails more often than any version may."""
+
+    __slots__ = ("_failures", "_good", "_limit", "breaches")
+
+    def __init__(self, policy: Policy) -> None:
+        tolerated = policy.swap_failures
+        self._failures = RateDetector(
+            tolerated, tolerated, alpha=policy.canary_alpha * 1e-3, calm_looks=1, calm_rows=1 << 62
+        )
+        self._limit = policy.breaches
+        self._good = 0  # answers since the last bad one: the evidence can only cross its limit at a bad one
+        self.breaches = 0
+
+    def see(self, answer: Answer) -> None:
+        """One answered request."""
+        if not (answer.failed or answer.slow):
+            self._good += 1
+            return
+        self.breaches += answer.breach
+        good, self._good = self._good, 0
+        self._failures.look(1, good + 1)
+
+    @property
+    def verdict(self) -> str:
+        """Why this arm should not serve, or ""."""
+        if self.breaches >= self._limit:
+            return "breach"
+        return "failure" if self._failures.firing else ""
 
 
 class CanaryJudge:
@@ -66,37 +129,82 @@ class CanaryJudge:
         share: the canary's declared share.
     """
 
-    __slots__ = ("_breaches", "_limit", "_metrics", "_policy")
+    __slots__ = ("_answers", "_arms", "_labels", "_limit", "_metrics", "canary_answers")
 
     def __init__(self, policy: Policy, share: float) -> None:
-        self._policy = policy
         tolerated = {"block": policy.canary_block_ratio}
-        self._metrics = {metric: Ownership(share, tolerated.get(metric, policy.canary_ratio)) for metric in METRICS}
+        self._metrics = {metric: Ownership(tolerated.get(metric, policy.canary_ratio)) for metric in METRICS}
+        self._answers = Exposure(share)
+        self._labels = Exposure(share)
+        self._arms = (Arm(policy), Arm(policy))  # champion, canary
         self._limit = -math.log(policy.canary_alpha)
-        self._breaches = 0
+        self.canary_answers = 0
 
-    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool, blocked: bool) -> str:
+    def request(self, answer: Answer, *, new: bool) -> str:
         """One answered request; returns the reason to roll back, or ""."""
-        self._metrics["block"].observe(canary=new, bad=blocked)
-        self._metrics["failure"].observe(canary=new, bad=failed)
-        self._metrics["latency"].observe(canary=new, bad=slow)
-        if new and breach:
-            self._breaches += 1
-            if self._breaches >= self._policy.breaches:
-                return "breach"
-        return self._verdict() if failed or slow or blocked else ""
+        exposure = self._answers
+        bad = False
+        if answer is not GOOD:
+            for metric, owned in (
+                ("failure", answer.failed),
+                ("latency", answer.slow),
+                ("fallback", answer.fell_back),
+                ("block", answer.blocked),
+            ):
+                if owned:
+                    bad = True
+                    self._metrics[metric].bad(exposure, canary=new)
+        exposure.add(canary=new)
+        self.canary_answers += new
+        self._arms[new].see(answer)
+        return self._verdict() if bad else ""
+
+    def answered(self, *, canary: int, champion: int) -> None:
+        """So many answers that nothing was wrong with: the same as `request` for each of them, at once."""
+        self._answers.add(canary=True, count=canary)
+        self._answers.add(canary=False, count=champion)
+        self.canary_answers += canary
 
     def label(self, *, new: bool, wrong: bool) -> str:
         """One labelled decision; returns the reason to roll back, or ""."""
-        self._metrics["mistake"].observe(canary=new, bad=wrong)
+        if wrong:
+            self._metrics["mistake"].bad(self._labels, canary=new)
+        self._labels.add(canary=new)
         return self._verdict() if wrong else ""
+
+    def reshare(self, share: float) -> None:
+        """The arms have other shares from now on. What is known stays known."""
+        self._answers.restart(share)
+        self._labels.restart(share)
 
     @property
     def evidence_log10(self) -> float:
         """log10 of the mean of the metrics' e-values."""
         return log_mean_exp(metric.log_evidence for metric in self._metrics.values()) / math.log(10)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that has to survive a restart: without it every restart would grant another alpha."""
+        return {
+            "logs": {name: metric.logs for name, metric in self._metrics.items()},
+            "answers": [self._answers.canary, self._answers.champion],
+            "labels": [self._labels.canary, self._labels.champion],
+            "canary_answers": self.canary_answers,
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from a snapshot."""
+        for name, logs in kept["logs"].items():
+            self._metrics[name].logs = list(logs)
+        self._answers.canary, self._answers.champion = kept["answers"]
+        self._labels.canary, self._labels.champion = kept["labels"]
+        self.canary_answers = kept["canary_answers"]
+
     def _verdict(self) -> str:
+        champion, canary = (arm.verdict for arm in self._arms)
+        if canary and champion:
+            return BOTH  # neither is fit to serve: which of them is the worse does not matter
+        if canary == "breach":
+            return "breach"
         if log_mean_exp(metric.log_evidence for metric in self._metrics.values()) < self._limit:
             return ""
         return max(METRICS, key=lambda metric: self._metrics[metric].log_evidence)
@@ -109,29 +217,17 @@ class SwapJudge:
         policy: tolerated rate, alpha, breaches.
     """
 
-    __slots__ = ("_breaches", "_failures", "_good", "_policy")
+    __slots__ = ("_arm",)
 
     def __init__(self, policy: Policy) -> None:
-        tolerated = policy.swap_failures
-        self._policy = policy
-        self._failures = RateDetector(
-            tolerated, tolerated, alpha=policy.canary_alpha * 1e-3, calm_looks=1, calm_rows=1 << 62
-        )
-        self._breaches = 0
-        self._good = 0  # answers since the last bad one: the evidence can only cross its limit at a bad one
+        self._arm = Arm(policy)
 
-    def request(self, *, new: bool, failed: bool, slow: bool, breach: bool, blocked: bool) -> str:  # noqa: ARG002
+    def request(self, answer: Answer, *, new: bool) -> str:
         """One answered request; returns the reason to roll back, or "". Refusals have nothing to be compared with."""
         if not new:
             return ""
-        if not (failed or slow):
-            self._good += 1
-            return ""
-        self._breaches += breach
-        if self._breaches >= self._policy.breaches:
-            return "breach"
-        good, self._good = self._good, 0
-        return "failure" if self._failures.look(1, good + 1) else ""
+        self._arm.see(answer)
+        return self._arm.verdict if answer.failed or answer.slow else ""
 
     def label(self, *, new: bool, wrong: bool) -> str:  # noqa: ARG002  # the judges' common signature
         """Labels come too late to judge a swap."""
@@ -141,3 +237,10 @@ class SwapJudge:
     def evidence_log10(self) -> float:
         """Not an e-value with a bound over the whole watch: the detector restarts."""
         return 0.0
+
+    def snapshot(self) -> dict[str, Any]:
+        """Nothing: three breaches or a burst of failures are quickly seen again."""
+        return {}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Start anew."""

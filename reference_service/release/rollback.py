@@ -1,24 +1,32 @@
 """Releases as a state machine: what serves, what is on trial, and the way back.
 
 An automatic rollback happens once per release, returns to the last *certified* version (never merely the previous
-one), and freezes the version it took back.
+one), and freezes the version that it took back. Every transition, and who caused it, is in the trail.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from reference_service.policy import Policy
-from reference_service.release.judge import CanaryJudge, SwapJudge
+from reference_service.release import golden
+from reference_service.release.judge import BOTH, Answer, CanaryJudge, SwapJudge
 from reference_service.release.registry import Loaded
 from reference_service.release.routing import Split
+from reference_service.release.scores import ScoreShift
+from reference_service.release.shadow import Shadow
 
-By = Literal["canary", "swap"]
+By = Literal["canary", "ab", "swap", "shadow"]
+State = Literal["on_trial", "held_back", "rolled_back", "superseded", "settled"]
+_SPLIT: Final = frozenset({"canary", "ab"})
+_CALM: Final = 3  # ticks in a row with right golden rows before a distrusted model is asked again
+_TRAIL: Final = 1000  # transitions that are remembered
 
 
 class ReleaseRefused(Exception):  # noqa: N818  # an answer, not a fault
-    """A release that is not started; `reason` may be shown to the operator."""
+    """A release, or an action on one, that is refused; `reason` may be shown to the operator."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -30,29 +38,31 @@ class Release:
     """One release and what became of it."""
 
     id: int
-    loaded: Loaded
+    version: str
     by: By
     share: float
     started_ns: int
-    judge: CanaryJudge | SwapJudge
-    previous: Loaded
-    state: Literal["on_trial", "rolled_back", "superseded", "settled"] = "on_trial"
+    state: State = "on_trial"
     reason: str = ""
+    promoted_ns: int = 0
     ended_ns: int = 0
+    evidence_log10: float = 0.0  # when it ended
 
     def view(self) -> dict[str, Any]:
-        """For operators."""
-        return {
-            "id": self.id,
-            "version": self.loaded.version,
-            "by": self.by,
-            "share": self.share,
-            "state": self.state,
-            "reason": self.reason,
-            "started_ns": self.started_ns,
-            "ended_ns": self.ended_ns,
-            "evidence_log10": round(self.judge.evidence_log10, 3),
-        }
+        """For operators, and to be kept."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True, eq=False)
+class Trial:
+    """The release that is running: the versions in memory, and who judges them."""
+
+    release: Release
+    loaded: Loaded
+    previous: Loaded
+    judge: CanaryJudge | SwapJudge | None  # None: nobody meets a shadow, so there is nothing to judge
+    shadow: Shadow | None = None
+    scores: ScoreShift | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +71,7 @@ class Releases:
 
     Args:
         champion: serves everybody who is not in a canary.
-        policy: freezing and watching times.
+        policy: thresholds of judging, promoting, freezing and watching.
         enabled: False: the judge counts and never acts.
     """
 
@@ -69,92 +79,237 @@ class Releases:
     policy: Policy
     enabled: bool = True
     certified: Loaded = field(init=False)
-    current: Release | None = None
-    split: Split | None = None  # of the canary on trial, if there is one
+    trial: Trial | None = None
+    split: Split | None = None  # of the canary or the A/B test that is running
     history: list[Release] = field(default_factory=list)
     frozen: dict[str, int] = field(default_factory=dict)  # version → until
     taken_back: dict[str, int] = field(default_factory=dict)  # version → when, for the alert
+    trail: list[dict[str, Any]] = field(default_factory=list)
+    automatic_rollbacks: int = 0
+    distrusted: bool = False  # no version is fit to serve: the fallback answers everybody
+    keep: Callable[[Releases], None] | None = None  # called after every transition
+    _turn: int = 0
+    _calm: int = 0
 
     def __post_init__(self) -> None:
         self.certified = self.champion
 
+    # ------------------------------------------------------------ on the path of requests
+
     def route(self, entity: Any) -> Loaded:
         """The version that answers this entity."""
-        if self.split is not None and self.current is not None and self.split.takes(entity):
-            return self.current.loaded
-        return self.champion
+        split, trial = self.split, self.trial
+        if split is None or trial is None:
+            return self.champion
+        return trial.loaded if split.takes(entity) else trial.previous
 
     def served(self) -> dict[str, Loaded]:
-        """Who answers those who insist on a version: the champion, what is on trial, and the last certified one."""
-        trial = self.current.loaded if self.current is not None else self.champion
+        """Who answers those who insist on a version: the champion, what callers meet on trial, the last certified."""
+        trial = self.trial.loaded if self.trial is not None and self.trial.shadow is None else self.champion
         return {each.version: each for each in (self.champion, trial, self.certified)}
 
-    def start(self, loaded: Loaded, by: By, share: float, now_ns: int) -> Release:
-        """Put a version on trial: as a canary for a share of entities, or as a swap for everybody."""
-        until = self.frozen.get(loaded.version, 0)
-        if now_ns < until:
-            raise ReleaseRefused(f"{loaded.version} was rolled back and is frozen")
-        if self.current is not None:
-            self._end("superseded", "a newer release", now_ns)
-        number = len(self.history) + 1
-        judge = CanaryJudge(self.policy, share) if by == "canary" else SwapJudge(self.policy)
-        release = Release(number, loaded, by, share if by == "canary" else 1.0, now_ns, judge, self.champion)
-        self.history.append(release)
-        self.current = release
-        if by == "canary":
-            self.split = Split(f"{loaded.bundle.digest}/{number}", share)
-        else:
-            self.champion = loaded
-        return release
-
-    def observe(self, loaded: Loaded, now_ns: int, *, failed: bool, slow: bool, breach: bool, blocked: bool) -> None:
-        """One answered request while a release is on trial."""
-        release = self.current
-        if release is None or (release.by == "canary" and loaded not in (release.loaded, self.champion)):
+    def observe(self, loaded: Loaded, now_ns: int, answer: Answer, score: float | None = None) -> None:
+        """One answered request while a release is on trial; `score`, if the model gave one."""
+        trial = self.trial
+        if trial is None or trial.judge is None or loaded not in (trial.loaded, trial.previous):
             return  # a straggler of an earlier release
-        new = loaded is release.loaded
-        reason = release.judge.request(new=new, failed=failed, slow=slow, breach=breach, blocked=blocked)
+        new = loaded is trial.loaded
+        if score is not None and trial.scores is not None:
+            trial.scores.add(score, new=new)
+        reason = trial.judge.request(answer, new=new)
+        if not reason and new and answer.failed and loaded.model.breaker.state != "closed":
+            reason = "readiness"
         if reason and self.enabled:
-            self._take_back(release, reason, now_ns)
+            self._take_back(trial, reason, now_ns)
 
     def label(self, version: str, now_ns: int, *, wrong: bool) -> None:
         """One labelled decision while a release is on trial."""
-        release = self.current
-        if release is None or version not in (release.loaded.version, self.champion.version):
+        trial = self.trial
+        if trial is None or trial.judge is None or version not in (trial.loaded.version, trial.previous.version):
             return
-        reason = release.judge.label(new=version == release.loaded.version, wrong=wrong)
+        reason = trial.judge.label(new=version == trial.loaded.version, wrong=wrong)
         if reason and self.enabled:
-            self._take_back(release, reason, now_ns)
+            self._take_back(trial, reason, now_ns)
 
-    def operator_rollback(self, now_ns: int) -> Release:
-        """An operator takes the release on trial back. Nothing is frozen and nobody is paged."""
-        release = self.current
-        if release is None:
-            raise ReleaseRefused("nothing is on trial")
-        self._back(release, "operator", now_ns)
+    # ------------------------------------------------------------ operators
+
+    def start(self, loaded: Loaded, by: By, share: float, now_ns: int, *, override: bool = False) -> Release:
+        """Put a version on trial. `override`: although it is frozen. Raises ReleaseRefused."""
+        if now_ns < self.frozen.get(loaded.version, 0) and not override:
+            raise ReleaseRefused(f"{loaded.version} is frozen")
+        if by in _SPLIT | {"shadow"} and loaded is self.champion:
+            raise ReleaseRefused(f"{loaded.version} serves already")
+        if self.trial is not None:
+            self._end("superseded", "a newer release", now_ns)
+        share = share if by in _SPLIT else 0.0 if by == "shadow" else 1.0
+        release = Release(len(self.history) + 1, loaded.version, by, share, now_ns)
+        self.history.append(release)
+        self.trial = Trial(release, loaded, self.champion, None)
+        if by == "shadow":
+            self.trial.shadow = Shadow(loaded, self.policy)
+        elif by == "swap":
+            self.trial.judge = SwapJudge(self.policy)
+            self.champion = loaded
+        else:
+            self.trial.judge = CanaryJudge(self.policy, share)
+            self.trial.scores = ScoreShift(self.champion.bundle.profile.score_deciles)
+            self.split = Split(f"{loaded.bundle.digest}/{release.id}", share)
+        self._told(now_ns, "operator", "override" if override else "release", release, by)
         return release
 
+    def promote(self, now_ns: int, who: str = "operator") -> Release:
+        """The canary serves everybody but a held-back share, which goes on being compared. Raises ReleaseRefused."""
+        trial = self.trial
+        if trial is None or trial.release.by not in _SPLIT or trial.release.state != "on_trial" or self.split is None:
+            raise ReleaseRefused("no canary is on trial")
+        release = trial.release
+        release.state, release.promoted_ns = "held_back", now_ns
+        self.champion = trial.loaded
+        # The same hash with a larger share: nobody who has met the new version is sent back to the old one.
+        self.split = self.split.widened(1 - self.policy.hold_back_share)
+        if isinstance(trial.judge, CanaryJudge):
+            trial.judge.reshare(1 - self.policy.hold_back_share)
+        self._told(now_ns, who, "promote", release, release.reason)
+        return release
+
+    def operator_rollback(self, now_ns: int, to: Loaded | None = None) -> Release:
+        """An operator takes the release back, or puts `to` in its place, certified by that. Nothing is frozen.
+
+        Raises:
+            ReleaseRefused: Nothing is on trial, and no version is named.
+        """
+        trial = self.trial
+        if to is not None:
+            if trial is not None:
+                self._end("rolled_back", "operator", now_ns)
+            release = Release(len(self.history) + 1, to.version, "swap", 1.0, now_ns, "settled", "operator", 0, now_ns)
+            self.history.append(release)
+            self.champion = self.certified = to
+        elif trial is None:
+            raise ReleaseRefused("nothing is on trial")
+        else:
+            release = trial.release
+            if self.champion is trial.loaded:
+                self.champion = self.certified
+            self._end("rolled_back", "operator", now_ns)
+        self.distrusted = False
+        self._told(now_ns, "operator", "rollback", release, f"{self.champion.version} serves")
+        return release
+
+    def freeze(self, version: str, until_ns: int, now_ns: int) -> None:
+        """Until then that version is not released; an earlier moment than now lifts it."""
+        if until_ns > now_ns:
+            self.frozen[version] = until_ns
+        else:
+            self.frozen.pop(version, None)
+        self.note(now_ns, "operator", "freeze" if until_ns > now_ns else "unfreeze", version, "")
+
+    # ------------------------------------------------------------ every tick
+
     def tick(self, now_ns: int) -> None:
-        """A swap that has been watched long enough is certified."""
-        release = self.current
-        if release is not None and release.by == "swap" and now_ns - release.started_ns >= self.policy.hold_back_ns:
-            self.certified = release.loaded
-            self._end("settled", "watched without a finding", now_ns)
+        """Golden rows, readiness, promotion, certification: what no request brings about."""
+        self._turn += 1
+        if self.distrusted:
+            self._trust_again(now_ns)
+        trial = self.trial
+        if trial is None or trial.judge is None:
+            return
+        reason = self._unfit(trial.loaded)
+        if reason and self.enabled:
+            self._take_back(trial, reason, now_ns)
+            return
+        release, policy = trial.release, self.policy
+        whole_ns = release.started_ns if release.by == "swap" else release.promoted_ns  # since when it serves everybody
+        if whole_ns and now_ns - whole_ns >= policy.hold_back_ns:
+            self._certify(trial, now_ns)
+        elif release.by == "canary" and release.state == "on_trial" and self._proved(trial, now_ns):
+            release.reason = "watched without a finding"
+            self.promote(now_ns, "judge")
 
-    def _take_back(self, release: Release, reason: str, now_ns: int) -> None:
-        self.frozen[release.loaded.version] = now_ns + self.policy.frozen_ns
-        self.taken_back[release.loaded.version] = now_ns
-        self._back(release, reason, now_ns)
+    def _unfit(self, loaded: Loaded) -> str:
+        """A hard trigger that fires without any request, or ""."""
+        if loaded.model.breaker.state == "open":
+            return "readiness"
+        return "golden" if golden.wrong(loaded, self._turn) else ""
 
-    def _back(self, release: Release, reason: str, now_ns: int) -> None:
-        if release.by == "swap":
-            self.champion = self.certified
+    def _proved(self, trial: Trial, now_ns: int) -> bool:
+        """Long enough on trial, met by enough requests, and no suspicion."""
+        policy, judge = self.policy, trial.judge
+        return (
+            isinstance(judge, CanaryJudge)
+            and now_ns - trial.release.started_ns >= policy.promote_after_ns
+            and judge.canary_answers >= policy.promote_answers
+            and judge.evidence_log10 < policy.promote_evidence
+        )
+
+    def _certify(self, trial: Trial, now_ns: int) -> None:
+        self.certified = trial.loaded
+        self._end("settled", "watched without a finding", now_ns)
+        self._told(now_ns, "judge", "certify", trial.release, "")
+
+    def _trust_again(self, now_ns: int) -> None:
+        """Golden rows that come out right some ticks in a row: the model may be asked again."""
+        # Other golden rows at each tick; a model that does not answer at all is not calm either.
+        calm = golden.right(self.champion, self._turn)
+        self._calm = self._calm + 1 if calm else 0
+        if self._calm >= _CALM:
+            self._calm, self.distrusted = 0, False
+            self.note(now_ns, "judge", "trust", self.champion.version, "its golden rows are right again")
+
+    # ------------------------------------------------------------ the way back
+
+    def _take_back(self, trial: Trial, reason: str, now_ns: int) -> None:
+        """Automatic rollback: the certified version serves everybody, whatever served before."""
+        version = trial.loaded.version
+        both = reason == BOTH or self._unfit(self.certified) != ""
+        if both:
+            # Nobody is to blame, so nothing is frozen; and nothing is left that could answer but the fallback.
+            reason, self.distrusted, self._calm = BOTH, True, 0
+        else:
+            self.frozen[version] = now_ns + self.policy.frozen_ns
+            self.taken_back[version] = now_ns
+        self.automatic_rollbacks += 1
+        self.champion = self.certified
         self._end("rolled_back", reason, now_ns)
+        self._told(now_ns, "judge", "rollback", trial.release, f"{self.certified.version} serves")
 
-    def _end(self, state: Literal["rolled_back", "superseded", "settled"], reason: str, now_ns: int) -> None:
-        if self.current is not None:
-            self.current.state = state
-            self.current.reason = reason
-            self.current.ended_ns = now_ns
-        self.current = None
+    def _end(self, state: State, reason: str, now_ns: int) -> None:
+        trial = self.trial
+        if trial is not None:
+            release = trial.release
+            release.state, release.reason, release.ended_ns = state, reason, now_ns
+            if trial.judge is not None:
+                release.evidence_log10 = round(trial.judge.evidence_log10, 3)
+            if trial.shadow is not None:
+                trial.shadow.stop()
+        self.trial = None
         self.split = None
+
+    # ------------------------------------------------------------ what is told and kept
+
+    def shifted(self, at_least: int) -> dict[str, float]:
+        """Version on trial → how far its scores lie from the champion's (PSI), with so many scores of both."""
+        trial = self.trial
+        return {} if trial is None or trial.scores is None else {trial.loaded.version: trial.scores.psi(at_least)}
+
+    def view(self, release: Release) -> dict[str, Any]:
+        """One release, with what its judge or its shadow says so far."""
+        trial = self.trial
+        if trial is None or trial.release is not release:
+            return release.view()
+        live: dict[str, Any] = {}
+        if trial.judge is not None:
+            live["evidence_log10"] = round(trial.judge.evidence_log10, 3)
+        if trial.shadow is not None:
+            live["shadow"] = trial.shadow.view()
+        return release.view() | live
+
+    def _told(self, now_ns: int, who: str, what: str, release: Release, why: str) -> None:
+        self.note(now_ns, who, what, release.version, why or release.reason)
+
+    def note(self, now_ns: int, who: str, what: str, version: str, why: str) -> None:
+        """One more line of the trail; then everything is kept."""
+        self.trail.append({"at_ns": now_ns, "who": who, "what": what, "version": version, "why": why})
+        del self.trail[:-_TRAIL]
+        if self.keep is not None:
+            self.keep(self)

@@ -16,9 +16,10 @@ class Split:
         share: in [0, 1].
     """
 
-    __slots__ = ("_key", "_limit", "share")
+    __slots__ = ("_key", "_limit", "_release", "share")
 
     def __init__(self, release: str, share: float) -> None:
+        self._release = release
         self.share = share
         self._key = int.from_bytes(hashlib.blake2b(release.encode(), digest_size=8).digest(), "little")
         self._limit = round(share * 2**64)
@@ -33,3 +34,7 @@ class Split:
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
         return z ^ (z >> 31) < self._limit
+
+    def widened(self, share: float) -> Split:
+        """Another share by the same hash: whoever is in the smaller one is in the larger one, too."""
+        return Split(self._release, share)

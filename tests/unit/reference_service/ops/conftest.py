@@ -16,7 +16,7 @@ import pytest
 from reference_service import app as composition
 from reference_service import bundle as bundles
 from reference_service.api.http import Edge
-from reference_service.bundle import BundleError, Profile
+from reference_service.bundle import BundleError, Golden, Profile
 from reference_service.contract import Contract, Field
 from reference_service.core.cells import N_CELLS, NULL_CELL, UNSEEN_CELL
 from reference_service.features import FeatureStore
@@ -67,6 +67,8 @@ class LinearBundle:
             fallback_rates={"card": 0.1, "wallet": 0.2, "transfer": 0.3},
             fallback_otherwise=0.15,
         )
+        rows = [[10.0 * k, 3.0, float(k % 3), float(k % 2), 1.0] for k in range(8)]
+        self.golden = Golden(rows, [self.observe_and_score(np.array(row), np.zeros(5, np.uint8), None) for row in rows])
 
     def _usual(self, k):
         row = plain(k)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reference_service.bundle import BundleError
 from reference_service.policy import Policy
-from reference_service.release.judge import CanaryJudge, Ownership, SwapJudge
+from reference_service.release.judge import BOTH, GOOD, Answer, CanaryJudge, Exposure, Ownership, SwapJudge
 from reference_service.release.routing import Split
 
 POLICY = Policy()
@@ -81,9 +81,8 @@ def trial(judge, draw, requests, *, share, champion, canary):
     """Requests until the judge has had enough, or None."""
     for k in range(requests):
         new = draw.random() < share
-        if judge.request(
-            new=new, failed=draw.random() < (canary if new else champion), slow=False, breach=False, blocked=False
-        ):
+        # Fallbacks: failures of both arms at these rates would be a finding of their own.
+        if judge.request(Answer(fell_back=draw.random() < (canary if new else champion)), new=new):
             return k
     return None
 
@@ -107,38 +106,70 @@ def test_a_canary_that_fails_one_request_in_twenty_is_found_within_minutes_of_tr
     assert sorted(found)[18] < 40 * 90  # 90 s at 40 requests a second
 
 
+BREACH = Answer(failed=True, fell_back=True, breach=True)
+
+
 def test_three_contract_breaches_need_no_statistics():
     judge = CanaryJudge(POLICY, 0.5)
-    verdicts = [judge.request(new=True, failed=True, slow=False, breach=True, blocked=False) for _ in range(3)]
-    assert verdicts == ["", "", "breach"]
+    assert [judge.request(BREACH, new=True) for _ in range(3)] == ["", "", "breach"]
     champion = CanaryJudge(POLICY, 0.5)
-    assert not any(champion.request(new=False, failed=True, slow=False, breach=True, blocked=False) for _ in range(50))
+    assert not any(champion.request(BREACH, new=False) for _ in range(50))
 
 
-def test_the_judge_sees_latency_and_mistakes_as_well():
+@pytest.mark.parametrize("bad", ["failed", "slow", "fell_back", "blocked"])
+def test_the_judge_sees_each_kind_of_bad_event(bad):
     judge = CanaryJudge(POLICY, 0.5)
-    reasons = [
-        judge.request(new=k % 2 == 0, failed=False, slow=k % 2 == 0, breach=False, blocked=False) for k in range(60)
-    ]
-    assert "latency" in reasons
+    reasons = [judge.request(Answer(**{bad: k % 2 == 0}), new=k % 2 == 0) for k in range(80)]
+    names = {"failed": "failure", "slow": "latency", "fell_back": "fallback", "blocked": "block"}
+    assert names[bad] in reasons
+
+
+def test_the_judge_sees_mistakes():
     judge = CanaryJudge(POLICY, 0.5)
-    reasons = [judge.label(new=k % 2 == 0, wrong=k % 2 == 0) for k in range(60)]
-    assert "mistake" in reasons
+    assert "mistake" in [judge.label(new=k % 2 == 0, wrong=k % 2 == 0) for k in range(60)]
 
 
 def test_events_in_proportion_to_exposure_are_no_evidence():
-    metric = Ownership(0.1, 1.25)
+    metric, exposure = Ownership(1.25), Exposure(0.1)
     for k in range(5000):
-        metric.observe(canary=k % 10 == 0, bad=k % 7 == 0)
+        if k % 7 == 0:
+            metric.bad(exposure, canary=k % 10 == 0)
+        exposure.add(canary=k % 10 == 0)
     assert metric.log_evidence < 0
+
+
+def test_many_good_answers_at_once_are_as_many_one_by_one():
+    single, bulk = CanaryJudge(POLICY, 0.1), CanaryJudge(POLICY, 0.1)
+    for k in range(1000):
+        single.request(GOOD, new=k % 10 == 0)
+    bulk.answered(canary=100, champion=900)
+    for judge in (single, bulk):
+        for _ in range(3):
+            judge.request(Answer(failed=True), new=True)
+    assert single.evidence_log10 == bulk.evidence_log10
+    assert single.canary_answers == bulk.canary_answers == 103
+
+
+def test_arms_that_are_both_unfit_accuse_nobody():
+    judge = CanaryJudge(POLICY, 0.5)
+    assert [judge.request(BREACH, new=k % 2 == 0) for k in range(6)][-1] == BOTH
+
+
+def test_evidence_survives_a_restart():
+    before, after = CanaryJudge(POLICY, 0.1), CanaryJudge(POLICY, 0.1)
+    before.answered(canary=90, champion=910)
+    for _ in range(2):
+        before.request(Answer(failed=True), new=True)
+    after.restore(json.loads(json.dumps(before.snapshot())))
+    assert after.evidence_log10 == before.evidence_log10
+    assert after.request(Answer(slow=True), new=True) == before.request(Answer(slow=True), new=True)
+    assert after.evidence_log10 == before.evidence_log10 > 0
 
 
 def test_a_swap_is_judged_by_a_fixed_rate():
     judge = SwapJudge(POLICY)
-    assert not any(
-        judge.request(new=True, failed=k % 200 == 0, slow=False, breach=False, blocked=False) for k in range(5000)
-    )
-    assert any(judge.request(new=True, failed=True, slow=False, breach=False, blocked=False) for _ in range(10))
+    assert not any(judge.request(Answer(failed=k % 200 == 0), new=True) for k in range(5000))
+    assert any(judge.request(Answer(failed=True), new=True) for _ in range(10))
 
 
 # ---------------------------------------------------------------- the whole way
@@ -236,7 +267,8 @@ def test_a_bad_swap_goes_back_to_the_certified_version_and_not_to_the_previous_o
         assert (await start(h, "v3", "swap"))[0] == 202
         found = await versions_of(h, 20)
         assert found == ["v3"] * 3 + ["v1"] * 17
-        assert (await view(h))["certified"] == "v1"
+        state = await view(h)
+        assert (state["certified"], state["serving"], state["automatic_rollbacks"]) == ("v1", "v1", 1)
 
     run(body())
 
@@ -391,5 +423,292 @@ def test_a_swap_is_no_outage_of_the_model(harness):
         await start(h, "v2", "swap")
         await h.traffic(30, plain)
         assert h.alerts() == []
+
+    run(body())
+
+
+# ---------------------------------------------------------------- promotion, hold-back
+
+
+SOON = {"promote_after_ns": 5 * MINUTE, "promote_answers": 50}
+
+
+async def promoted(harness, seams=None, **policy):
+    """A service whose canary v2 has just been promoted by its judge."""
+    h = harness(seams, policy={**SOON, **policy})
+    await start(h)
+    await versions_of(h, 150)
+    await h.clock.advance(5 * MINUTE)
+    h.tick()
+    assert (await view(h))["releases"][0]["state"] == "held_back"
+    return h
+
+
+def test_a_canary_is_promoted_after_enough_time_and_answers_and_not_before(harness):
+    async def body():
+        h = harness(policy=SOON)
+        await start(h)
+        await versions_of(h, 40)
+        await h.clock.advance(5 * MINUTE)
+        h.tick()
+        assert (await view(h))["serving"] == "v1"  # too few answers
+        await versions_of(h, 150)
+        h.tick()
+        state = await view(h)
+        assert (state["serving"], state["certified"]) == ("v2", "v1")
+        assert [line["what"] for line in state["trail"]] == ["release", "promote"]
+
+    run(body())
+
+
+def test_a_suspect_canary_is_not_promoted(harness):
+    async def body():
+        h = harness(policy=SOON)
+        await start(h)
+        await versions_of(h, 150)
+        for _ in range(10):
+            h.service.releases.observe(h.service.releases.trial.loaded, h.clock.now_ns(), Answer(failed=True))
+        assert h.service.releases.trial.judge.evidence_log10 > 1
+        await h.clock.advance(5 * MINUTE)
+        h.tick()
+        assert (await view(h))["serving"] == "v1"
+
+    run(body())
+
+
+def test_five_percent_are_held_back_for_an_hour_and_nobody_is_sent_back(harness):
+    async def body():
+        h = await promoted(harness)
+        split = h.service.releases.split
+        early = Split(f"{h.service.releases.champion.bundle.digest}/1", 0.5)
+        assert all(split.takes(e) for e in range(2000) if early.takes(e))
+        found = await versions_of(h, 400)
+        assert 0.01 < found.count("v1") / 400 < 0.1
+        await h.clock.advance(60 * MINUTE)
+        h.tick()
+        assert (await view(h))["certified"] == "v2"
+        assert set(await versions_of(h, 100)) == {"v2"}
+
+    run(body())
+
+
+def test_what_is_found_during_the_hold_back_is_taken_back(harness):
+    async def body():
+        broken = []
+
+        def wrap(call):
+            return lambda version, values: math.nan if broken and version == "v2" else call(version, values)
+
+        h = await promoted(harness, {"model": wrap})
+        broken.append(1)
+        found = await versions_of(h, 100)
+        assert found[-50:] == ["v1"] * 50
+        state = await view(h)
+        assert (state["serving"], state["certified"]) == ("v1", "v1")
+
+    run(body())
+
+
+def test_an_ab_test_is_split_and_judged_and_never_promoted(harness):
+    async def body():
+        h = harness(policy=SOON)
+        await start(h, by="ab")
+        found = await versions_of(h, 200)
+        assert 0.4 < found.count("v2") / 200 < 0.6
+        await h.clock.advance(60 * MINUTE)
+        h.tick()
+        assert (await view(h))["serving"] == "v1"
+        h = harness({"model": fault("v2", explode)})
+        await start(h, by="ab")
+        assert (await versions_of(h, 120))[-60:] == ["v1"] * 60
+
+    run(body())
+
+
+# ---------------------------------------------------------------- hard triggers, both arms
+
+
+def test_a_wrong_golden_row_takes_a_version_back_at_the_next_tick(harness):
+    async def body():
+        h = harness({"model": fault("v2", lambda: 0.123)})
+        await start(h)
+        h.tick()
+        assert (await view(h))["releases"][0]["reason"] == "golden"
+
+    run(body())
+
+
+def test_no_answer_to_a_golden_row_is_no_wrong_answer(harness):
+    async def body():
+        for answer in (explode, lambda: asyncio.get_running_loop().create_future(), lambda: asyncio.sleep(1)):
+            h = harness({"model": fault("v2", answer)})
+            await start(h)
+            h.tick()
+            assert (await view(h))["releases"][0]["state"] == "on_trial"
+
+    run(body())
+
+
+def test_readiness_lost_takes_a_version_back(harness):
+    async def body():
+        h = harness()
+        await start(h)
+        breaker = h.service.releases.trial.loaded.model.breaker
+        for _ in range(20):
+            breaker.record(h.clock.now_ns(), ok=False)
+        assert breaker.state == "open"
+        h.tick()
+        assert (await view(h))["releases"][0]["reason"] == "readiness"
+        assert h.service.releases.champion.model.breaker.state == "closed"
+
+    run(body())
+
+
+def test_with_both_arms_bad_the_fallback_answers_somebody_is_paged_and_it_ends(harness):
+    async def body():
+        broken = [1]
+
+        def wrap(call):
+            return lambda *args: math.nan if broken else call(*args)
+
+        h = harness({"model": wrap})
+        await start(h)
+        await versions_of(h, 30)
+        state = await view(h)
+        assert (state["distrusted"], state["releases"][0]["reason"], state["frozen_until_ns"]) == (
+            True,
+            "both_arms",
+            {},
+        )
+        assert (await h.one(ROW))[:2] == ("fallback", "distrusted")
+        h.tick()
+        await h.clock.advance(SECOND)
+        assert len(h.alerts(name="both_arms_bad")) == 1
+        assert h.alerts(name="canary_rollback") == []
+        broken.clear()
+        assert (await h.one(ROW))[0] == "fallback"
+        for _ in range(3):
+            h.tick()
+        assert (await h.one(ROW))[0] == "model"
+
+    run(body())
+
+
+def test_a_bad_canary_beside_an_uncertified_champion_leads_to_the_certified_version(harness, versions):
+    async def body():
+        versions["v3"] = LinearBundle("v3")
+        h = harness({"model": fault("v3", lambda: math.nan)})
+        await start(h, "v2", "swap")
+        await start(h, "v3", "canary")
+        await versions_of(h, 40)
+        assert set(await versions_of(h, 20)) == {"v1"}
+
+    run(body())
+
+
+# ---------------------------------------------------------------- shadow
+
+
+def test_a_shadow_is_asked_about_everything_and_answers_nobody(harness):
+    async def body():
+        h = harness()
+        assert (await start(h, by="shadow"))[0] == 202
+        assert set(await versions_of(h, 50)) == {"v1"}
+        await h.infer(ROW, {**ROW, "amount": 3.0})
+        await h.clock.advance(SECOND)
+        shadow = (await view(h))["releases"][0]["shadow"]
+        assert (shadow["seen"], shadow["failed"], shadow["dropped"]) == (52, 0, 0)
+        assert shadow["mean_gap"] > 0
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [explode, lambda: math.nan, lambda: asyncio.get_running_loop().create_future()],
+    ids=["raises", "nan", "hangs"],
+)
+def test_a_broken_shadow_touches_no_reply(harness, answer):
+    async def replies(seams, by):
+        h = harness(seams)
+        if by:
+            await start(h, by=by)
+        return h, [await h.infer({**ROW, "customer": k}, request_id=f"r{k}") for k in range(40)]
+
+    async def body():
+        _, alone = await replies(None, None)
+        h, beside = await replies({"model": fault("v2", answer)}, "shadow")
+        assert beside == alone
+        await h.clock.advance(10 * SECOND)
+        assert h.service.releases.champion.model.breaker.state == "closed"
+        assert h.alerts(name="canary_rollback") == []
+        assert (await view(h))["releases"][0]["shadow"]["seen"] == 0
+
+    run(body())
+
+
+def test_what_a_shadow_has_no_room_for_is_counted(harness):
+    async def body():
+        h = harness({"model": fault("v2", lambda: asyncio.get_running_loop().create_future())})
+        await start(h, by="shadow")
+        shadow = h.service.releases.trial.shadow
+        for _ in range(3000):
+            shadow.offer([1.0] * 5, 0.5)
+        assert shadow.dropped > 1000
+
+    run(body())
+
+
+# ---------------------------------------------------------------- operators
+
+
+async def act(h, what, **body):
+    status, reply = await h.call("POST", f"/v1/releases/{what}", json.dumps(body).encode())
+    return status, json.loads(reply)
+
+
+def test_operators_promote_freeze_override_and_go_back_and_the_trail_tells(harness):
+    async def body():
+        h = harness()
+        assert (await act(h, "promote"))[0] == 409
+        assert (await act(h, "freeze", version="v2", seconds=60))[0] == 202
+        assert (await start(h))[0] == 409
+        body = json.dumps({"version": "v2", "by": "canary", "share": 0.5, "override": True}).encode()
+        assert (await h.call("POST", "/v1/releases", body))[0] == 202
+        assert (await act(h, "promote"))[0] == 202
+        assert (await act(h, "freeze", version="v2", seconds=0))[0] == 202
+        assert (await act(h, "rollback", to="v1"))[0] == 202
+        state = await view(h)
+        assert (state["serving"], state["certified"], state["frozen_until_ns"]) == ("v1", "v1", {})
+        assert [line["what"] for line in state["trail"]] == ["freeze", "override", "promote", "unfreeze", "rollback"]
+        assert {line["who"] for line in state["trail"]} == {"operator"}
+        assert set(await versions_of(h, 30)) == {"v1"}
+
+    run(body())
+
+
+@pytest.mark.parametrize("path", ["", "/rollback", "/promote", "/freeze"])
+def test_nobody_acts_on_releases_without_the_token(harness, path):
+    async def body():
+        h = harness()
+        status, _ = await h.call("POST", f"/v1/releases{path}", b'{"version": "v2"}', token="")
+        assert status == 401
+        assert (await view(h))["trail"] == []
+
+    run(body())
+
+
+def test_other_scores_are_told_and_no_reason_to_go_back(harness, versions):
+    async def body():
+        versions["v2"] = LinearBundle("v2", bias=1.0)
+        h = harness(policy={"drift_rows": 100})
+        await start(h)
+        for k in range(400):
+            await h.infer(plain(k))
+        h.tick()
+        await h.clock.advance(SECOND)
+        (told,) = h.alerts(name="canary_scores")
+        assert told["labels"]["severity"] == "ticket"
+        assert (await view(h))["releases"][0]["state"] == "on_trial"
 
     run(body())
