@@ -6,7 +6,7 @@ A better model has other scores, so their distance is no evidence of harm; someb
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class ScoreShift:
 
     __slots__ = ("_counts", "_cuts")
 
-    def __init__(self, deciles: Sequence[float]) -> None:
+    def __init__(self, deciles: Iterable[float]) -> None:
         self._cuts = [float(cut) for cut in deciles]
         self._counts = ([0] * _CELLS, [0] * _CELLS)  # champion, canary
 

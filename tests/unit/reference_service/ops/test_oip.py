@@ -57,7 +57,7 @@ def test_who_chooses_a_version_is_no_evidence_about_it(harness):
         await h.call("POST", "/v1/releases", json.dumps({"version": "v2", "by": "canary", "share": 0.01}).encode())
         for _ in range(10):
             await h.call("POST", f"{MODEL}/versions/v2/infer", encode([ROW]))
-        assert h.service.releases.current is not None
+        assert h.service.releases.trial is not None
 
     run(body())
 
