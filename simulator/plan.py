@@ -118,7 +118,8 @@ def _streams(
             draw = Draw(scenario.seed, f"load:{event.event}")
             pace = Pace(_extra(event, base, capacity) * traffic.batch, event.at, _last(event, end), traffic.arrivals)
             blocks = arrivals.paced(draw, pace, block) if pace.rate > 0 else iter(())
-            streams.append(Stream(draw.stream, draw, blocks, load=k, positions=positions))
+            distinct = event.params.distinct
+            streams.append(Stream(draw.stream, draw, blocks, load=k, positions=positions, distinct=distinct))
     return tuple(streams)
 
 

@@ -48,7 +48,7 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
     # World, representation and transport: every touched item is a delivery of its own.
     items = history.items
     touched = _mask(history, k)
-    if event.verb in {"label_delay", "label_loss"}:
+    if event.verb in {"label_delay", "label_loss", "label_noise"}:
         delivered = touched  # a label that does not come cannot be acknowledged: the plan is the receipt
     else:
         delivered = touched & (items["outcome"] != int(Outcome.MISSING)) & (items["sent_ns"] != NEVER)

@@ -14,6 +14,7 @@ from simulator.history.append import PLAN_COLUMNS, Document, Writer, write_docum
 from simulator.history.read import read, seal
 from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
+from simulator.targets.bodies import garbled
 from simulator.targets.codecs import request_id, spans
 from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply
@@ -54,10 +55,10 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     """The chunk's requests as plain Python values, ready to be sent; `first_item` is the ordinal of its first row."""
     streams, index, copies = chunk.stream.tolist(), chunk.index.tolist(), chunk.copy.tolist()
     scheduled, retry_u = chunk.scheduled_ns.tolist(), chunk.retry_u.tolist()
-    truth, due = chunk.truth.tolist(), chunk.label_due_ns.tolist()
+    labels_say, due = chunk.reported.tolist(), chunk.label_due_ns.tolist()
     where = spans(chunk)
     names = [request_id(streams[i], index[i], copies[i]) for i, _ in where]
-    labels = [None if copies[i] else tuple(truth[i:j]) for i, j in where]
+    labels = [None if copies[i] else tuple(labels_say[i:j]) for i, j in where]
     moments = [tuple(due[i:j]) for i, j in where]
     firsts = [i for i, _ in where]
     columns = zip(
@@ -105,6 +106,7 @@ class Recorder:
         twice = [(k, event.duplicate) for k, event in enumerate(spec.scenario.when) if event.duplicate]
         self._keyed = any(duplicate.key for _, duplicate in twice)
         self._others = sum(1 << k for k, duplicate in twice if duplicate.payload == "other")
+        self._garbles = [(k, event.garble) for k, event in enumerate(spec.scenario.when) if event.garble]
         self._released: dict[str, int] = {}
         self.notes: list[Note] = []
 
@@ -112,7 +114,10 @@ class Recorder:
         """Record a chunk as planned; its requests."""
         self._digest.update(chunk)
         self._writer.planned({name: getattr(chunk, name) for name in PLAN_COLUMNS})
-        planned = requests(chunk, self._codec.encode(chunk), self._items)
+        bodies = self._codec.encode(chunk)
+        if self._garbles:
+            bodies = garbled(bodies, chunk, self._garbles)
+        planned = requests(chunk, bodies, self._items)
         if self._keyed:
             planned = keyed(planned, chunk, self._others)
         self._items += len(chunk)

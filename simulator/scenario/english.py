@@ -8,7 +8,7 @@ from typing import Any, Final
 from simulator.scenario.model import AlertIs, Expectation, Scenario
 from simulator.scenario.quantities import show_duration, show_share
 from simulator.scenario.timeline import end_ns
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Bounds, Event
 
 # ---------------------------------------------------------------- given
 
@@ -52,12 +52,40 @@ def happening(event: Event) -> str:
     if (share := getattr(p, "share", 1.0)) != 1.0 and event.verb != "release":
         whom += f", in {show_share(share)} of {'calls' if event.layer == 'service' else 'rows'}"
     if where := getattr(p, "where", None):
-        whom += ", where " + " and ".join(f"{name} is {_plain(value)}" for name, value in where.items())
+        whom += ", where " + " and ".join(f"{name} is {_condition(value)}" for name, value in where.items())
     return f"from {show_duration(event.at)}, {length}: {_HAPPENS[event.verb](p)}{whom}"
 
 
+def _condition(value: Any) -> str:
+    if not isinstance(value, Bounds):
+        return _plain(value)
+    bounds = (("above", value.above), ("below", value.below))
+    return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+
+def _pace(p: Any) -> str:
+    over = f" over {show_duration(p.over)}" if p.over else ""
+    every = show_duration(p.every or 0)
+    return {
+        "sudden": "",
+        "gradual": f" gradually{over}",
+        "incremental": f" step by step{over}",
+        "recurring": f" and back, every {every},",
+        "seasonal": f" in waves of {every}",
+    }[str(p.shape)]
+
+
+def _of_outcome(p: Any) -> str:
+    return "labels" if p.outcome == "any" else f"labels of {p.outcome}s"
+
+
+def _garble(p: Any) -> str:
+    what = {"truncated": "cut off", "not_json": "no JSON", "oversized": f"{p.size:,} bytes long"}
+    return f"bodies are {what[p.how]}"
+
+
 def _drift(p: Any) -> str:
-    pace = "" if p.shape == "sudden" else " gradually" + (f" over {show_duration(p.over)}" if p.over else "")
+    pace = _pace(p)
     if p.category is not None:
         return f"{p.field} moves{pace} to {p.category}"
     return f"{p.field} moves{pace} by {p.shift:+g} standard deviations"
@@ -69,7 +97,8 @@ def _load(p: Any) -> str:
         "base": f"{p.to.value:g} times the base rate",
         "capacity": f"{p.to.value:g} times what the target sustains",
     }[p.to.unit]
-    return f"traffic rises to {level}"
+    bot = "" if p.distinct is None else f", by a bot with {p.distinct} different rows"
+    return f"traffic rises to {level}{bot}"
 
 
 def _dependency(p: Any) -> str:
@@ -98,15 +127,19 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "rename": lambda p: f"{p.field} arrives as {p.to}",
     "drop": lambda p: f"{p.field} is no longer sent",
     "add": lambda p: f"a new field {p.field} is sent, {_plain(p.value)}",
+    "nest": lambda p: f"{p.field} moves into the object {p.under}",
     "retype": lambda p: f"{p.field} arrives as a {p.to}",
     "scale": lambda p: f"{p.field} is multiplied by {p.by:g}",
     "respell": lambda p: f"{p.field} {_plain(p.category)} is spelled {_plain(p.to)}",
     "outlier": lambda p: f"{p.field} is {p.value:g}, {'once' if p.count == 1 else f'{p.count} times'}",
     "reorder": lambda _: "the columns arrive in another order",
+    "garble": _garble,
     "drift": _drift,
-    "concept": lambda p: f"{show_share(p.flip)} of the truths turn into their opposite",
-    "label_delay": lambda p: f"labels come {show_duration(p.by)} later",
-    "label_loss": lambda _: "labels never come",
+    "concept": lambda p: f"{show_share(p.flip)} of the truths turn{_pace(p)} into their opposite",
+    "prior": lambda p: f"positives become {show_share(p.to)} of the rows",
+    "label_delay": lambda p: f"{_of_outcome(p)} come {show_duration(p.by)} later",
+    "label_loss": lambda p: f"{_of_outcome(p)} never come",
+    "label_noise": lambda p: f"{_of_outcome(p)} say the opposite",
     "late": lambda p: f"requests are delivered {show_duration(p.by)} late",
     "duplicate": _duplicate,
     "load": _load,

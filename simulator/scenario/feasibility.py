@@ -17,7 +17,7 @@ from simulator.scenario.load import Cell
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Event, Shaped
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000
@@ -95,9 +95,14 @@ def _event(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:
         yield Flaw("in-warmup", message, (*where, "at"))
     if event.length == 0:
         yield Flaw("no-effect", f"`{event.event}` takes no time", (*where, "for"))
-    if event.drift is not None and event.drift.over is not None and event.drift.over > stop - start:
-        message = f"the ramp is longer than `{event.event}` ({show_duration(stop - start)})"
-        yield Flaw("past-the-end", message, (*where, "drift", "over"))
+    if isinstance(event.params, Shaped):
+        for key, part in (("over", "ramp"), ("every", "period")):
+            if (getattr(event.params, key) or 0) > stop - start:
+                message = f"the {part} is longer than `{event.event}` ({show_duration(stop - start)})"
+                yield Flaw("past-the-end", message, (*where, event.verb, key))
+    if event.prior is not None and scenario.given.traffic.replay is not None:
+        message = "what is recorded has its outcomes, and no others can be drawn"
+        yield Flaw("senseless-key", message, (*where, "prior"), "use a synthetic population", "key")
 
 
 def _window(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:

@@ -8,11 +8,11 @@ from typing import Any, Final, Literal, Protocol
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import suggest
 from simulator.scenario.model import Expectation, Scenario
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Bounds, Event
 
 _NUMERIC: Final = frozenset({"number", "integer"})
 _TYPE_OF: Final = {"number": "number", "integer": "number", "category": "string", "boolean": "boolean"}
-_BRINGS: Final = {"rename": "to", "add": "field", "dependency": "name", "release": "version"}
+_BRINGS: Final = {"rename": "to", "add": "field", "nest": "under", "dependency": "name", "release": "version"}
 
 
 class Field(Protocol):
@@ -44,6 +44,10 @@ def _condition(name: str, value: Any, population: Mapping[str, Field], where: Wh
         yield _unknown(name, population, where, "key")
         return
     field = population[name]
+    if isinstance(value, Bounds):
+        if field.kind not in _NUMERIC:
+            yield Flaw("wrong-kind", _is(name, field), where, "only numbers are above or below something")
+        return
     wanted: tuple[type, ...] = {"category": (str,), "boolean": (bool,)}.get(field.kind, (int, float))
     if not isinstance(value, wanted) or (isinstance(value, bool) and field.kind in _NUMERIC):
         hint = {"category": "write a category", "boolean": "write true or false"}.get(field.kind, "write a number")
@@ -64,6 +68,8 @@ def _event(event: Event, where: Where, population: Mapping[str, Field]) -> Itera
         yield _unknown(name, population, (*where, "field"))
         return
     field = population[name]
+    if event.nest is not None and event.nest.under in population:
+        yield Flaw("known-field", f"the population sends `{event.nest.under}` already", (*where, "under"))
     if event.rename is not None and event.rename.to in population and event.rename.to != name:
         yield Flaw("known-field", f"the population sends `{event.rename.to}` already", (*where, "to"))
     if event.retype is not None and event.retype.to == _TYPE_OF[field.kind]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import did_you_mean, suggest
 from simulator.scenario.model import FAMILIES, Expectation, Scenario
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Event, Shaped
 
 UNTOUCHED: Final = "untouched"
 WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once")
@@ -134,9 +134,8 @@ def _dates(data: Mapping[str, Any]) -> Iterator[Flaw]:
 
 def _event(event: Event, where: Where) -> Iterator[Flaw]:
     verb, params = event.verb, event.params
-    if verb == "drift":
-        if params.over is not None and params.shape == "sudden":
-            yield _senseless((*where, verb, "over"), "a sudden drift has no ramp", "add `shape: gradual`")
+    if isinstance(params, Shaped):
+        yield from _shape(params, (*where, verb))
     elif verb in {"dependency", "model"}:
         yield from _fault(params, (*where, verb))
     elif verb == "release":
@@ -144,6 +143,20 @@ def _event(event: Event, where: Where) -> Iterator[Flaw]:
             yield _senseless((*where, verb, "share"), "a swap is always whole", "drop it, or write `by: canary`")
         if params.defect is not None:
             yield from _fault(params.defect, (*where, verb, "defect"))
+
+
+def _shape(shaped: Shaped, where: Where) -> Iterator[Flaw]:
+    ramp, waves = shaped.shape in {"gradual", "incremental"}, shaped.shape in {"recurring", "seasonal"}
+    if shaped.over is not None and not ramp:
+        yield _senseless((*where, "over"), f"a {shaped.shape} drift has no ramp", "add `shape: gradual`")
+    if shaped.every is not None and not waves:
+        yield _senseless((*where, "every"), f"a {shaped.shape} drift has no period", "add `shape: recurring`")
+    if shaped.every is None and waves:
+        message = f"a {shaped.shape} drift needs `every`"
+        yield Flaw("missing-key", message, (*where, "shape"), "such as `every: 1d`")
+    if shaped.shape == "incremental" and getattr(shaped, "shift", None) is None:
+        message = "only a shift can come step by step"
+        yield Flaw("bad-value", message, (*where, "shape"), "write `shape: gradual`")
 
 
 def _fault(params: Any, where: Where) -> Iterator[Flaw]:

@@ -10,14 +10,33 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from simulator.scenario.frozen import Frozen, Name, Scalar, present
 from simulator.scenario.quantities import SECOND, Duration, Share, parse_rate
 
-Where = Mapping[str, Scalar]
+
+class Bounds(Frozen):
+    """A number above one value, below another, or both; null is neither."""
+
+    above: float | None = None
+    below: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.above is None and self.below is None:
+            msg = "bounds need `above`, `below` or both"
+            raise ValueError(msg)
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            msg = f"nothing is above {self.above:g} and below {self.below:g}"
+            raise ValueError(msg)
+        return self
 
 
 class Selective(Frozen):
-    """Which rows of the event's window are touched: a keyed share of those that match `where`."""
+    """Which rows of the event's window are touched: a keyed share of those that match `where`.
+
+    Missing completely at random is a `share`; at random, `where` another field has some value; not at random,
+    `where` the field itself has (Rubin, Inference and Missing Data, Biometrika 63, 1976).
+    """
 
     share: Share = 1.0
-    where: dict[str, Scalar] | None = None
+    where: dict[str, Scalar | Bounds] | None = None
 
 
 class Nulls(Selective):
@@ -77,18 +96,47 @@ class Outlier(Selective):
     count: int = Field(1, ge=1)
 
 
+class Nest(Selective):
+    """A field moves into an object of that name (W2)."""
+
+    field: str
+    under: str
+
+
+class Garble(Selective):
+    """The body of a request is not what it should be: cut off, no JSON at all, or far too large (W8)."""
+
+    how: Literal["truncated", "not_json", "oversized"]
+    size: int = Field(4 * 2**20, ge=1024, le=64 * 2**20, description="oversized: bytes of the body")
+
+
 class Reorder(Selective):
     """The columns arrive in another order; nothing else changes (W2, J10)."""
 
 
-class Drift(Selective):
+Shape = Literal["sudden", "gradual", "incremental", "recurring", "seasonal"]
+
+
+class Shaped(Selective):
+    """A change that comes in one of the shapes of concept drift (Gama et al., ACM Computing Surveys 46, 2014).
+
+    Sudden: at once. Gradual: in ever more rows. Incremental: in ever larger steps. Recurring: on in the first half of
+    each period, off in the second. Seasonal: there and back in a wave, its mean that of the world as it was.
+    """
+
+    shape: Shape = "sudden"
+    over: Duration | None = Field(
+        None, description="gradual, incremental: length of the ramp; the whole event unless said"
+    )
+    every: Duration | None = Field(None, gt=0, description="recurring, seasonal: the period")
+
+
+class Drift(Shaped):
     """Covariate drift: the world's rows change, and their truth with them (W3)."""
 
     field: str
     shift: float | None = Field(None, description="in standard deviations of the population")
     category: str | None = Field(None, description="rows move to this category, known or new")
-    shape: Literal["sudden", "gradual"] = "sudden"
-    over: Duration | None = Field(None, description="gradual: length of the ramp; the whole event unless said")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -98,20 +146,36 @@ class Drift(Selective):
         return self
 
 
-class Concept(Selective):
+class Concept(Shaped):
     """Concept drift: the label rule changes while inputs do not; a keyed share of truths is reversed (W4)."""
 
     flip: Share
 
 
-class LabelDelay(Selective):
+class Prior(Selective):
+    """Prior shift: positives become so many of the rows, and look as positives always did (W4)."""
+
+    to: Share = Field(description="share of positives among the rows concerned")
+
+
+class OfOutcome(Selective):
+    """What happens to labels may depend on what they say (W5)."""
+
+    outcome: Literal["any", "positive", "negative"] = "any"
+
+
+class LabelDelay(OfOutcome):
     """Labels of touched rows come later by this much (W5)."""
 
     by: Duration
 
 
-class LabelLoss(Selective):
+class LabelLoss(OfOutcome):
     """Labels of touched rows never come (W5)."""
+
+
+class LabelNoise(OfOutcome):
+    """Labels of touched rows say the opposite of the truth (W5)."""
 
 
 class Late(Selective):
@@ -169,6 +233,7 @@ class Load(Frozen):
         BeforeValidator(_load),
         WithJsonSchema({"type": "string", "examples": ["3x", "1.5x capacity", "500/s"]}),
     ]
+    distinct: int | None = Field(None, ge=1, description="a bot: so many different rows, over and over (W8)")
 
 
 class Dependency(Frozen):
@@ -201,15 +266,15 @@ class Release(Frozen):
 
 
 VERBS: Final = (
-    "nulls", "rename", "drop", "add", "retype", "scale", "respell", "outlier", "reorder",
-    "drift", "concept", "label_delay", "label_loss", "late", "duplicate", "load",
+    "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
+    "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "late", "duplicate", "load",
     "dependency", "model", "release",
 )  # fmt: skip
-WORLD: Final = frozenset({"drift", "concept"})
+WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
-    {"nulls", "rename", "drop", "add", "retype", "scale", "respell", "outlier", "reorder"}
+    {"nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble"}
 )
-TRANSPORT: Final = frozenset({"label_delay", "label_loss", "late", "duplicate", "load"})
+TRANSPORT: Final = frozenset({"label_delay", "label_loss", "label_noise", "late", "duplicate", "load"})
 SERVICE: Final = frozenset({"dependency", "model", "release"})
 
 
@@ -223,15 +288,19 @@ class Event(Frozen):
     rename: Rename | None = None
     drop: Drop | None = None
     add: Add | None = None
+    nest: Nest | None = None
     retype: Retype | None = None
     scale: Scale | None = None
     respell: Respell | None = None
     outlier: Outlier | None = None
     reorder: Reorder | None = None
+    garble: Garble | None = None
     drift: Drift | None = None
     concept: Concept | None = None
+    prior: Prior | None = None
     label_delay: LabelDelay | None = None
     label_loss: LabelLoss | None = None
+    label_noise: LabelNoise | None = None
     late: Late | None = None
     duplicate: Duplicate | None = None
     load: Load | None = None

@@ -225,7 +225,7 @@ def _literal(value: Any) -> bytes:
     return b"NaN" if isinstance(value, float) and math.isnan(value) else msgspec.json.encode(value)
 
 
-_BY_VALUE: Final = {bool: b"BOOL", str: b"BYTES", list: b"BYTES", int: b"INT64", float: b"FP64"}
+_BY_VALUE: Final = {bool: b"BOOL", str: b"BYTES", list: b"BYTES", dict: b"BYTES", int: b"INT64", float: b"FP64"}
 
 
 def _datatype(data: list[Any], declared: bytes | None) -> bytes:

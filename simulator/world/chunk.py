@@ -31,6 +31,7 @@ class Chunk:
     touched: np.ndarray  # uint64[n]
     potent: np.ndarray  # uint64[n]
     truth: np.ndarray  # int8[n]
+    reported: np.ndarray  # int8[n], what the label says when it comes
     label_due_ns: np.ndarray  # int64[n], absolute; -1 never
     retry_u: np.ndarray  # float64[n], pre-drawn uniform for reaction rules
     sent: dict[str, np.ndarray]

@@ -17,7 +17,7 @@ from simulator.scenario.verbs import Event
 from simulator.world import labels
 from simulator.world.arrivals import Block
 from simulator.world.chunk import Chunk, joined
-from simulator.world.disturbances import representation, transport, world
+from simulator.world.disturbances import prior, representation, transport, world
 from simulator.world.disturbances.selection import in_window, touched
 from simulator.world.keyed import Draw
 from simulator.world.population import Population, Rows, Truth
@@ -39,7 +39,7 @@ class Stream:
     """A named stream. `load` is the position of the load event that brings it, or None for the main stream.
 
     `recorded` streams take rows of a record: the main stream those at its own positions, a stream of load any of
-    `positions` (first, count), at its own times.
+    `positions` (first, count), at its own times. Of a bot's stream only so many rows are `distinct`.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Stream:
     blocks: Iterator[Block]
     load: int | None = None
     positions: tuple[int, int] | None = None
+    distinct: int | None = None
 
 
 def chunks(stream: Stream, world: World) -> Iterator[Chunk]:
@@ -93,7 +94,9 @@ class _Making:
     def chunk(self) -> Chunk:
         rows, truth = self._world()
         label_due_ns = self._labels(rows, truth)
+        reported = self._reported(rows, truth)
         overrides = self._representation(rows)
+        self._garbled(rows)
         scheduled_ns = self._late(rows)
         if self.stream.load is not None:
             everything = np.ones(len(self.index), dtype=bool)
@@ -111,6 +114,7 @@ class _Making:
             touched=self.touched,
             potent=self.potent,
             truth=truth.label,
+            reported=reported,
             label_due_ns=label_due_ns,
             retry_u=self.draw.uniform("retry", self.index),
             sent=rows.sent,
@@ -133,7 +137,10 @@ class _Making:
         if self.stream.positions is not None:
             first, count = self.stream.positions
             position = first + self.draw.below("position", self.index, count)
+        elif self.stream.distinct is not None:
+            position = self.index % self.stream.distinct
         rows = replace(population.rows(self.draw, position, self.event_ns), event_ns=self.event_ns)
+        rows, others = self._prior(rows, position)
         for k, event in self._of("drift"):
             name = event.params.field
             field = next((field for field in population.fields if field.name == name), None)
@@ -147,21 +154,59 @@ class _Making:
                 )  # fmt: skip
                 self._mark(k, hit, (was != rows.sent[name]) & (was == was))  # noqa: PLR0124 - NaN stays NaN
         truth = population.truth(self.draw, position, rows)
+        for draw, index, there in others:
+            truth = prior.replaced_truth(truth, population.truth(draw, index, rows), there)
         for k, event in self._of("concept"):
-            hit = self._hit(event, rows) & world.flips(event, self.draw, self.index)
+            flips = world.flips(event, self.draw, self.index, self.due_ns, self.world.end_ns)
+            hit = self._hit(event, rows) & flips
             self._mark(k, hit, truth.label >= 0)
             truth = world.reversed_truth(truth, hit)
         return rows, truth
 
+    def _prior(self, rows: Rows, position: np.ndarray) -> tuple[Rows, list[tuple[Draw, np.ndarray, np.ndarray]]]:
+        """The rows under a prior shift, and for each event whose rows they are, and where: their truth is theirs."""
+        population, others = self.world.population, []
+        for k, event in self._of("prior"):
+            asked = np.flatnonzero(self._hit(event, rows))
+            if not len(asked):
+                continue
+            known = population.truth(self.draw, position, rows)
+            label = replace(known, label=known.label[asked], label_after_ns=known.label_after_ns[asked])
+            found = prior.replacements(
+                population, self.draw, event, index=self.index[asked], event_ns=self.event_ns[asked], truth=label
+            )
+            whole = np.full(len(self.index), -1, dtype=np.int64)
+            whole[asked] = found
+            there, draw = whole >= 0, prior.line(self.draw, event)
+            rows = prior.replaced(rows, population.rows(draw, whole, self.event_ns), there)
+            self._mark(k, there, there)
+            others.append((draw, whole, there))
+        return rows, others
+
     def _labels(self, rows: Rows, truth: Truth) -> np.ndarray:
         due = labels.due_ns(self.draw, self.index, self.event_ns, truth, self.world.labels)
         for k, event in self._of("label_delay", "label_loss"):
-            hit = self._hit(event, rows)
+            hit = self._hit(event, rows) & transport.of_outcome(event, truth.label)
             was = due
             lost = event.verb == "label_loss"
             due = transport.labels_lost(due, hit) if lost else transport.labels_late(due, hit, event.params.by)
             self._mark(k, hit, due != was)
         return due
+
+    def _reported(self, rows: Rows, truth: Truth) -> np.ndarray:
+        """What the labels say, which need not be the truth."""
+        reported = truth.label
+        for k, event in self._of("label_noise"):
+            hit = self._hit(event, rows) & transport.of_outcome(event, truth.label) & (truth.label >= 0)
+            reported = world.opposite(reported, hit)
+            self._mark(k, hit, hit)
+        return reported
+
+    def _garbled(self, rows: Rows) -> None:
+        """Whole bodies are garbled when there are bodies; the plan knows which."""
+        for k, event in self._of("garble"):
+            hit = transport.of_request(self._hit(event, rows), self.row)
+            self._mark(k, hit, hit)
 
     def _representation(self, rows: Rows) -> dict[int, representation.Record]:
         hits = [(k, event, self._hit_by(k, event, rows)) for k, event in self._of(*representation.VERBS)]

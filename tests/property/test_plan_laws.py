@@ -25,7 +25,9 @@ starts = st.integers(0, SECONDS - 1).map(lambda s: f"{s}s")
 lengths = st.integers(1, 30).map(lambda s: f"{s}s")
 delays = st.integers(0, 20).map(lambda s: f"{s}s")
 shares = st.sampled_from([0.0, 0.1, 0.5, 1.0])
-wheres = st.sampled_from([None, {"country": "DE"}, {"is_new_device": False, "channel": "app"}])
+wheres = st.sampled_from(
+    [None, {"country": "DE"}, {"is_new_device": False, "channel": "app"}, {"amount": {"above": 20, "below": 90}}]
+)
 
 
 def selective(**params):
@@ -37,18 +39,29 @@ VERBS = {
     "rename": selective(field="amount", to="betrag"),
     "drop": selective(field="country"),
     "add": selective(field="extra", value="x"),
+    "nest": selective(field="amount", under="payment"),
     "retype": selective(field="amount", to="string"),
     "scale": selective(field="amount", by=100),
     "respell": selective(field="channel", category="app", to="APP"),
     "outlier": selective(field="amount", value=1e9, count=3),
     "reorder": selective(),
-    "drift": selective(field="amount", shift=1.5, shape="gradual"),
+    "garble": selective(how="truncated"),
+    "drift": st.one_of(
+        selective(field="amount", shift=1.5, shape="incremental"),
+        selective(field="amount", shift=1.5, shape="gradual"),
+        selective(field="amount", shift=1.5, shape="seasonal", every="8s"),
+        selective(field="channel", category="kiosk", shape="recurring", every="6s"),
+    ),
     "concept": selective(flip=0.5),
+    "prior": selective(to=0.2),
     "label_delay": selective(by="10m"),
-    "label_loss": selective(),
+    "label_loss": selective(outcome="negative"),
+    "label_noise": selective(outcome="negative"),
     "late": st.builds(lambda p, by: p | {"by": by}, selective(), delays),
     "duplicate": st.builds(lambda p, after: p | {"after": after}, selective(), delays),
-    "load": st.fixed_dictionaries({"to": st.sampled_from(["0.5x", "2x", "60/s"])}),
+    "load": st.fixed_dictionaries(
+        {"to": st.sampled_from(["0.5x", "2x", "60/s"]), "distinct": st.sampled_from([None, 2])}
+    ),
     "dependency": st.fixed_dictionaries({"name": st.just("feature_store"), "fault": st.just("down")}),
 }
 bodies = st.sampled_from(sorted(VERBS)).flatmap(lambda verb: VERBS[verb].map(lambda params: (verb, params)))
@@ -141,6 +154,8 @@ def test_what_differs_from_the_clean_world_was_changed_by_an_event(when):
     made = joined(chunks(scenario(when)))
     assert not (made.potent & ~made.touched).any()
     was, now = items(joined(chunks(scenario()))), items(made)
+    if any("garble" in event for event in when):
+        return  # its effect is on bodies, which a plan does not hold
     for (key, fact), potent in zip(now.items(), made.potent.tolist(), strict=True):
         assert potent or was[key] == fact
         assert not potent or len(when) > 1 or was.get(key) != fact
@@ -157,7 +172,7 @@ EVERYTHING = [
     {"event": f"e{k}", "at": f"{5 + 2 * k}s", "for": "25s", verb: params}
     for k, (verb, params) in enumerate(
         {
-            "drift": {"field": "amount", "shift": 1.5, "shape": "gradual"},
+            "drift": {"field": "amount", "shift": 1.5, "shape": "incremental"},
             "concept": {"flip": 0.3},
             "nulls": {"field": "ip_risk", "spelling": "nan", "share": 0.3},
             "scale": {"field": "amount", "by": 0.01, "share": 0.5},
@@ -170,7 +185,7 @@ EVERYTHING = [
     )
 ]
 # Of the plan below, wherever it is made. It changes only with the meaning of plans.
-GOLDEN = "d14b6d0c13b2c8812c3281ff88c12aaaad8cc0f431a68bc1d84c01c0e07f5685"
+GOLDEN = "e4399be766d2eacadca537b2973823af978b49e4dc680d761b63eb93582de0e7"
 
 
 def vector_units():

@@ -45,6 +45,15 @@ def add(record: Record, params: verbs.Add, field: Field | None, key: int) -> Rec
     return record | {params.field: params.value}
 
 
+def nest(record: Record, params: verbs.Nest, field: Field | None, key: int) -> Record:  # noqa: ARG001
+    """The value stands in an object, at the end."""
+    if params.field not in record:
+        return record
+    below = record.get(params.under)
+    inner = (below if isinstance(below, dict) else {}) | {params.field: record[params.field]}
+    return _without(record, params.field) | {params.under: inner}
+
+
 def retype(record: Record, params: verbs.Retype, field: Field | None, key: int) -> Record:  # noqa: ARG001
     """The same value in another type. What is no number in itself becomes the ordinal of its category."""
     value = record.get(params.field)
@@ -86,7 +95,7 @@ def reorder(record: Record, params: verbs.Reorder, field: Field | None, key: int
 
 Verb = Callable[[Record, Any, Field | None, int], Record]
 VERBS: Final[Mapping[str, Verb]] = {
-    "nulls": nulls, "rename": rename, "drop": drop, "add": add, "retype": retype, "scale": scale,
+    "nulls": nulls, "rename": rename, "drop": drop, "add": add, "nest": nest, "retype": retype, "scale": scale,
     "respell": respell, "outlier": outlier, "reorder": reorder,
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from simulator.scenario.frozen import Scalar
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Bounds, Event
 from simulator.world.keyed import Draw
 
 
@@ -22,14 +22,23 @@ def lot(draw: Draw, event: Event, index: np.ndarray) -> np.ndarray:
     return draw.uniform(f"event {event.event}", index)
 
 
-def matches(where: Mapping[str, Scalar] | None, sent: Mapping[str, np.ndarray]) -> np.ndarray | bool:
+def matches(where: Mapping[str, Scalar | Bounds] | None, sent: Mapping[str, np.ndarray]) -> np.ndarray | bool:
     """bool[n]: do all these fields have these values? ValueError for a field that the population lacks."""
     found: np.ndarray | bool = True
     for field, value in (where or {}).items():
         if field not in sent:
             raise ValueError(f"`where` names the field {field!r}; the population has {', '.join(sent)}")
-        found = found & (sent[field] == value)
+        found = found & (_within(value, sent[field]) if isinstance(value, Bounds) else sent[field] == value)
     return found
+
+
+def _within(bounds: Bounds, column: np.ndarray) -> np.ndarray | bool:
+    inside: np.ndarray | bool = True
+    if bounds.above is not None:
+        inside = inside & (column > bounds.above)
+    if bounds.below is not None:
+        inside = inside & (column < bounds.below)
+    return inside
 
 
 def touched(

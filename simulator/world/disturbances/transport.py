@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from simulator.scenario.verbs import Event
 from simulator.world.chunk import Chunk, taken
 from simulator.world.labels import NEVER
 
@@ -17,6 +18,12 @@ def of_request(hit: np.ndarray, row: np.ndarray) -> np.ndarray:
     """bool[n]: is the first row of this row's request hit? Requests stand whole, row after row."""
     whole: np.ndarray = hit[np.arange(len(row)) - row]
     return whole
+
+
+def of_outcome(event: Event, label: np.ndarray) -> np.ndarray | bool:
+    """bool[n]: is this an outcome whose labels the event is about?"""
+    outcome = event.params.outcome
+    return True if outcome == "any" else np.asarray(label == (1 if outcome == "positive" else 0))
 
 
 def delivered_late(scheduled_ns: np.ndarray, hit: np.ndarray, by: int) -> np.ndarray:

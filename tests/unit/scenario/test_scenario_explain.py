@@ -53,6 +53,23 @@ EVENTS = {
     "rename: {field: amount, to: betrag}": "amount arrives as betrag",
     "drop: {field: amount}": "amount is no longer sent",
     "add: {field: extra, value: true}": "a new field extra is sent, true",
+    "nulls: {field: amount, where: {amount: {above: 200, below: 300}}}": (
+        "amount goes missing, sent as null, where amount is above 200 and below 300"
+    ),
+    "nest: {field: amount, under: payment}": "amount moves into the object payment",
+    "garble: {how: truncated, share: 1%}": "bodies are cut off, in 1% of rows",
+    "garble: {how: oversized, size: 1048576}": "bodies are 1,048,576 bytes long",
+    "drift: {field: amount, shift: 1, shape: incremental}": "amount moves step by step by +1 standard deviations",
+    "drift: {field: amount, shift: 1, shape: recurring, every: 2h}": (
+        "amount moves and back, every 2h, by +1 standard deviations"
+    ),
+    "drift: {field: amount, shift: 1, shape: seasonal, every: 1d}": (
+        "amount moves in waves of 1d by +1 standard deviations"
+    ),
+    "prior: {to: 5%}": "positives become 5% of the rows",
+    "label_loss: {outcome: negative}": "labels of negatives never come",
+    "label_noise: {share: 5%}": "labels say the opposite, in 5% of rows",
+    "load: {to: 2x, distinct: 3}": "traffic rises to 2 times the base rate, by a bot with 3 different rows",
     "retype: {field: amount, to: string}": "amount arrives as a string",
     "scale: {field: amount, by: 100, where: {method: card, night: true}}": (
         "amount is multiplied by 100, where method is 'card' and night is true"

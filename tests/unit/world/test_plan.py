@@ -106,12 +106,68 @@ def test_a_sudden_drift_shifts_by_standard_deviations():
     np.testing.assert_array_equal(items.truth[~touched], CLEAN.truth[~touched])
 
 
-def test_a_gradual_shift_grows_linearly():
-    items = whole(event("up", "drift", field="distance_km", shift=2.0, shape="gradual", over="2m"))
+def test_an_incremental_shift_grows_linearly():
+    items = whole(event("up", "drift", field="distance_km", shift=2.0, shape="incremental", over="2m"))
     touched = hit(items)
     grown = (items.sent["distance_km"] - CLEAN.sent["distance_km"])[touched] / 700.0
     expected = np.minimum((items.scheduled_ns[touched] - 3 * MINUTE) / (2 * MINUTE), 1.0)
     np.testing.assert_allclose(grown, expected, atol=1e-9)
+
+
+def test_of_a_gradual_shift_the_share_grows():
+    items = whole(event("up", "drift", field="amount", shift=1.0, shape="gradual"))
+    moved = hit(items)
+    spread = next(f.spread for f in get("payments").fields if f.name == "amount")
+    np.testing.assert_array_equal(items.sent["amount"], CLEAN.sent["amount"] + np.where(moved, spread, 0.0))
+    quarter = [moved[inside(items.scheduled_ns, (3 + q) * MINUTE, (4 + q) * MINUTE)].mean() for q in range(4)]
+    np.testing.assert_allclose(quarter, [0.125, 0.375, 0.625, 0.875], atol=0.04)
+
+
+def test_a_recurring_drift_is_on_in_the_first_half_of_each_period():
+    moved = hit(whole(event("up", "drift", field="amount", shift=1.0, shape="recurring", every="40s")))
+    since = CLEAN.scheduled_ns - 3 * MINUTE
+    expected = inside(CLEAN.scheduled_ns) & (since % (40 * SECOND) < 20 * SECOND)
+    np.testing.assert_array_equal(moved, expected)
+
+
+def test_a_seasonal_shift_is_a_wave():
+    items = whole(event("tide", "drift", field="email_age_days", shift=0.5, shape="seasonal", every="2m"))
+    spread = next(f.spread for f in get("payments").fields if f.name == "email_age_days")
+    there = hit(items) & (CLEAN.sent["email_age_days"] > spread)  # far enough from zero to be free to move
+    moved = (items.sent["email_age_days"] - CLEAN.sent["email_age_days"])[there] / (0.5 * spread)
+    wave = np.sin(2 * np.pi * (items.scheduled_ns[there] - 3 * MINUTE) / (2 * MINUTE))
+    np.testing.assert_allclose(moved, wave, atol=0.002 + 0.5 / (0.5 * spread))
+
+
+def test_a_recurring_concept_comes_back():
+    flipped = hit(whole(event("spam", "concept", flip=1.0, shape="recurring", every="1m")))
+    since = CLEAN.scheduled_ns - 3 * MINUTE
+    np.testing.assert_array_equal(flipped, inside(CLEAN.scheduled_ns) & (since % MINUTE < MINUTE // 2))
+
+
+def test_a_prior_shift_changes_how_many_are_positive_and_not_how_they_look():
+    items = whole(event("wave", "prior", at="0s", length="10m", to=0.3), rate="40/s")
+    assert items.truth.mean() == pytest.approx(0.3, abs=0.01)
+    replaced = hit(items)
+    kept = whole(rate="40/s")
+    for name, column in items.sent.items():
+        np.testing.assert_array_equal(column[~replaced], kept.sent[name][~replaced])
+    np.testing.assert_array_equal(items.truth[~replaced], kept.truth[~replaced])
+    # The positives of a long clean day and those of the shifted one are draws from one distribution.
+    many = whole(rate="400/s")
+    for name in ("amount", "ip_risk", "distance_km"):
+        a, b = items.sent[name][items.truth == 1], many.sent[name][many.truth == 1]
+        a, b = np.sort(a[~np.isnan(a)]), np.sort(b[~np.isnan(b)])
+        at = np.concatenate([a, b])
+        gap = np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()
+        assert gap < 1.95 * np.sqrt(1 / len(a) + 1 / len(b)), name  # Kolmogorov and Smirnov at 0.1 %
+
+
+def test_a_prior_shift_under_a_drift_takes_the_truth_of_the_rows_as_they_are_then():
+    wave, up = event("wave", "prior", to=0.5), event("up", "drift", field="ip_risk", shift=2.0)
+    both = whole(wave, up)
+    np.testing.assert_array_equal(hit(both), hit(whole(wave)))
+    assert both.truth[hit(both)].mean() > whole(wave).truth[hit(both)].mean()
 
 
 def test_of_a_gradual_move_the_share_grows():
@@ -146,6 +202,35 @@ def test_concept_drift_reverses_truths_and_nothing_else():
     np.testing.assert_array_equal(items.truth != CLEAN.truth, flipped)
     for name, column in items.sent.items():
         np.testing.assert_array_equal(column, CLEAN.sent[name])
+
+
+def test_labels_may_lie_and_the_truth_does_not_change():
+    items = whole(event("sloppy", "label_noise", share=0.5, outcome="negative"))
+    noisy = hit(items)
+    assert noisy[inside(items.scheduled_ns) & (items.truth == 0)].mean() == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_array_equal(items.truth, CLEAN.truth)
+    np.testing.assert_array_equal(items.reported != items.truth, noisy)
+    assert not noisy[items.truth == 1].any()
+
+
+@pytest.mark.parametrize(("verb", "params"), [("label_loss", {}), ("label_delay", {"by": "5m"})])
+def test_what_happens_to_labels_may_depend_on_what_they_say(verb, params):
+    items = whole(event("silence", verb, outcome="positive", **params))
+    np.testing.assert_array_equal(hit(items), inside(items.scheduled_ns) & (items.truth == 1))
+
+
+def test_bounds_choose_rows_by_value():
+    items = whole(event("lost", "nulls", field="amount", where={"amount": {"above": 50, "below": 200}}))
+    amount = CLEAN.sent["amount"]
+    np.testing.assert_array_equal(hit(items), inside(items.scheduled_ns) & (amount > 50) & (amount < 200))
+
+
+def test_a_bot_sends_few_different_rows():
+    items = whole(event("bot", "load", to="3x", distinct=2))
+    bot = items.stream == "load:bot"
+    rows = zip(*(items.sent[name][bot].tolist() for name in items.sent), strict=True)
+    assert len({repr(row) for row in rows}) == 2
+    assert bot.sum() > 1000
 
 
 # ---------------------------------------------------------------- representation
