@@ -18,7 +18,7 @@ from reference_service.release.registry import Loaded
 from reference_service.service import Service
 
 Headers = Sequence[tuple[bytes, bytes]]
-_JSON: Final = ((b"content-type", b"application/json"),)
+JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
 _TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
 _FIRST_ERROR: Final = 400
@@ -106,7 +106,7 @@ class Core:
     def logged(self, answer: Logging, *, written: bool) -> Answered:
         """What becomes of an answer whose decision has been written, or may never be found in the log."""
         if written or self.service.settings.on_log_failure == "answer":
-            return Answered(200, answer.body, _JSON)
+            return Answered(200, answer.body, JSON)
         return answered(refusal(503, "Cannot answer", "decisions cannot be written down"))
 
     def shed(self, now_ns: int) -> Answered:
@@ -141,7 +141,7 @@ class Core:
         if type(found) is not bytes:
             return self._wait(found)  # type: ignore[arg-type]  # bytes are excluded
         written = self.service.log.committing()
-        return Answered(200, found, _JSON) if written is None else Logging(found, written)
+        return Answered(200, found, JSON) if written is None else Logging(found, written)
 
     async def _wait(self, pending: Coroutine[Any, Any, Reply]) -> Answered:
         reply = await pending
@@ -201,10 +201,13 @@ class Core:
 def answered(reply: Reply, *headers: tuple[bytes, bytes]) -> Answered:
     """A reply and its media type. What operators read is JSON even where it says no (readiness)."""
     is_problem = reply.status >= _FIRST_ERROR and reply.body.startswith(b'{"type"')
-    return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else _JSON), *headers))
+    return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else JSON), *headers))
 
 
-TOO_SLOW: Final = answered(refusal(408, "Request timeout", "the body did not come in time"))
+FAILED: Final = answered(refusal(500, "Internal error", "it has been written down here"))
+MALFORMED: Final = answered(refusal(400, "Malformed request", "this is not HTTP/1.1"))
+HEAD_TOO_LARGE: Final = answered(refusal(431, "Headers too large", ""))
+TOO_SLOW: Final = answered(refusal(408, "Request timeout", "it did not come in time"))
 
 
 def too_large(limit: int) -> Answered:

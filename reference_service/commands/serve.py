@@ -1,15 +1,28 @@
-"""``seatrial-service SETTINGS``: the service on uvicorn."""
+"""``seatrial-service SETTINGS``: the service on a server of its own.
+
+Any ASGI server serves it as well: ``uvicorn --factory reference_service.app:create_app``, slower.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+import signal
+import socket
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
-import uvicorn
+import uvloop
 
+from reference_service.api.core import Core
 from reference_service.app import create_app
-from reference_service.clock import SystemClock
+from reference_service.clock import SECOND, SystemClock
+from reference_service.server.server import Server
+
+_BACKLOG: Final = 2048
+_GRACE_NS: Final = 10 * SECOND
 
 
 def main(arguments: list[str]) -> int:
@@ -22,6 +35,31 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args(arguments)
-    app = create_app(msgspec.json.decode(options.settings.read_bytes()), clock=SystemClock())
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+    settings = msgspec.json.decode(options.settings.read_bytes())
+    with contextlib.closing(listen(options.host, options.port)) as listening:
+        uvloop.run(serve(settings, listening))
     return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(_BACKLOG)
+    return listening
+
+
+async def serve(settings: dict[str, Any], listening: socket.socket) -> None:
+    """Load, serve, and drain at SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    app = create_app(settings, clock=SystemClock())
+    service = await app.startup()
+    server = Server(Core(service), listening)
+    server.start()
+    await stopped.wait()
+    await server.stop(_GRACE_NS)
+    await app.shutdown()

@@ -18,7 +18,8 @@ PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CONFINED = {
     "lightgbm": ("reference_service.training",),
     "numba": ("reference_service.core",),
-    "uvicorn": ("reference_service.commands.serve",),
+    "httptools": ("reference_service.server",),
+    "uvloop": ("reference_service.commands",),
     "pytest": ("simulator.pytest_plugin",),
     "locust": ("simulator.locustfile",),
 }
