@@ -19,8 +19,8 @@ help: ## what can be made
 	$(UV) sync --frozen --quiet
 	touch $@
 
-.venv/.synced-mlflow: .venv/.synced
-	$(UV) sync --frozen --quiet --group mlflow
+.venv/.synced-tests: .venv/.synced
+	$(UV) sync --frozen --quiet --group mlflow --group locust
 	touch $@
 
 setup: .venv/.synced ## install everything that is locked into .venv
@@ -31,10 +31,13 @@ bundles: setup ## train and package the models of the reference service
 certify: bundles ## run all shipped scenarios, write reports/latest, print the verdict
 	.venv/bin/seatrial run scenarios --out reports/latest --workers 2
 
-test: .venv/.synced-mlflow bundles ## run the tests
+test: .venv/.synced-tests bundles ## run the tests
 	# Live runs first and alone: beside other tests the driver would be late, and a late driver decides nothing.
-	$(RUN) -m pytest tests/live
+	$(RUN) -m pytest tests/live -m "not slow"
 	$(RUN) -m pytest -n 2 --dist worksteal --ignore tests/live
+
+slow: .venv/.synced-tests bundles ## run the tests that take minutes: whole fleets, trials in the docs' examples
+	$(RUN) -m pytest -m slow
 
 lint: setup ## check style and types
 	.venv/bin/ruff format --check .
@@ -44,4 +47,4 @@ lint: setup ## check style and types
 bench: bundles ## measure every figure that the README claims, beside its peer
 	@for name in virtual_throughput service forest; do $(RUN) -m benchmarks.$$name || exit 1; done
 
-.PHONY: help setup bundles certify test lint bench
+.PHONY: help setup bundles certify test slow lint bench

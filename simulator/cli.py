@@ -57,7 +57,7 @@ def cli() -> None:
     type=click.Choice(["validation", "fallback", "alerts", "rollback"]),
     help="Switch a safeguard of the service off: scenarios that guard it must then be refused.",
 )
-@click.option("--driver", type=click.Choice(["virtual", "live"]), default="virtual", show_default=True)
+@click.option("--driver", type=click.Choice(["virtual", "live", "locust"]), default="virtual", show_default=True)
 @click.option("--set", "choices", multiple=True, metavar="NAME=VALUE", help="Only matrix cells with this value.")
 @_with_workers
 @_out(_REPORTS / "latest")

@@ -89,7 +89,7 @@ def certify(
         seed: Instead of each scenario's own.
         without: Safeguard to switch off in the service: a scenario that guards it must then be refused.
         workers: Runs at once; the verdict does not depend on it.
-        driver: ``virtual`` or ``live``.
+        driver: ``virtual``, ``live`` or ``locust``.
         listen: Told what happens while it happens.
 
     Raises:
@@ -104,8 +104,8 @@ def certify(
     ledger.settle()
     if wanted:
         preload = sorted({s.target.start.asgi.partition(":")[0] for s in wanted if s.target.start.asgi})
-        if driver == "live":
-            workers = 1  # two live runs on one machine would measure each other
+        if driver != "virtual":
+            workers = 1  # two runs in real time on one machine would measure each other
         carry_out(wanted, workers=workers, preload=preload, listen=ledger.hear)
     verdict = Verdict(tuple(ledger.judged[i] for i in range(len(trials))))
     out.mkdir(parents=True, exist_ok=True)
@@ -237,11 +237,8 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     if driver == "virtual" and not target.start.asgi:
         hint = "use --driver live for a command or a url"
         problems = (*problems, Problem("no-asgi", "virtual time needs start.asgi", str(target_path), hint=hint))
-    if driver == "live" and traffic.retries:
-        hint = "take `retries` out, or run in virtual time"
-        problems = (*problems, Problem("no-retries", "the live driver does not retry yet", str(cell.path), hint=hint))
-    if driver == "live" and not target.start.url:
-        problems = (*problems, Problem("no-url", "a live run needs start.url", str(target_path)))
+    if driver != "virtual" and not target.start.url:
+        problems = (*problems, Problem("no-url", "a run in real time needs start.url", str(target_path)))
     if problems:
         raise BadInput(list(problems))
     seen = target_digest(target_path, target)

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 import httpx
 import msgspec
 
+from simulator.drivers import retry
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.receipts import ServiceReceipt
@@ -115,6 +116,22 @@ class Sockets:
 
 
 async def _request(voyage: Voyage, planned: Planned) -> None:
+    traffic = voyage.spec.scenario.given.traffic
+    for attempt in range(1, traffic.retries + 2):
+        sent = await _attempt(voyage, planned, attempt)
+        if attempt > traffic.retries or not voyage.sending or not _unanswered(voyage, sent):
+            break
+        await asyncio.sleep(retry.wait_ns(attempt, planned.retry_u) / SECOND)
+    voyage.recorder.concluded(sent)
+
+
+def _unanswered(voyage: Voyage, sent: Sent) -> bool:
+    """Whether a client would try again."""
+    failed = sent.failure is not None
+    return (sent.failure if failed else voyage.codec.decode(sent.status, sent.reply, 1).outcome) in retry.RETRIED
+
+
+async def _attempt(voyage: Voyage, planned: Planned, attempt: int) -> Sent:
     sent_ns, status, replied_ns, body, failure = voyage.now(), 0, NEVER, b"", None
     headers = [(k.decode(), v.decode()) for k, v in voyage.codec.headers]
     if planned.key:
@@ -127,7 +144,7 @@ async def _request(voyage: Voyage, planned: Planned) -> None:
     except httpx.TransportError:
         failure = Outcome.RESET
     ended_ns = voyage.now()
-    voyage.recorder.concluded(Sent(planned, sent_ns, replied_ns, replied_ns, ended_ns, 1, status, body, failure))
+    return Sent(planned, sent_ns, replied_ns, replied_ns, ended_ns, attempt, status, body, failure)
 
 
 class Voyage:
@@ -162,12 +179,14 @@ class Voyage:
         """The whole run, from starting the target to sealing the history."""
         sink = await asyncio.get_running_loop().create_server(self.sink.protocol, "127.0.0.1", 0)
         port = sink.sockets[0].getsockname()[1]
-        timeout = self.spec.scenario.given.traffic.timeout / SECOND
+        traffic = self.spec.scenario.given.traffic
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         async with (
             sink,
             started(self.spec, f"http://127.0.0.1:{port}", self.token) as url,
-            httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False) as self.http,
+            httpx.AsyncClient(
+                base_url=url, timeout=traffic.timeout / SECOND, limits=limits, trust_env=False
+            ) as self.http,
         ):
             await sender.prepare(self, url)
             self.zero_ns = time.monotonic_ns() + _LEAD
@@ -182,7 +201,8 @@ class Voyage:
                 await self.until(self.end)
                 await sender.finish(self)
                 if self.tasks:
-                    await asyncio.wait(self.tasks, timeout=timeout + 1)
+                    patience = retry.patience_ns(traffic.timeout, traffic.retries) / SECOND
+                    await asyncio.wait(self.tasks, timeout=patience + 1)
             finally:
                 for task in self.tasks:
                     task.cancel()

@@ -30,7 +30,7 @@ class _Running:
 def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str], listen: Listener) -> None:
     """Run all of `specs`, at most `workers` at once, in order. ``finished`` tells seconds, ``died`` the reason."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simulator.drivers.live", "simulator.drivers.virtual.run", *preload])
+    context.set_forkserver_preload(["simulator.drivers.locust.fleet", "simulator.drivers.virtual.run", *preload])
     # One thread per run: more would race on the machine without making a single virtual second shorter.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -74,11 +74,12 @@ def _hear(connection: Connection, running: dict[Connection, _Running], listen: L
 def _work(spec: RunSpec, parent: Connection) -> None:
     """In the child: one run, then the end."""
     from simulator.drivers.live import run_live  # noqa: PLC0415 - preloaded by the fork server
+    from simulator.drivers.locust.fleet import run_fleet  # noqa: PLC0415 - same
     from simulator.drivers.virtual.run import rehearse  # noqa: PLC0415 - same
 
+    runs = {"virtual": rehearse, "live": run_live, "locust": run_fleet}
     try:
-        run = run_live if spec.driver == "live" else rehearse
-        run(spec, lambda share: parent.send(("progress", share)))
+        runs[spec.driver](spec, lambda share: parent.send(("progress", share)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         parent.send(("died", f"{type(error).__name__}: {error}"))
     else:

@@ -63,14 +63,16 @@ def driver_of(history):
     return next(note.data for note in history.notes if note.kind == "driver")
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_fleet_sends_exactly_the_plan_each_request_once(tmp_path, monkeypatch, sent, workers):
     monkeypatch.setenv(PROCESSES, str(workers))
-    spec = spec_in(tmp_path / "run", seconds=7, rate=150)
-    plan = Voyage(spec_in(tmp_path / "plan", seconds=7, rate=150), lambda _: None, "locust").requests
+    spec = spec_in(tmp_path / "run", seconds=4, rate=150)
+    alone = Voyage(spec_in(tmp_path / "plan", seconds=4, rate=150), lambda _: None, "live")
+    plan = alone.requests
     history = run_fleet(spec)
     digests = [hashlib.sha256(planned.body).hexdigest() for planned in plan]
-    assert len(plan) > 900
+    assert len(plan) > 500
+    assert history.header.plan_digest == alone._close().header.plan_digest
     assert Counter(sent()) == Counter(digests)
     assert not (history.items["outcome"] == int(Outcome.MISSING)).any()
     (fleet,) = (note.data for note in history.notes if note.kind == "fleet")
@@ -121,6 +123,7 @@ def one_killed(fleet: int) -> None:
     os.kill(children(fleet)[0], signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "disturb"), [(1, lambda _: None), (1, stalled), (2, one_killed)])
 def test_a_fleet_that_cannot_hold_the_plan_says_so_and_accuses_nobody(tmp_path, monkeypatch, sent, workers, disturb):
     monkeypatch.setenv(PROCESSES, str(workers))
@@ -151,6 +154,7 @@ def locust(*arguments: str, processes: int = 1, **more) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **(quiet | more))
 
 
+@pytest.mark.slow
 def test_master_and_workers_give_the_verdict_of_the_live_driver(tmp_path):
     here = certify(load(SCENARIO), out=tmp_path / "live", driver="live")
     process = locust(
@@ -172,6 +176,7 @@ def test_master_and_workers_give_the_verdict_of_the_live_driver(tmp_path):
     assert process.returncode == fleet.exit_code == here.exit_code == EXIT_REFUSED
 
 
+@pytest.mark.slow
 def test_bad_input_is_bad_input_through_locust_too(tmp_path):
     process = locust("--headless", "--only-summary", "--scenario", str(tmp_path / "none.scenario.yaml"))
     output, _ = process.communicate(timeout=60)
@@ -195,6 +200,7 @@ def fetched(url: str) -> bytes:
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_web_interface_is_there_and_nothing_certified_is_not_zero(tmp_path):
     port = free_port()
     arguments = [

@@ -44,11 +44,6 @@ def test_a_plain_live_run_is_accepted(asked):
     assert [t.manifest.driver for t in asked()] == ["live"]
 
 
-def test_live_retries_are_refused_instead_of_forgotten(asked):
-    with pytest.raises(BadInput, match="the live driver does not retry"):
-        asked(traffic={"retries": 2})
-
-
 def test_the_capacity_of_a_live_service_is_not_what_virtual_time_gives_it(asked):
     with pytest.raises(BadInput, match="capacity"):
         asked(when=[{"event": "rush", "at": "20s", "for": "20s", "load": {"to": "1.5x capacity"}}])

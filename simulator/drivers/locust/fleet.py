@@ -37,6 +37,7 @@ from simulator.drivers.locust.frames import (
 )  # fmt: skip
 from simulator.drivers.locust.launch import NoFleet
 from simulator.drivers.locust.shards import parcels
+from simulator.drivers.retry import patience_ns
 from simulator.drivers.spec import RunSpec
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.scenario.quantities import SECOND
@@ -87,7 +88,12 @@ class Fleet:
         fine = (*spec.target.errors.reject, *spec.target.errors.shed)
         timeout = spec.scenario.given.traffic.timeout
         self._reported = bytearray(len(voyage.requests))
-        self._say(Job(self._run, _name(spec), url, codec.path, tuple(codec.headers), timeout, fine))
+        self._say(
+            Job(
+                self._run, _name(spec), url, codec.path, tuple(codec.headers), timeout, fine, spec.target.errors.shed,
+                spec.scenario.given.traffic.retries,
+            )
+        )  # fmt: skip
         self._ship(voyage, AHEAD)
         self._say(Sync())
         await self._writer.drain()
@@ -114,7 +120,8 @@ class Fleet:
 
     async def finish(self, voyage: Voyage) -> None:
         """Wait for the last reports; what is missing then was not sent as far as anybody knows."""
-        patience = voyage.spec.scenario.given.traffic.timeout / SECOND + _GRACE
+        traffic = voyage.spec.scenario.given.traffic
+        patience = patience_ns(traffic.timeout, traffic.retries) / SECOND + _GRACE
         deadline = time.monotonic() + patience
         while len(self._through) < self._workers and self._fault is None and time.monotonic() < deadline:  # noqa: ASYNC110 - three reasons to go on
             await asyncio.sleep(_LOOK_EVERY)
@@ -175,11 +182,11 @@ class Fleet:
         if entry.sent_ns == NEVER:
             voyage.lateness.append(voyage.end)
             return
-        voyage.lateness.append(max(0, entry.sent_ns - planned.scheduled_ns) + clock_error_ns)
+        voyage.lateness.append(max(0, entry.sent_ns - entry.earlier_ns - planned.scheduled_ns) + clock_error_ns)
         failure = None if entry.failure < 0 else Outcome(entry.failure)
         voyage.recorder.concluded(
             Sent(
-                planned, entry.sent_ns, entry.replied_ns, entry.replied_ns, entry.ended_ns, 1, entry.status,
+                planned, entry.sent_ns, entry.replied_ns, entry.replied_ns, entry.ended_ns, entry.attempt, entry.status,
                 entry.reply, failure,
             )
         )  # fmt: skip

@@ -21,6 +21,7 @@ class Shipment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     scheduled_ns: int
     body: bytes
     key: str = ""  # idempotency key; empty: none
+    retry_u: float = 0.0  # the uniform that its retries wait by
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -34,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: int  # CRC-32 of the bytes that were sent
     reply: bytes
     failure: int  # an Outcome, -1 if there is a reply
+    attempt: int = 1
+    earlier_ns: int = 0  # how long before `sent_ns` its first attempt left, by which the driver's lag is judged
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -62,6 +65,8 @@ class Job(_Frame, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...]
     timeout_ns: int
     fine: tuple[int, ...]  # statuses of 400 and above that are no failure of the service
+    shed: tuple[int, ...] = ()  # those after which a client tries again
+    retries: int = 0
 
 
 class Parcel(_Frame, frozen=True):

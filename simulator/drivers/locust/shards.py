@@ -23,6 +23,9 @@ def parcels(plan: Sequence[Planned], workers: int, first: int, last: int) -> Ite
     """(worker, shipments) of the requests [first, last), at most `PARCEL` at a time, each worker's in order."""
     for worker in range(workers):
         start = first + (worker - first) % workers
-        mine = [Shipment(k, plan[k].scheduled_ns, plan[k].body, plan[k].key) for k in range(start, last, workers)]
+        mine = [
+            Shipment(k, plan[k].scheduled_ns, plan[k].body, plan[k].key, plan[k].retry_u)
+            for k in range(start, last, workers)
+        ]
         for i in range(0, len(mine), PARCEL):
             yield worker, mine[i : i + PARCEL]

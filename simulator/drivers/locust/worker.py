@@ -16,6 +16,7 @@ from zlib import crc32
 import gevent
 import gevent.event
 
+from simulator.drivers import retry
 from simulator.drivers.locust.frames import Done, Entry, Frame, Go, Halt, Job, Parcel, Ping, Pong, Report, Shipment
 from simulator.drivers.locust.wire import Answer, Wire
 from simulator.history.schema import NEVER, Outcome
@@ -125,16 +126,24 @@ class _Shard:
         self.tell(Done(self.job.run, self.worker))
 
     def send(self, shipment: Shipment) -> None:
-        answer = self.wire.post(shipment.body, shipment.key)
+        answer, attempt = self.wire.post(shipment.body, shipment.key), 1
+        first_ns = answer.sent_ns if answer.sent_ns != NEVER else answer.ended_ns
+        while attempt <= self.job.retries and not self.halted and self.again(answer):
+            gevent.sleep(retry.wait_ns(attempt, shipment.retry_u) / 1e9)
+            answer, attempt = self.wire.post(shipment.body, shipment.key), attempt + 1
         failure = NEVER if answer.failure is None else int(answer.failure)
         self.ended.append(
             Entry(
                 shipment.request, answer.sent_ns, answer.replied_ns, answer.ended_ns, answer.status,
-                crc32(shipment.body), answer.body, failure,
+                crc32(shipment.body), answer.body, failure, attempt, max(0, answer.sent_ns - first_ns),
             )
         )  # fmt: skip
         took = (answer.ended_ns - shipment.scheduled_ns) / _MS
         self.fire(self.job.name, self.job.path, took, len(answer.body), self.wrong(answer))
+
+    def again(self, answer: Answer) -> bool:
+        """Whether a client would try again."""
+        return answer.failure in retry.RETRIED if answer.failure is not None else answer.status in self.job.shed
 
     def wrong(self, answer: Answer) -> Exception | None:
         if answer.failure is not None:

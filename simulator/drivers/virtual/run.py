@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from simulator.drivers import retry
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.receipts import ServiceReceipt
@@ -24,7 +25,7 @@ from simulator.drivers.virtual.cpu import VirtualCpu
 from simulator.drivers.virtual.exchange import Client, Exchange
 from simulator.drivers.virtual.guards import raise_rails
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
-from simulator.history.schema import NEVER, History, Outcome
+from simulator.history.schema import NEVER, History
 from simulator.plan import Chunk, end_ns, plan
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
@@ -38,8 +39,6 @@ Progress = Callable[[float], None]
 _GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
 _WATCHES: Final = 200  # monitor readings a run at most: enough for a picture
 _REFUSALS: Final = range(400, 500)
-_BACKOFF: Final = SECOND // 2
-_RETRIED: Final = frozenset({Outcome.SHED, Outcome.TIMEOUT, Outcome.RESET})
 
 
 def rehearse(spec: RunSpec, progress: Progress = lambda _: None) -> History:
@@ -220,16 +219,15 @@ class _Run:
         if exchange.attempt > self.traffic.retries or not self.sending or not self._unanswered(exchange):
             self.recorder.concluded(exchange)
             return
-        # A reaction rule (S11): a pure function of the attempt and a uniform drawn with the plan.
-        wait = round(_BACKOFF * 2 ** (exchange.attempt - 1) * (0.5 + exchange.planned.retry_u))
+        wait = retry.wait_ns(exchange.attempt, exchange.planned.retry_u)
         again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
         self.loop.post(again.sent_ns, self._start, again)
 
     def _unanswered(self, exchange: Exchange) -> bool:
         """Whether a client would try again."""
         if exchange.failure is not None:
-            return exchange.failure in _RETRIED
-        return self.codec.decode(exchange.status, exchange.reply, len(exchange.planned.due)).outcome in _RETRIED
+            return exchange.failure in retry.RETRIED
+        return self.codec.decode(exchange.status, exchange.reply, len(exchange.planned.due)).outcome in retry.RETRIED
 
     # ------------------------------------------------------------ labels, events, observers
 
