@@ -67,12 +67,13 @@ class Ownership:
         ratio: risk ratio that is tolerated.
     """
 
-    __slots__ = ("_ratio", "_ratios", "logs")
+    __slots__ = ("_ratio", "_ratios", "logs", "top")
 
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
         self._ratios = [ratio * worse for worse in _WORSE]
         self.logs = [0.0] * len(_WORSE)  # of the alternatives' likelihood ratios
+        self.top = 0.0  # the largest of them
 
     def bad(self, exposure: Exposure, *, canary: bool) -> None:
         """One bad event. It is weighed by the exposure before it, so the weight is predictable."""
@@ -83,6 +84,7 @@ class Ownership:
         for index, ratio in enumerate(self._ratios):
             worse = ratio * odds / (1 + ratio * odds)
             self.logs[index] += math.log(worse / null) if canary else math.log((1 - worse) / (1 - null))
+        self.top = max(self.logs)
 
     @property
     def log_evidence(self) -> float:
@@ -103,6 +105,10 @@ class Arm:
         self._limit = policy.breaches
         self._good = 0  # answers since the last bad one: the evidence can only cross its limit at a bad one
         self.breaches = 0
+
+    def good(self, count: int) -> None:
+        """So many answers that nothing was wrong with."""
+        self._good += count
 
     def see(self, answer: Answer) -> None:
         """One answered request."""
@@ -161,8 +167,9 @@ class CanaryJudge:
 
     def answered(self, *, canary: int, champion: int) -> None:
         """So many answers that nothing was wrong with: the same as `request` for each of them, at once."""
-        self._answers.add(canary=True, count=canary)
-        self._answers.add(canary=False, count=champion)
+        for new, count in ((True, canary), (False, champion)):
+            self._answers.add(canary=new, count=count)
+            self._arms[new].good(count)
         self.canary_answers += canary
 
     def label(self, *, new: bool, wrong: bool) -> str:
@@ -194,7 +201,7 @@ class CanaryJudge:
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from a snapshot."""
         for name, logs in kept["logs"].items():
-            self._metrics[name].logs = list(logs)
+            self._metrics[name].logs, self._metrics[name].top = list(logs), max(logs)
         self._answers.canary, self._answers.champion = kept["answers"]
         self._labels.canary, self._labels.champion = kept["labels"]
         self.canary_answers = kept["canary_answers"]
@@ -205,7 +212,9 @@ class CanaryJudge:
             return BOTH  # neither is fit to serve: which of them is the worse does not matter
         if canary == "breach":
             return "breach"
-        if log_mean_exp(metric.log_evidence for metric in self._metrics.values()) < self._limit:
+        # A mean of means cannot reach the limit where the largest does not.
+        top = max(metric.top for metric in self._metrics.values())
+        if top < self._limit or log_mean_exp(m.log_evidence for m in self._metrics.values()) < self._limit:
             return ""
         return max(METRICS, key=lambda metric: self._metrics[metric].log_evidence)
 

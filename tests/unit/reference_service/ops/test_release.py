@@ -148,6 +148,8 @@ def test_many_good_answers_at_once_are_as_many_one_by_one():
             judge.request(Answer(failed=True), new=True)
     assert single.evidence_log10 == bulk.evidence_log10
     assert single.canary_answers == bulk.canary_answers == 103
+    for judge in (single, bulk):  # as many bad ones as make each arm unfit, had nothing good gone before
+        assert not any(judge.request(Answer(failed=True), new=k % 10 == 0) for k in range(8))
 
 
 def test_arms_that_are_both_unfit_accuse_nobody():
