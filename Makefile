@@ -45,6 +45,6 @@ lint: setup ## check style and types
 	.venv/bin/mypy
 
 bench: bundles ## measure every figure that the README claims, beside its peer
-	@for name in virtual_throughput service forest; do $(RUN) -m benchmarks.$$name || exit 1; done
+	@for name in virtual_throughput service forest canary; do $(RUN) -m benchmarks.$$name || exit 1; done
 
 .PHONY: help setup bundles certify test slow lint bench
