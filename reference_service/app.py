@@ -33,6 +33,7 @@ from reference_service.monitor.alerts import AlertBook
 from reference_service.monitor.anomaly import Anomaly
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
+from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.routes import Routes, new_client
 from reference_service.monitor.watch import Watch
@@ -190,6 +191,13 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         policy.queue_floor,
         enabled=guards.shedding,
     )
+    keeper = Keeper(Path(settings.state)) if settings.state is not None else None
+    kept = keeper.load() if keeper is not None else None
+    if kept is not None:
+        try:
+            watch.recall(kept)
+        except (KeyError, TypeError, ValueError):  # of an earlier release of this service, or damaged
+            logging.getLogger("reference_service").warning("monitors start afresh: their state is of another shape")
     return Service(
         clock=clock,
         settings=settings,
@@ -205,6 +213,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         log=pipeline.log,
         pipeline=pipeline,
         tick=tick,
+        keeper=keeper,
     )
 
 

@@ -112,7 +112,7 @@ class Pipeline:
             return self._quick(found[0], found[1], body, arrived_ns, now_ns)
         request = decode(body)
         values = champion.validator.clean(request.inputs) if champion.validator.enabled else None
-        if values is None or request.outputs:
+        if values is None or request.outputs or request.parameters.event_time_ms is not None:
             return self.thorough(Arrival(request, body, arrived_ns), now_ns)
         champion.ordinary.learn([tensor.name for tensor in request.inputs])
         return self._quick(request.id, values, body, arrived_ns, now_ns)
@@ -188,7 +188,7 @@ class Pipeline:
         until_ns = arrival.arrived_ns + self.policy.deadline_ns
         await self._features([row for row in rows if not row.problems], now_ns, until_ns, features)
         answered = [row for row in rows if not row.problems]
-        self._receive(rows, shown=margin is not _NOT_ASKED)
+        self._receive(rows, request.parameters.event_time_ms, shown=margin is not _NOT_ASKED)
         if not answered:
             errors = [error for row in rows for error in row.problems]
             return refusal(422, "Contract violation", "no row of the request can be answered", errors)
@@ -265,19 +265,22 @@ class Pipeline:
                     task.cancel()
         return answers
 
-    def _receive(self, rows: Sequence[Row], *, shown: bool) -> None:
+    def _receive(self, rows: Sequence[Row], event_ms: int | None, *, shown: bool) -> None:
         """Show the monitors what came, before any default; unless `quick` already has."""
         if shown:
             return
-        received = self.watch.inputs.received
+        inputs = self.watch.inputs
+        late = event_ms is not None and inputs.late(event_ms * 1_000_000, [row.received for row in rows])
+        received = inputs.received
         stored = self.releases.champion.validator.stored_positions
         for row in rows:
             if row.problems:
                 row.source = "rejected"
                 # Refused before the store was asked, or because of what it said: either way nothing was received.
                 row.unread.extend(position for position in stored if math.isnan(row.received[position]))
-            received.put(row.received)
-            received.unread(row.unread)
+            if not late:
+                received.put(row.received)
+                received.unread(row.unread)
 
     def _quarantine(self, rows: Sequence[Row]) -> None:
         validator = self.releases.champion.validator

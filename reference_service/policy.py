@@ -58,9 +58,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     drift_hot: int = 2  # of the last `drift_of` windows
     drift_of: int = 3
     drift_calm: int = 3  # windows in a row below `drift_clear`
+    late_windows: int = 32  # closed windows that what comes late is still counted in: about an hour
     reference_rows: int = 5000  # rows that an hour of the reference needs to be used alone
     alpha: float = 1e-7  # per look: 260,000 ticks a month x 40 detectors x 1e-7 is about one false page a month
     rate_excess: float = 0.01  # a percent above the reference is tolerated: clients do mistype
+    tail_excess: float = 0.005  # tails hold one percent each: half a percent more is tolerated
     rate_factor: float = 1.25  # and a quarter above it: the reference is itself an estimate
     calm_ns: int = MINUTE  # a rate alert clears when the last minute is back to normal …
     calm_rows: int = 10  # … on at least so many rows; fewer prove nothing

@@ -20,6 +20,8 @@ class Profile:
     null_shares: np.ndarray  # float64[f]
     typical: np.ndarray  # float64[f], the median of a number, the ordinal of the most common category
     score_deciles: np.ndarray  # float64[9], of the probabilities of the held-out rows
+    calibration_cuts: np.ndarray  # float64[k - 1], ascending: between k cells of the probability
+    calibration: np.ndarray  # float64[k], what a probability of that cell is worth: isotonic, of the held-out rows
     positive_rate: float  # of the held-out rows
     brier: float  # of the held-out rows
     auc: float  # of the held-out rows

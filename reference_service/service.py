@@ -11,6 +11,7 @@ from reference_service.guards.dependency import Dependency
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
+from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.routes import Routes
 from reference_service.monitor.watch import Watch
@@ -39,6 +40,7 @@ class Service:
     log: DecisionLog
     pipeline: Pipeline
     tick: Callable[[Service, int], None]
+    keeper: Keeper | None = None
 
     def dependencies(self) -> list[tuple[str, Dependency]]:
         """(name as alerts call it, what is called). The model is the champion's: a canary is its judge's affair."""
@@ -67,3 +69,6 @@ def tick(service: Service, now_ns: int) -> None:
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
     )
+    if service.keeper is not None:
+        service.keeper.save(watch.keep())
+    service.routes.flush()

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
     on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
+    state: str | None = None  # file that monitors keep their evidence and unsent alerts in; absent: a restart forgets
     policy: dict[str, Any] = {}  # overrides of single thresholds of the bundle's policy, for rehearsals
 
 

@@ -14,6 +14,7 @@ from reference_service.api import metrics
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND
+from reference_service.monitor.exploration import propensity
 from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
 from reference_service.release.registry import Loaded, incompatible
@@ -90,7 +91,10 @@ async def labels(service: Service, body: bytes, _query: str) -> Reply:
         verdict, judged = service.ledger.label(label.id, label.row, label.label)
         counts[verdict] += 1
         if judged is not None and judged.score is not None:
-            service.cohorts.add(judged.at_ns, judged.score, label.label)
+            service.cohorts.add(
+                judged.at_ns, judged.score, label.label, now_ns, refused=judged.decision == "block",
+                propensity=propensity(judged.reasons),
+            )  # fmt: skip
             wrong = judged.decision == _WRONG[label.label]
             service.releases.label(judged.version, now_ns, wrong=wrong)
     return _ok(counts, 202)
@@ -200,17 +204,21 @@ async def version(service: Service, _body: bytes, _query: str) -> Reply:
 
 
 async def quality(service: Service, _body: bytes, _query: str) -> Reply:
-    """Quality on matured cohorts."""
-    return _ok(service.cohorts.quality(service.clock.now_ns())._asdict())
+    """Quality on matured cohorts; beside it what is only provisional, and what is only believed."""
+    known = service.cohorts.quality(service.clock.now_ns())._asdict()
+    known["weighted"], known["naive"] = known["weighted"]._asdict(), known["naive"]._asdict()
+    return _ok({**known, "label_free": service.watch.inputs.score.estimate._asdict()})
 
 
 async def monitors(service: Service, _body: bytes, _query: str) -> Reply:
     """How every field and every alert stands."""
     watch = service.watch
+    score = watch.inputs.score.drift
     return _ok(
         {
             "fields": watch.inputs.view(),
-            "score": {"psi": watch.inputs.score.psi, "n": watch.inputs.score.n, "state": watch.inputs.score.state},
+            "score": {"psi": score.psi, "n": score.n, "state": score.state},
+            "confidence": watch.inputs.score.estimate.confidence,
             "alerts": [{"alertname": name, "field": field} for name, field in watch.book.episodes],
             "quarantined": [name for name, _ in watch.quarantined.values()],
         }

@@ -34,12 +34,22 @@ class Wanted(msgspec.Struct, gc=False):
     name: str
 
 
+class Parameters(msgspec.Struct, gc=False, frozen=True):
+    """What a request says of itself, apart from its rows."""
+
+    event_time_ms: int | None = None  # when it happened, Unix time; a batch that comes late says so by it
+
+
+NOTHING = Parameters()
+
+
 class Request(msgspec.Struct, gc=False):
     """An inference request; what it holds beside this is ignored."""
 
     inputs: list[Tensor]
     id: str = ""
     outputs: list[Wanted] = []  # none: all of them
+    parameters: Parameters = NOTHING
 
 
 class Malformed(ValueError):  # noqa: N818  # named after what the body is

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from reference_service.api.oip import NOTHING, Parameters
 from reference_service.validation import NAN, Plain, Validator
 
 _RELEARNED: Final = 16  # orders compiled at most: a client that shuffles its columns must not keep us compiling
@@ -59,7 +60,8 @@ class Ordinary:
                     row[position] = NAN
         except (msgspec.DecodeError, KeyError, RecursionError):
             return None
-        return (request.id, row) if request.outputs is msgspec.UNSET else None
+        said = request.outputs is not msgspec.UNSET or request.parameters.event_time_ms is not None
+        return None if said else (request.id, row)
 
     def learn(self, names: Sequence[str]) -> None:
         """A request with its columns in this order turned out to be ordinary."""
@@ -82,6 +84,7 @@ def _compile(validator: Validator, order: list[str]) -> _Layout:
             ("inputs", tuple[tuple(tensors)]),  # type: ignore[misc]  # one type a column, known only now
             ("id", str, ""),
             ("outputs", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET),
+            ("parameters", Parameters, NOTHING),
         ],
         gc=False,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Severity = Literal["page", "ticket", "none"]
 
@@ -78,6 +78,15 @@ class AlertBook:
                 del self.episodes[key]
                 told.append(episode._replace(firing=False, ends_ns=now_ns))
         return told
+
+    def keep(self) -> list[list[Any]]:
+        """The open episodes, for a restart."""
+        return [list(episode) for episode in self.episodes.values()]
+
+    def recall(self, kept: list[list[Any]]) -> None:
+        """The reverse of `keep`."""
+        episodes = [Notification(*each) for each in kept]
+        self.episodes = {(each.name, each.field): each for each in episodes}
 
     def fields(self, names: frozenset[str]) -> frozenset[str]:
         """Fields on which an alert of one of these names stands."""

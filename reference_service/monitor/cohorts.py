@@ -1,64 +1,147 @@
-"""Quality, told only of cohorts old enough that their labels are in.
+"""Quality, told only of cohorts old enough that their labels are in, and never where decisions hide the truth.
 
-Early labels lie: quick ones are the obvious ones. A cohort is the decisions of one minute; it is *matured* once all
-of it is older than the label horizon. Until then its labels are collected and not looked at.
+Early labels lie: quick ones are the obvious ones. A cohort is the decisions of one interval; it is *matured* once all
+of it is older than the label horizon, by which 99 % of labels are in. Younger cohorts have an estimate of their own:
+each label is weighted by one over the share of labels of its outcome that matured cohorts had got at that age
+(Horvitz and Thompson, JASA 1952). Beside it stands what a naive look at them says, as a warning.
+
+Where a refusal keeps the truth from ever being known, no number is told: the status is *unidentifiable*. What
+identifies it is a slice of refusals that were allowed at random, each counting for all those it stands for.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, ClassVar, Final, Literal, NamedTuple
+
+import numpy as np
+
+from reference_service.monitor.keeping import keep, recall
+
+Status = Literal["matured", "insufficient", "provisional", "unidentifiable"]
+_AGES: Final = 128  # steps in which the horizon's arrivals are counted
+_EDGES: Final = np.arange(_AGES + 1)
+_TRUSTED: Final = 200  # labels of an outcome whose arrivals say how labels of it arrive
+_ARRIVED: Final = 0.1  # a cohort of which fewer labels are in by now says too little to be weighted
+_CHANCE: Final = 0.01  # that all labels of refused decisions are missing by bad luck
 
 
-class Quality(NamedTuple):
-    """An estimate over matured cohorts. Rates are None while there is nothing to estimate from."""
+class Estimate(NamedTuple):
+    """Quality of some labelled decisions. Rates are None while there is nothing to estimate from, or must not be."""
 
-    as_of_ns: int
-    matured_before_ns: int
+    status: Status
     n: int
     positive_rate: float | None
     brier: float | None
 
 
-class _Cohort:
-    """Labelled decisions of one interval."""
+class Quality(NamedTuple):
+    """What is known: first of matured cohorts, then of the younger ones, weighted and naive."""
 
-    __slots__ = ("losses", "n", "positives", "squares")
+    as_of_ns: int
+    matured_before_ns: int
+    status: Status
+    n: int
+    positive_rate: float | None
+    brier: float | None
+    coverage: float | None  # share of the model's matured decisions that have a label
+    weighted: Estimate
+    naive: Estimate
+
+
+# Of one outcome: labels, their weight, their weighted loss.
+_Sums = list[float]
+_N, _WEIGHT, _LOSS = range(3)
+
+
+def _new() -> list[_Sums]:
+    return [[0.0] * 3, [0.0] * 3]
+
+
+def _added(a: list[_Sums], b: list[_Sums], factors: tuple[float, float] = (1.0, 1.0)) -> list[_Sums]:
+    """The sums of both, the weights of `b` times its outcome's factor."""
+    return [
+        [x[_N] + y[_N], x[_WEIGHT] + y[_WEIGHT] * factor, x[_LOSS] + y[_LOSS] * factor]
+        for x, y, factor in zip(a, b, factors, strict=True)
+    ]
+
+
+class _Cohort:
+    """Labelled decisions of one interval. `labels` holds (kind, age, loss) of each until the cohort matures."""
+
+    __slots__ = ("labels", "sums")
 
     def __init__(self) -> None:
-        self.n = 0
-        self.positives = 0
-        self.squares = 0.0
-        self.losses: list[float] = []  # until the cohort has been judged
+        self.sums = _new()
+        self.labels: list[tuple[int, int, float]] = []
 
 
 class Cohorts:
-    """Losses by when the decision was made.
+    """Losses by when the decision was made. Memory is bounded by the horizon: what has matured is only sums.
 
     Args:
         horizon_ns: age at which a cohort counts as matured.
         width_ns: length of a cohort.
     """
 
-    __slots__ = ("_cohorts", "_horizon_ns", "_judged_ns", "_width_ns")
+    __slots__ = ("_arrivals", "_censored", "_cohorts", "_decided", "_horizon_ns", "_judged_ns", "_losses", "_matured",
+                 "_recent", "_width_ns")  # fmt: skip
+    KEPT: ClassVar[tuple[str, ...]] = ("_arrivals", "_censored", "_decided", "_judged_ns", "_losses", "_matured")
 
     def __init__(self, horizon_ns: int, width_ns: int) -> None:
         self._horizon_ns = horizon_ns
         self._width_ns = width_ns
         self._cohorts: dict[int, _Cohort] = {}
+        self._recent: dict[int, list[int]] = {}  # start → decisions of the model, refusals among them
+        self._decided = [0, 0]  # the same of matured intervals
+        self._censored = [0, 0]  # labels of refused decisions, and of allowed refusals, in matured cohorts
+        self._matured = _new()
+        self._losses: list[float] = []  # of cohorts that matured since they were last asked for
+        self._arrivals = np.zeros((2, _AGES), dtype=np.int64)  # by outcome and age, of matured cohorts
         self._judged_ns = 0
 
-    def add(self, seen_ns: int, score: float, label: int) -> None:
-        """One labelled decision. A straggler joins its matured cohort's estimate, though no longer its test."""
+    def decided(self, now_ns: int, n: int, refused: int) -> None:
+        """The model decided `n` times since the last call, and refused `refused` of them."""
+        counts = self._recent.setdefault(now_ns - now_ns % self._width_ns, [0, 0])
+        counts[0] += n
+        counts[1] += refused
+
+    def add(
+        self,
+        seen_ns: int,
+        score: float,
+        label: int,
+        arrived_ns: int,
+        *,
+        refused: bool = False,
+        propensity: float = 1.0,
+    ) -> None:
+        """One labelled decision. A straggler joins its matured cohort's estimate, though no longer its test.
+
+        Args:
+            seen_ns: when the decision was made.
+            score: of the model.
+            label: 0 or 1.
+            arrived_ns: when the label came.
+            refused: whether the decision was a refusal.
+            propensity: with which probability a decision like it was allowed; below 1 it stands for others.
+        """
         start = seen_ns - seen_ns % self._width_ns
-        cohort = self._cohorts.get(start)
-        if cohort is None:
-            cohort = self._cohorts[start] = _Cohort()
-        loss = (score - label) ** 2
-        cohort.n += 1
-        cohort.positives += label
-        cohort.squares += loss
-        if start >= self._judged_ns:
-            cohort.losses.append(loss)
+        loss, weight = (score - label) ** 2, 1 / propensity
+        explored = propensity < 1
+        if start < self._judged_ns:
+            self._censored[explored] += refused or explored
+            sums = self._matured[label]
+        else:
+            cohort = self._cohorts.get(start)
+            if cohort is None:
+                cohort = self._cohorts[start] = _Cohort()
+            sums = cohort.sums[label]
+            age = min(_AGES - 1, max(0, arrived_ns - seen_ns) * _AGES // self._horizon_ns)
+            cohort.labels.append((label + 2 * (2 if explored else int(refused)), age, loss))
+        sums[_N] += 1
+        sums[_WEIGHT] += weight
+        sums[_LOSS] += weight * loss
 
     def matured_before_ns(self, now_ns: int) -> int:
         """Decisions made before this instant are matured at `now_ns`: the end of the youngest matured cohort."""
@@ -67,21 +150,89 @@ class Cohorts:
 
     def matured_losses(self, now_ns: int) -> list[float]:
         """Losses of cohorts that have matured since the last call, oldest first."""
-        before = self.matured_before_ns(now_ns)
-        losses: list[float] = []
-        for start in sorted(start for start in self._cohorts if self._judged_ns <= start < before):
-            cohort = self._cohorts[start]
-            losses.extend(cohort.losses)
-            cohort.losses = []
-        self._judged_ns = max(self._judged_ns, before)
+        self._mature(now_ns)
+        losses, self._losses = self._losses, []
         return losses
 
     def quality(self, now_ns: int) -> Quality:
-        """The estimate over every matured cohort."""
+        """What is known at this moment."""
+        self._mature(now_ns)
+        matured = self._estimate("matured", self._matured)
+        coverage = min(1.0, matured.n / self._decided[0]) if self._decided[0] else None
+        return Quality(
+            now_ns,
+            self._judged_ns,
+            *matured,
+            coverage,
+            self._young(now_ns, weighted=True),
+            self._young(now_ns, weighted=False),
+        )
+
+    def keep(self) -> dict[str, Any]:
+        """Everything, for a restart."""
+        return {
+            "cohorts": [(start, c.sums, c.labels) for start, c in self._cohorts.items()],
+            "recent": list(self._recent.items()),
+            "self": keep(self),
+        }
+
+    def recall(self, kept: dict[str, Any]) -> None:
+        """The reverse of `keep`."""
+        for start, sums, labels in kept["cohorts"]:
+            cohort = self._cohorts[start] = _Cohort()
+            cohort.sums, cohort.labels = sums, [tuple(label) for label in labels]
+        self._recent = dict(kept["recent"])
+        recall(self, kept["self"])
+
+    def _mature(self, now_ns: int) -> None:
+        """What has matured becomes sums."""
         before = self.matured_before_ns(now_ns)
-        matured = [cohort for start, cohort in sorted(self._cohorts.items()) if start < before]
-        n = sum(cohort.n for cohort in matured)
+        for start in sorted(start for start in self._cohorts if start < before):
+            cohort = self._cohorts.pop(start)
+            self._matured = _added(self._matured, cohort.sums)
+            for kind, age, loss in cohort.labels:
+                self._losses.append(loss)
+                self._arrivals[kind & 1, age] += 1
+                if kind > 1:
+                    self._censored[(kind >> 1) - 1] += 1
+        for start in [start for start in self._recent if start < before]:
+            n, refused = self._recent.pop(start)
+            self._decided[0] += n
+            self._decided[1] += refused
+        self._judged_ns = max(self._judged_ns, before)
+
+    def _estimate(self, status: Status, sums: list[_Sums]) -> Estimate:
+        zero, one = sums
+        n, weight = int(zero[_N] + one[_N]), zero[_WEIGHT] + one[_WEIGHT]
         if not n:
-            return Quality(now_ns, before, 0, None, None)
-        positives = sum(cohort.positives for cohort in matured)
-        return Quality(now_ns, before, n, positives / n, sum(cohort.squares for cohort in matured) / n)
+            return Estimate("insufficient", 0, None, None)
+        if self._hidden():
+            return Estimate("unidentifiable", n, None, None)
+        return Estimate(status, n, one[_WEIGHT] / weight, (zero[_LOSS] + one[_LOSS]) / weight)
+
+    def _hidden(self) -> bool:
+        """Whether refusals keep their truth: none of them has a label, which chance hardly explains."""
+        n, refused = self._decided
+        if not refused or any(self._censored):
+            return False
+        labels = self._matured[0][_N] + self._matured[1][_N]
+        seen = min(1.0, labels / max(1, n - refused))
+        return refused * math.log(max(1 - seen, 1e-12)) < math.log(_CHANCE)
+
+    def _young(self, now_ns: int, *, weighted: bool) -> Estimate:
+        """Of cohorts that have not matured: provisional, however it is made."""
+        arrived = self._arrivals.cumsum(axis=1)
+        if weighted and arrived[:, -1].min() < _TRUSTED:
+            return Estimate("insufficient", 0, None, None)
+        total, curves = _new(), [np.append(0, each / max(1, each[-1])) for each in arrived]
+        for start, cohort in self._cohorts.items():
+            factors = (1.0, 1.0)
+            if weighted:
+                # Shares of their labels that either outcome has by now, at the age of the cohort's middle.
+                age = (now_ns - start - self._width_ns / 2) / self._horizon_ns * _AGES
+                zero, one = (float(np.interp(age, _EDGES, curve)) for curve in curves)
+                if min(zero, one) < _ARRIVED:
+                    continue
+                factors = (1 / zero, 1 / one)
+            total = _added(total, cohort.sums, factors)
+        return self._estimate("provisional", total)

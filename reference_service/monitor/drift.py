@@ -8,7 +8,7 @@ three calm ones in a row clear. A window with too few rows is *insufficient*: it
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import chdtri
@@ -16,7 +16,15 @@ from scipy.special import chdtri
 from reference_service.core.cells import psi
 from reference_service.policy import Policy
 
-State = Literal["ok", "insufficient", "drift"]
+# `shifted`: surely different, and by too little to matter. Shown, never told.
+State = Literal["ok", "insufficient", "shifted", "drift"]
+
+
+def chance(reference: np.ndarray, n_reference: int, counts: np.ndarray, alpha: float) -> np.ndarray:
+    """float64[...]: the PSI that int64[..., K] counts exceed with probability alpha if nothing has changed."""
+    cells = ((reference > 0) | (counts > 0)).sum(axis=-1)
+    rows = np.maximum(counts.sum(axis=-1), 1)
+    return np.where(cells > 1, (1 / rows + 1 / max(n_reference, 1)) * chdtri(np.maximum(cells - 1, 1), alpha), 0.0)
 
 
 class DriftDetector:
@@ -27,6 +35,7 @@ class DriftDetector:
     """
 
     __slots__ = ("_calm", "_hot", "_policy", "firing", "n", "psi", "state")
+    KEPT: ClassVar[tuple[str, ...]] = ("_calm", "_hot", "firing", "n", "psi", "state")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -47,7 +56,8 @@ class DriftDetector:
             # An old hot window must not wait for days for a second one.
             self._hot.append(False)
             return self.firing
-        hot = self.psi >= policy.drift_fire and self.psi > self._chance(reference, n_reference, counts)
+        evident = self.psi > self._chance(reference, n_reference, counts)
+        hot = evident and self.psi >= policy.drift_fire
         self._hot.append(hot)
         self._calm = self._calm + 1 if self.psi < policy.drift_clear else 0
         if not self.firing and sum(self._hot) >= policy.drift_hot:
@@ -55,11 +65,8 @@ class DriftDetector:
         elif self.firing and self._calm >= policy.drift_calm:
             self.firing = False
             self._hot.clear()
-        self.state = "drift" if hot or self.firing else "ok"
+        self.state = "drift" if hot or self.firing else "shifted" if evident else "ok"
         return self.firing
 
     def _chance(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> float:
-        cells = int(((reference > 0) | (counts > 0)).sum())
-        if cells <= 1:
-            return 0.0
-        return (1 / self.n + 1 / max(n_reference, 1)) * float(chdtri(cells - 1, self._policy.alpha))
+        return float(chance(reference, n_reference, counts, self._policy.alpha))

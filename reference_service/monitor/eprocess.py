@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 # How far an alternative lies from the tolerated rate towards 1: from a trickle to everything.
-_STEPS: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
+_STEPS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
 # Bets of the loss detector, as shares of the largest bet that keeps every factor positive.
 _BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -38,6 +38,7 @@ class RateDetector:
     """
 
     __slots__ = ("_calm_rows", "_evident", "_limit", "_logs", "_normal", "_recent", "_steps", "firing")
+    KEPT: ClassVar[tuple[str, ...]] = ("_evident", "_logs", "_recent", "firing")
 
     def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_looks: int, calm_rows: int) -> None:
         alternatives = [tolerated + (1 - tolerated) * step for step in _STEPS]
@@ -102,6 +103,7 @@ class LossDetector:
     """
 
     __slots__ = ("_bets", "_limit", "_logs", "_normal", "_recent", "_tolerated", "firing")
+    KEPT: ClassVar[tuple[str, ...]] = ("_logs", "_recent", "firing")
 
     def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_rows: int) -> None:
         self._tolerated = tolerated

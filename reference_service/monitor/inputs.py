@@ -1,19 +1,27 @@
-"""The monitors of what is received: null, unseen and drift of every field, and drift of the scores."""
+"""The monitors of what is received: null, unseen, tails and drift of every field, and what the model makes of it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from reference_service.bundle import Bundle
-from reference_service.core.cells import NULL_CELL, UNSEEN_CELL
+from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL, TAIL, UNSEEN_CELL, psi
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.drift import DriftDetector
+from reference_service.monitor.eprocess import RateDetector
+from reference_service.monitor.keeping import keep, keep_all, recall, recall_all
 from reference_service.monitor.rates import detector
 from reference_service.monitor.received import Received
-from reference_service.monitor.reference import reference_at, without_explained
+from reference_service.monitor.reference import highest_shares, reference_at, without_explained
+from reference_service.monitor.scores import ScoreMonitor
 from reference_service.policy import Policy
+
+_TAILS: Final = (0, N_VALUE_CELLS - 1)  # the outermost cells of a number hold one percent each …
+_STILL_A_TAIL: Final = 5 * TAIL  # … unless so many values are equal that they are its body
 
 
 class InputMonitors:
@@ -25,6 +33,8 @@ class InputMonitors:
         started_ns: windows are counted from here.
     """
 
+    KEPT: ClassVar[tuple[str, ...]] = ("_closes_ns", "_explained", "_window")
+
     def __init__(self, bundle: Bundle, policy: Policy, started_ns: int) -> None:
         fields = bundle.contract.fields
         self._bundle = bundle
@@ -32,7 +42,10 @@ class InputMonitors:
         self._closes_ns = started_ns + policy.window_ns
         self.received = Received(bundle)
         self.scores: list[float] = []  # of answers by the model; appended by the pipeline
+        self.taken = np.empty(0)  # the scores that the last tick took in
         self._window = bundle.new_counts()
+        self._closed: deque[tuple[int, np.ndarray]] = deque(maxlen=policy.late_windows)  # end → counts
+        self.late_rows = 0
         self._explained = [False] * len(fields)
         nulls = bundle.profile.null_shares
         unseen = bundle.profile.cell_shares[:, UNSEEN_CELL]
@@ -46,26 +59,55 @@ class InputMonitors:
         self.drift = [DriftDetector(policy) for _ in fields]
         self.null = [detector(policy, float(share)) for share in nulls]
         self.unseen = [detector(policy, float(share)) for share in unseen]
-        self.score = DriftDetector(policy)
-        self._deciles = bundle.profile.score_deciles
-        self._score_cells = np.zeros(len(self._deciles) + 1, dtype=np.int64)
+        self.score = ScoreMonitor(bundle.profile, policy)
+        self.tails = _tails(bundle, policy)
 
     def tick(self, now_ns: int) -> list[Condition]:
-        """Judge rates, and drift where a window has closed; says how every field stands."""
-        counts = self.received.take()
+        """Judge what was received since the last tick; says how every field stands."""
+        return self.look(self.received.take(), now_ns)
+
+    def look(self, counts: np.ndarray, now_ns: int) -> list[Condition]:
+        """Judge rates by int64[f, 14] counts, and drift where a window has closed. Counts of several workers add up."""
         self._window += counts
-        cells = np.searchsorted(self._deciles, np.asarray(self.scores, dtype=np.float64))
-        self._score_cells += np.bincount(cells, minlength=len(self._score_cells))
+        self.taken = np.asarray(self.scores, dtype=np.float64)
         self.scores.clear()
-        totals = counts.sum(axis=1)
-        for index in range(len(self.names)):
-            total = int(totals[index])
-            null = self.null[index].look(int(counts[index, NULL_CELL]), total)
-            unseen = self.unseen[index].look(int(counts[index, UNSEEN_CELL]), total)
+        self.score.add(self.taken)
+        totals = counts.sum(axis=1).tolist()
+        nulls, strange = counts[:, NULL_CELL].tolist(), counts[:, UNSEEN_CELL].tolist()
+        for index, total in enumerate(totals):
+            null = self.null[index].look(nulls[index], total)
+            unseen = self.unseen[index].look(strange[index], total)
             self._explained[index] |= null or unseen
+        for index, cell, tail in self.tails:
+            tail.look(int(counts[index, cell]), totals[index] - nulls[index])
         if now_ns >= self._closes_ns:
             self._close(now_ns)
         return self._conditions()
+
+    def late(self, event_ns: int, rows: Sequence[Sequence[float]]) -> bool:
+        """Count rows that happened before the open window began, in the window in which they did; else False.
+
+        What is late says nothing of now: it changes how a closed window stands in `windows`, and no alarm. Rows older
+        than every window that is remembered are only numbered.
+        """
+        length = self._policy.window_ns
+        if event_ns >= self._closes_ns - length:
+            return False
+        self.late_rows += len(rows)
+        for end_ns, counts in self._closed:
+            if end_ns - length <= event_ns < end_ns:
+                self._bundle.count(self._bundle.codes(np.array(rows, dtype=np.float64)), counts)
+        return True
+
+    def windows(self) -> list[dict[str, Any]]:
+        """The windows that have closed, the oldest first, with what came late: end, rows and PSI by field."""
+        found = []
+        for end_ns, counts in self._closed:
+            shares, n = reference_at(self._bundle.profile, self._policy, end_ns - self._policy.window_ns // 2)
+            index = psi(shares, n, counts)
+            rows = int(counts[0].sum())
+            found.append({"end_ns": end_ns, "rows": rows, "psi": dict(zip(self.names, index.tolist(), strict=True))})
+        return found
 
     def view(self) -> dict[str, dict[str, Any]]:
         """How every field stood at the end of the last window, for operators."""
@@ -88,6 +130,27 @@ class InputMonitors:
             if any(each.firing and each.latest > share for each in detectors)
         )
 
+    def keep(self) -> dict[str, Any]:
+        """What is worth keeping over a restart; it is about this very bundle."""
+        return {
+            "bundle": self._bundle.digest,
+            "self": keep(self),
+            "score": keep(self.score),
+            "windows": keep_all([*self.drift, self.score.drift]),
+            "rates": keep_all(self._rates()),
+        }
+
+    def recall(self, kept: dict[str, Any]) -> None:
+        """Go on from what was kept, if it is about this bundle."""
+        if kept["bundle"] == self._bundle.digest:
+            recall(self, kept["self"])
+            recall(self.score, kept["score"])
+            recall_all([*self.drift, self.score.drift], kept["windows"])
+            recall_all(self._rates(), kept["rates"])
+
+    def _rates(self) -> list[RateDetector]:
+        return [*self.null, *self.unseen, *(tail for _, _, tail in self.tails)]
+
     def _close(self, now_ns: int) -> None:
         policy = self._policy
         middle = now_ns - policy.window_ns // 2
@@ -98,16 +161,16 @@ class InputMonitors:
                 # One cause, one page: nulls that are already told are not told again as drift.
                 reference, counts = without_explained(reference, counts)
             drift.look(reference, rows, counts)
-        even = np.full(len(self._score_cells), 1 / len(self._score_cells))
-        self.score.look(even, self._bundle.profile.n_reference, self._score_cells)
-        self._score_cells[:] = 0
-        self._window[:] = 0
+        self.score.close()
+        self._closed.append((self._closes_ns, self._window))
+        self._window = self._bundle.new_counts()
         self._explained = [False] * len(self.names)
         while self._closes_ns <= now_ns:
             self._closes_ns += policy.window_ns
 
     def _conditions(self) -> list[Condition]:
-        found = [Condition("score_drift", "", "ticket", self.score.firing, f"PSI {self.score.psi:.3f} of the scores")]
+        score = self.score.drift
+        found = [Condition("score_drift", "", "ticket", score.firing, f"PSI {score.psi:.3f} of the scores")]
         for index, name in enumerate(self.names):
             severity = self._severity[index]
             drift, null, unseen = self.drift[index], self.null[index], self.unseen[index]
@@ -117,4 +180,29 @@ class InputMonitors:
             if self._null_severity[index] != "off":
                 found.append(Condition("null_rate", name, "page", null.firing, f"{null.rate:.1%} null"))
             found.append(Condition("unseen_category", name, "page", unseen.firing, f"{unseen.rate:.1%} unseen"))
+        # A whole distribution that moves is told as drift, which pages; a tail alone is somebody's next working day.
+        heavy: dict[int, tuple[bool, float]] = {}
+        for index, _, tail in self.tails:
+            firing, rate = heavy.get(index, (False, 0.0))
+            heavy[index] = (firing or tail.firing, max(rate, tail.rate))
+        found += [
+            Condition("tail_rate", self.names[index], "ticket", firing, f"{rate:.1%} in one tail")
+            for index, (firing, rate) in heavy.items()
+        ]
         return found
+
+
+def _tails(bundle: Bundle, policy: Policy) -> list[tuple[int, int, RateDetector]]:
+    """(field, cell, detector) of both tails of every number that is watched for drift.
+
+    PSI hardly sees a few percent that go to the far end, whatever their distance; a count of exceedances does. The
+    reference is the hour in which training had most of them: a night's amounts are no alarm by day.
+    """
+    highest = highest_shares(bundle.profile, policy)
+    return [
+        (index, cell, detector(policy, float(highest[index, cell]), policy.tail_excess))
+        for index, field in enumerate(bundle.contract.fields)
+        if field.kind in {"number", "integer"} and field.drift != "off"
+        for cell in _TAILS
+        if highest[index, cell] <= _STILL_A_TAIL
+    ]

@@ -6,10 +6,11 @@ from reference_service.monitor.eprocess import RateDetector
 from reference_service.policy import Policy
 
 
-def detector(policy: Policy, reference: float) -> RateDetector:
+def detector(policy: Policy, reference: float, excess: float | None = None) -> RateDetector:
     """A detector of a rate above its reference: a factor and an excess are tolerated, half of that is normal."""
-    tolerated = min(0.9, reference * policy.rate_factor + policy.rate_excess)
-    normal = min(0.9, reference * policy.rate_factor + policy.rate_excess / 2)
+    excess = policy.rate_excess if excess is None else excess
+    tolerated = min(0.9, reference * policy.rate_factor + excess)
+    normal = min(0.9, reference * policy.rate_factor + excess / 2)
     return RateDetector(
         tolerated,
         normal,

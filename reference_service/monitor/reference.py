@@ -20,6 +20,12 @@ def reference_at(profile: Profile, policy: Policy, now_ns: int) -> tuple[np.ndar
     return profile.cell_shares, profile.n_reference
 
 
+def highest_shares(profile: Profile, policy: Policy) -> np.ndarray:
+    """float64[f, 14]: of every cell its share over the whole window, or in the hour that had most of it."""
+    trusted = profile.hourly_n >= policy.reference_rows
+    return np.asarray(np.max([profile.cell_shares, *profile.hourly_shares[trusted]], axis=0))
+
+
 def without_explained(shares: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both sides without the null and unseen cells: for a field whose null or unseen alert already says so."""
     shares, counts = shares.copy(), counts.copy()

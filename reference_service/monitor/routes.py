@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -114,9 +115,13 @@ class Routes:
         }
 
     def tell(self, notes: list[Notification]) -> None:
-        """Queue notifications for every receiver and start sending, together with what is left from before."""
+        """Queue notifications for every receiver."""
         for route in self.routes.values():
             route.outbox.extend(notes)
+
+    def flush(self) -> None:
+        """Start sending, together with what is left from before."""
+        for route in self.routes.values():
             route.flush()
 
     def heartbeat(self, now_ns: int) -> Notification:
@@ -124,6 +129,16 @@ class Routes:
         mark = fingerprint(self._service, "Watchdog", "")
         summary = "the alert path works"
         return Notification("Watchdog", "", "none", mark, firing=True, summary=summary, starts_ns=now_ns, ends_ns=0)
+
+    def keep(self) -> dict[str, list[list[Any]]]:
+        """What each receiver has not got yet, for a restart."""
+        return {name: [list(note) for note in route.outbox] for name, route in self.routes.items()}
+
+    def recall(self, kept: Mapping[str, list[list[Any]]]) -> None:
+        """The reverse of `keep`, for the routes that are still there."""
+        for name, notes in kept.items():
+            if name in self.routes:
+                self.routes[name].outbox.extend(Notification(*note) for note in notes)
 
     async def close(self) -> None:
         """Stop sending and release the client."""

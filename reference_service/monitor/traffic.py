@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from reference_service.guards.dependency import Dependency
 from reference_service.monitor.alerts import Condition, Severity
 from reference_service.monitor.counters import Counters
+from reference_service.monitor.keeping import keep, recall
 from reference_service.monitor.rates import Rate
 from reference_service.policy import Policy
 
@@ -46,6 +48,16 @@ class TrafficMonitors:
             firing = unusable.firing or dependency.breaker.state != "closed"
             found.append(unusable._replace(field=name, firing=firing))
         return found
+
+    def keep(self) -> list[Any]:
+        """Every rate's evidence, for a restart; the counters begin again at 0."""
+        return [[*key, keep(rate.detector)] for key, rate in self._rates.items()]
+
+    def recall(self, kept: list[Any]) -> None:
+        """The reverse of `keep`."""
+        for name, field, state in kept:
+            self._rates[name, field] = rate = Rate(self._policy)
+            recall(rate.detector, state)
 
     def _family(self, name: str, severity: Severity, bad: Counter[str], what: str) -> list[Condition]:
         total, seen = self._counters.rows, self._rows

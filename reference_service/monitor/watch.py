@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
@@ -11,6 +12,7 @@ from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.eprocess import LossDetector
 from reference_service.monitor.inputs import InputMonitors
+from reference_service.monitor.keeping import keep, recall
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.routes import Routes
 from reference_service.monitor.traffic import TrafficMonitors
@@ -89,8 +91,11 @@ class Watch:
             shifted: version on trial → how far its scores lie from the champion's (PSI).
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
+        inputs = self.inputs.tick(now_ns)
+        scores = self.inputs.taken
+        self._cohorts.decided(now_ns, len(scores), int((scores >= self._policy.block_from).sum()))
         standing = [
-            *self.inputs.tick(now_ns),
+            *inputs,
             *self.traffic.tick(dependencies),
             Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
@@ -115,6 +120,27 @@ class Watch:
             told.append(self._routes.heartbeat(now_ns))
         self._routes.tell(told)
         return standing
+
+    def keep(self) -> dict[str, Any]:
+        """What is to survive a restart: evidence, episodes, cohorts, and what receivers have not got yet."""
+        return {
+            "inputs": self.inputs.keep(),
+            "traffic": self.traffic.keep(),
+            "concept": keep(self._concept),
+            "book": self.book.keep(),
+            "cohorts": self._cohorts.keep(),
+            "routes": self._routes.keep(),
+        }
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what was kept."""
+        self.inputs.recall(kept["inputs"])
+        self.traffic.recall(kept["traffic"])
+        recall(self._concept, kept["concept"])
+        self.book.recall(kept["book"])
+        self._cohorts.recall(kept["cohorts"])
+        self._routes.recall(kept["routes"])
+        self._distrust()
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:

@@ -123,6 +123,8 @@ def _profile(contract: Contract, compiled: Compiled, window: Window, report: Rep
         null_shares=shares[:, NULL_CELL],
         typical=features.typical(contract, window.values),
         score_deciles=report.score_deciles,
+        calibration_cuts=report.calibration_cuts,
+        calibration=report.calibration,
         positive_rate=report.positive_rate,
         brier=report.brier,
         auc=report.auc,

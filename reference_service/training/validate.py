@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 DAY_ROWS: Final = 100
+# Levels between the cells of the calibration: even ones, and finer ones where the rare positives are.
+_LEVELS: Final = np.concatenate([np.arange(1, 20) / 20, [0.97, 0.98, 0.99, 0.995, 0.999]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Report:
     worst_day_brier: float
     positive_rate: float
     score_deciles: np.ndarray  # float64[9]
+    calibration_cuts: np.ndarray  # float64[k - 1]
+    calibration: np.ndarray  # float64[k]
 
 
 def split_by_time(event_ns: np.ndarray, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +38,7 @@ def split_by_time(event_ns: np.ndarray, held_out: float = 0.2) -> tuple[np.ndarr
 def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> Report:
     """Judge probabilities (float64[n]) by labels (0 or 1, both must occur); `event_ns` (int64[n]) tells the days."""
     loss = (probabilities - labels) ** 2
+    cuts, calibration = calibrate(labels, probabilities)
     return Report(
         n=len(labels),
         auc=auc(labels, probabilities),
@@ -41,7 +46,27 @@ def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray
         worst_day_brier=_worst_day(loss, event_ns),
         positive_rate=float(np.mean(labels)),
         score_deciles=np.quantile(probabilities, np.arange(1, 10) / 10),
+        calibration_cuts=cuts,
+        calibration=calibration,
     )
+
+
+def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(float64[k - 1] cuts, float64[k] rates): the isotonic regression of the labels on cells of the probability.
+
+    Pool adjacent violators: Barlow et al., Statistical Inference under Order Restrictions (1972).
+    """
+    cuts = np.unique(np.quantile(probabilities, _LEVELS))
+    cell = np.searchsorted(cuts, probabilities)
+    rows = np.bincount(cell, minlength=len(cuts) + 1).astype(float)
+    positives = np.bincount(cell, weights=labels, minlength=len(cuts) + 1)
+    blocks: list[tuple[float, float, int]] = []  # positives, rows, cells
+    for one in zip(positives.tolist(), rows.tolist(), [1] * len(rows), strict=True):
+        blocks.append(one)
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
+            last, before = blocks.pop(), blocks.pop()
+            blocks.append((before[0] + last[0], before[1] + last[1], before[2] + last[2]))
+    return cuts, np.repeat([p / max(n, 1.0) for p, n, _ in blocks], [k for _, _, k in blocks])
 
 
 def _worst_day(loss: np.ndarray, event_ns: np.ndarray) -> float:

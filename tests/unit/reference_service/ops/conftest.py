@@ -49,7 +49,7 @@ class LinearBundle:
         self.policy = {"review_from": 0.6, "block_from": 0.8, **(policy or {})}
         shares = np.zeros((len(fields), N_CELLS))
         shares[0, :12] = np.diff(np.concatenate([[0], CUTS, [100]])) / 100
-        shares[1, :12], shares[4, :12] = shares[0, :12], shares[0, :12]
+        shares[1, :12] = shares[4, :12] = [0.02, *[0.1] * 9, 0.08, 0]  # whole numbers from 0 to 99
         shares[2, :3] = (0.6, 0.3, 0.1)
         shares[3, :2] = (0.8, 0.2)
         self.profile = Profile(
@@ -60,6 +60,8 @@ class LinearBundle:
             null_shares=np.zeros(len(fields)),
             typical=np.array([45.0, 10.0, 0.0, 0.0, 100.0]),
             score_deciles=np.quantile([self._usual(k) for k in range(2000)], np.arange(1, 10) / 10),
+            calibration_cuts=np.array([0.25, 0.5, 0.75]),
+            calibration=np.array([0.125, 0.375, 0.625, 0.875]),
             positive_rate=0.1,
             brier=0.05,
             auc=0.8,

@@ -271,7 +271,7 @@ def test_fingerprints_tell_services_names_and_fields_apart():
 
 def test_early_labels_are_not_looked_at():
     cohorts = Cohorts(horizon_ns=60 * MINUTE, width_ns=MINUTE)
-    cohorts.add(START, 0.1, 1)
+    cohorts.add(START, 0.1, 1, START + MINUTE)
     assert cohorts.quality(START + 60 * MINUTE).n == 0
     later = cohorts.quality(START + 62 * MINUTE)
     assert (later.n, later.positive_rate) == (1, 1.0)
@@ -281,10 +281,10 @@ def test_early_labels_are_not_looked_at():
 
 def test_every_matured_loss_is_judged_once_and_stragglers_only_counted():
     cohorts = Cohorts(horizon_ns=60 * MINUTE, width_ns=MINUTE)
-    cohorts.add(START, 1.0, 1)
-    cohorts.add(START + 5 * MINUTE, 0.0, 1)
+    cohorts.add(START, 1.0, 1, START + MINUTE)
+    cohorts.add(START + 5 * MINUTE, 0.0, 1, START + 6 * MINUTE)
     assert cohorts.matured_losses(START + 62 * MINUTE) == [0.0]
     assert cohorts.matured_losses(START + 62 * MINUTE) == []
-    cohorts.add(START, 0.5, 1)
+    cohorts.add(START, 0.5, 1, START + 80 * MINUTE)
     assert cohorts.matured_losses(START + 90 * MINUTE) == [1.0]
     assert cohorts.quality(START + 90 * MINUTE).n == 3

@@ -1,0 +1,78 @@
+"""The monitors of what the model says: the scores' distribution, their confidence, and quality without labels.
+
+Without labels, quality can be estimated only by believing the calibration that held in training (CBPE: NannyML,
+Confidence-based performance estimation): a score in cell k stands for a rate c_k of positives, so the expected Brier
+loss of scores s is the mean of s² - 2 s c_k + c_k. Under concept drift that belief is what is wrong, so the
+estimate is always *unverified*: it is shown, and nobody is ever paged or rolled back by it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from reference_service.monitor.drift import DriftDetector
+from reference_service.policy import Policy
+from reference_service.profile import Profile
+
+
+class Unverified(NamedTuple):
+    """What the last closed window's scores would be worth if the calibration still held. None: no scores."""
+
+    n: int
+    positive_rate: float | None
+    brier: float | None
+    confidence: float | None  # mean probability of the likelier class
+    status: str = "unverified"
+
+
+class ScoreMonitor:
+    """Scores of the model's own answers.
+
+    Args:
+        profile: of the version that serves.
+        policy: thresholds of the drift.
+    """
+
+    __slots__ = ("_calibration", "_cells", "_cuts", "_deciles", "_n_reference", "_sums", "drift", "estimate")
+    KEPT: ClassVar[tuple[str, ...]] = ("_cells", "_sums")
+
+    def __init__(self, profile: Profile, policy: Policy) -> None:
+        self._deciles = profile.score_deciles
+        self._n_reference = profile.n_reference
+        self._cuts = profile.calibration_cuts
+        self._calibration = profile.calibration
+        self._cells = np.zeros(len(self._deciles) + 1, dtype=np.int64)
+        self._sums = np.zeros((3, len(self._calibration)))  # by cell of the calibration: rows, scores, their squares
+        self.drift = DriftDetector(policy)
+        self.estimate = Unverified(0, None, None, None)
+
+    def add(self, scores: ArrayLike) -> None:
+        """Take in scores, many at once."""
+        found = np.asarray(scores, dtype=np.float64)
+        self._cells += np.bincount(np.searchsorted(self._deciles, found), minlength=len(self._cells))
+        place, k = np.searchsorted(self._cuts, found), len(self._calibration)
+        for row, weights in enumerate((np.ones_like(found), found, found * found)):
+            self._sums[row] += np.bincount(place, weights=weights, minlength=k)
+
+    def close(self) -> None:
+        """Judge the window that ends here, and begin another."""
+        even = np.full(len(self._cells), 1 / len(self._cells))
+        self.drift.look(even, self._n_reference, self._cells)
+        self.estimate = self._estimate()
+        self._cells[:] = 0
+        self._sums[:] = 0.0
+
+    def _estimate(self) -> Unverified:
+        rows, scores, squares = self._sums
+        n, rate = int(rows.sum()), self._calibration
+        if not n:
+            return Unverified(0, None, None, None)
+        return Unverified(
+            n,
+            float((rows * rate).sum() / n),
+            float((squares - 2 * scores * rate + rows * rate).sum() / n),
+            float((rows * np.maximum(rate, 1 - rate)).sum() / n),
+        )
