@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def show(name: str, ours: Sequence[float], peer: Sequence[float], *, peer_name: str, unit: str) -> None:
@@ -21,3 +23,9 @@ def show(name: str, ours: Sequence[float], peer: Sequence[float], *, peer_name: 
         "n": len(ratios),
     }
     print(json.dumps(line), flush=True)
+
+
+def mebibytes() -> float:
+    """Memory in use by this process now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20

@@ -50,7 +50,8 @@ def plan(
         ValueError: The scenario asks for what the population or the target lacks.
     """
     given = scenario.given
-    world = World(population, given.labels, scenario.when, given.traffic.batch, _traffic_end(scenario, population))
+    end = _traffic_end(scenario, population)
+    world = World(population, given.labels, scenario.when, given.traffic.batch, end, given.feedback)
     streams = _streams(scenario, population, world.end_ns, capacity_per_second, chunk_rows)
     heads = [_Head(stream, world, rank, len(streams)) for rank, stream in enumerate(streams)]
     return _numbered(_merged(heads), chunk_rows)
@@ -65,7 +66,8 @@ def end_ns(scenario: Scenario, population: Population) -> int:
     pushes = [(event, event.params.by) for event in scenario.when if event.verb == "late"]
     pushes += [(event, event.params.after) for event in scenario.when if event.verb == "duplicate"]
     over = [_last(event, end) + sum(int(by) for _, by in pushes) for event, _ in pushes]
-    return max([end, *over])
+    again = scenario.given.feedback.after if scenario.given.feedback and scenario.given.feedback.again else 0
+    return max([end, *over]) + again
 
 
 def _last(event: Event, end: int) -> int:

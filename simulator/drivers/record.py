@@ -12,7 +12,7 @@ from simulator.drivers.receipts import ServiceReceipt, realise
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, Document, Writer, write_document
 from simulator.history.read import read, seal
-from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
+from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
 from simulator.targets.bodies import garbled
 from simulator.targets.codecs import request_id, spans
@@ -35,6 +35,8 @@ class Planned(NamedTuple):
     due: tuple[int, ...]  # when each label becomes known, -1 never
     retry_u: float
     key: str = ""  # idempotency key; empty: none
+    entity: int = -1  # whose request it is, and the uniform that decides its reaction to the reply
+    react_u: float = 0.0
 
 
 class Sent(Protocol):
@@ -63,7 +65,8 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     firsts = [i for i, _ in where]
     columns = zip(
         [first_item + i for i in firsts], names, [scheduled[i] for i in firsts], bodies, labels, moments,
-        [retry_u[i] for i in firsts], [""] * len(firsts), strict=True,
+        [retry_u[i] for i in firsts], [""] * len(firsts), chunk.entity[firsts].tolist(), chunk.react_u[firsts].tolist(),
+        strict=True,
     )  # fmt: skip
     return list(map(Planned._make, columns))
 
@@ -135,6 +138,11 @@ class Recorder:
         if len(ended) >= _TOGETHER:
             self._settle()
 
+    def withheld(self, planned: Planned) -> None:
+        """A request that nobody sends after what the service decided: as if it had never been planned."""
+        outcome, absent = int(Outcome.WITHHELD), (NEVER, NEVER, NEVER, 0, 0)
+        self._writer.replied([(planned.item, *absent, outcome, math.nan, "", int(_NO_SOURCE), "", "", 0, 0, 0)])
+
     def due(self, tick: int) -> list[list[Due]]:
         """The labels to post at a tick of the feed, in batches."""
         self._settle()
@@ -151,7 +159,7 @@ class Recorder:
         bits, censored, since, until = self._released, self._censored, self._warm_since, self._warm_until
         rows = []
         for sent in ended:
-            item, name, scheduled_ns, body, truth, due, _, _ = sent.planned
+            item, name, scheduled_ns, body, truth, due, *_ = sent.planned
             status, replied_ns, failure = sent.status, sent.replied_ns, sent.failure
             reply = decode(status, sent.reply, len(due)) if failure is None else Reply(failure)
             outcome, version, scores, decisions, sources, reasons = reply

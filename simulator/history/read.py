@@ -49,6 +49,9 @@ def read(folder: Path) -> History:
     items["touched"] = items["touched"].copy()
     np.bitwise_or.at(items["touched"], at, also_touched)
     items["label_ns"] = _scatter(n, labels["item"], labels["label_ns"], NEVER, pa.int64())
+    happened = items["outcome"] != Outcome.WITHHELD
+    if not happened.all():
+        items = {name: column[happened] for name, column in items.items()}
     return History(
         document.header, {k: items[k] for k in ITEM_COLUMNS}, document.alerts, document.events, document.notes
     )

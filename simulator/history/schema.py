@@ -28,6 +28,7 @@ class Outcome(IntEnum):
     RESET = 5
     UNPARSEABLE = 6
     MISSING = 7  # scheduled, never sent or never concluded
+    WITHHELD = 8  # would not have been sent after what the service decided; never in a history that was read
 
 
 class Source(IntEnum):
@@ -171,7 +172,9 @@ class History:
 #   ready         {"ready": bool}                         the readiness endpoint, at every change and every minute
 #   quality       {"as_of_ns": int, "matured_before_ns": int, "n": int, "positive_rate": float, "brier": float}
 #   capacity      {"per_second": float}
+#   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
+    "feedback",
 )  # fmt: skip

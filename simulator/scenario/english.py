@@ -32,6 +32,8 @@ def world(scenario: Scenario) -> str:
             f"95% within {show_duration(labels.delay.p95)}"
         )
     said.append(f"{when}; {show_share(labels.missing)} never do." if labels.missing else f"{when}.")
+    if given.feedback is not None:
+        said.append(_feedback(given.feedback))
     if given.warmup:
         said.append(f"The first {show_duration(given.warmup)} are warm-up.")
     for steady in given.steady_state:
@@ -39,6 +41,12 @@ def world(scenario: Scenario) -> str:
         claim = _CLAIM[name](getattr(steady, name))
         said.append(f"Nothing is done to the service unless, in the second half of the warm-up, {claim}.")
     return " ".join(said)
+
+
+def _feedback(p: Any) -> str:
+    does = [f"{show_share(p.leave)} stay away for {show_duration(p.away)}"] if p.leave else []
+    does += [f"{show_share(p.again)} try again after {show_duration(p.after)}"] if p.again else []
+    return f"Of those who are told {_either(list(p.on))}, {' and '.join(does)}."
 
 
 # ---------------------------------------------------------------- when

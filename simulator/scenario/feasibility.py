@@ -74,10 +74,22 @@ def _run(scenario: Scenario) -> Iterator[Flaw]:
     if given.warmup >= end > 0:
         message = f"the warm-up is as long as the run ({show_duration(end)}) or longer"
         yield Flaw("past-the-end", message, ("given", "warmup"))
+    if given.feedback is not None:
+        yield from _feedback(scenario)
     delay = given.labels.delay
     if delay is not None and delay.p95 <= delay.median:
         message = "the 95th percentile of a delay is longer than its median"
         yield Flaw("bad-value", message, ("given", "labels", "delay", "p95"))
+
+
+def _feedback(scenario: Scenario) -> Iterator[Flaw]:
+    where: Where = ("given", "feedback")
+    if scenario.given.traffic.batch > 1:
+        hint = "drop `batch`, or the feedback"
+        yield Flaw("senseless-key", "people react to a decision, and a batch has many", where, hint, "key")
+    if set(scenario.runs_on) != {"virtual"}:
+        hint = "write `runs_on: [virtual]`"
+        yield Flaw("senseless-key", "only the virtual driver lets people react", where, hint, "key")
 
 
 def _event(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.scenario.frozen import Frozen, Name, Scalar, present
-from simulator.scenario.quantities import MINUTE, SECOND, Duration, Rate, Share
+from simulator.scenario.quantities import DAY, MINUTE, SECOND, Duration, Rate, Share
 from simulator.scenario.verbs import Event
 
 # ---------------------------------------------------------------- given
@@ -60,6 +60,26 @@ class Labels(Frozen):
     delay: Delay | None = None
     missing: Share = 0.0
     every: Duration = Field(MINUTE, gt=0)
+
+
+class Feedback(Frozen):
+    """The service's decisions change later traffic (W6): of those who get one of `on`, some leave, some try again.
+
+    Which labels ever arrive is the target's to say: `labels: {censored_by: [...]}` of its target file.
+    """
+
+    on: tuple[str, ...] = Field(min_length=1, description="decisions that people react to")
+    leave: Share = Field(0.0, description="share of them that stay away")
+    away: Duration = Field(7 * DAY, gt=0, description="and for how long: no further request of that entity")
+    again: Share = Field(0.0, description="share of them that try once more with the same row")
+    after: Duration = Field(5 * MINUTE, gt=0, description="and when")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not 0 < self.leave + self.again <= 1:
+            msg = "feedback needs `leave`, `again` or both, together at most 100%"
+            raise ValueError(msg)
+        return self
 
 
 class AtMost(Frozen):
@@ -118,6 +138,7 @@ class Given(Frozen):
     serving: str = "v1"
     traffic: Traffic
     labels: Labels = Labels()
+    feedback: Feedback | None = None
     warmup: Duration = 0
     steady_state: tuple[Steady, ...] = ()
 

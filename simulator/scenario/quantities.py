@@ -22,6 +22,7 @@ NS: Final = {
 SECOND: Final = NS["s"]
 MINUTE: Final = NS["m"]
 HOUR: Final = NS["h"]
+DAY: Final = NS["d"]
 LONGEST: Final = 36_525 * NS["d"]  # a century: sums of durations stay within int64 nanoseconds
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)")

@@ -34,6 +34,7 @@ class Chunk:
     reported: np.ndarray  # int8[n], what the label says when it comes
     label_due_ns: np.ndarray  # int64[n], absolute; -1 never
     retry_u: np.ndarray  # float64[n], pre-drawn uniform for reaction rules
+    react_u: np.ndarray  # float64[n], the same for how people react to a decision
     sent: dict[str, np.ndarray]
     overrides: dict[int, dict[str, Any]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator.scenario.model import Labels
+from simulator.scenario.model import Feedback, Labels
 from simulator.scenario.verbs import Event
 from simulator.world import labels
 from simulator.world.arrivals import Block
@@ -32,6 +32,7 @@ class World:
     events: tuple[Event, ...]
     batch: int
     end_ns: int  # of the traffic
+    feedback: Feedback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,11 @@ class _Making:
             reported=reported,
             label_due_ns=label_due_ns,
             retry_u=self.draw.uniform("retry", self.index),
+            react_u=self.draw.uniform("react", self.index),
             sent=rows.sent,
             overrides=overrides,
         )
-        return self._service(joined([chunk, *self._duplicates(chunk)]))
+        return self._service(joined([chunk, *self._duplicates(chunk), *self._second_tries(chunk)]))
 
     def _of(self, *verbs: str) -> Iterator[tuple[int, Event]]:
         return ((k, event) for k, event in enumerate(self.world.events) if event.verb in verbs)
@@ -267,6 +269,16 @@ class _Making:
             made.append(transport.duplicates(source, hit, event.params.after, again))
             number = number + hit.astype(np.int16)
         return made
+
+    def _second_tries(self, chunk: Chunk) -> Sequence[Chunk]:
+        """Requests that will be sent only if their first try meets a decision that people react to."""
+        feedback = self.world.feedback
+        if feedback is None or not feedback.again:
+            return ()
+        hit = chunk.react_u >= 1.0 - feedback.again
+        again = self.draw.uniform("retry again", self.index)
+        number = np.full(len(chunk), transport.AGAIN - 1, np.int16)
+        return (transport.duplicates(replace(chunk, copy=number), hit, feedback.after, again),) if hit.any() else ()
 
     def _service(self, chunk: Chunk) -> Chunk:
         """Faults of the service concern every item scheduled while they last; a release is known by its replies."""

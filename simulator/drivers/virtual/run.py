@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from simulator.drivers import retry
+from simulator.drivers.feedback import Reactions
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.receipts import ServiceReceipt
@@ -98,6 +99,8 @@ class _Run:
         self.recorder = Recorder(
             spec, self.codec, "virtual", self.end, lambda tick: loop.post(tick, self._deliver_labels, tick)
         )
+        feedback = scenario.given.feedback
+        self.reactions = Reactions(feedback, self.codec) if feedback else None
         self.sink = sinks.Sink(target.alerts, lambda: loop.now_ns)
         loop.network.serve(sinks.HOST, sinks.PORT, self.sink.protocol)
         self.seams = {name: Seam(name, scenario.seed) for name in target.seams}
@@ -195,6 +198,9 @@ class _Run:
             self.loop.post(self.requests[self.position].scheduled_ns, self._arrive, None)
         else:
             self._next_chunk()
+        if self.reactions is not None and not self.reactions.comes(planned, planned.scheduled_ns):
+            self.recorder.withheld(planned)
+            return
         self._start(Exchange(self.client, planned, planned.scheduled_ns))
 
     def _start(self, exchange: Exchange) -> None:
@@ -218,6 +224,8 @@ class _Run:
     def _concluded(self, exchange: Exchange) -> None:
         if exchange.attempt > self.traffic.retries or not self.sending or not self._unanswered(exchange):
             self.recorder.concluded(exchange)
+            if self.reactions is not None:
+                self.reactions.concluded(exchange)
             return
         wait = retry.wait_ns(exchange.attempt, exchange.planned.retry_u)
         again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
@@ -351,6 +359,9 @@ class _Run:
             self._note("harness", fault=fault)
         # Virtual time waits for nobody, so this is 0; measured all the same, because a driver can be broken.
         self._note("driver", late_p99_ns=self.late_ns, late_max_ns=self.late_ns)
+        if self.reactions is not None:
+            r = self.reactions
+            self._note("feedback", left=r.left, withheld=r.withheld, again=r.again)
         if self.capacity is not None:
             self._note("capacity", per_second=self.capacity)
         return self.recorder.close(self.sink.alerts, self.sink.notes, self._service_receipts())

@@ -6,12 +6,15 @@ A request travels as a whole: its first row decides for all of it.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from simulator.scenario.verbs import Event
 from simulator.world.chunk import Chunk, taken
 from simulator.world.labels import NEVER
+
+AGAIN: Final = 1000  # the copy that stands for a second try after a decision; duplicates have smaller numbers
 
 
 def of_request(hit: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def chunk(values, batch=1, overrides=None):
     return Chunk(
         stream=np.full(n, "main", dtype=object), index=np.arange(n), copy=zeros, request=np.arange(n) // batch,
         row=np.arange(n) % batch, entity=zeros, segment=np.full(n, "", dtype=object), event_ns=zeros,
-        scheduled_ns=zeros, touched=zeros, potent=zeros, truth=zeros, label_due_ns=zeros, reported=zeros,
+        scheduled_ns=zeros, touched=zeros, potent=zeros, truth=zeros, label_due_ns=zeros, reported=zeros, react_u=zeros,
         retry_u=zeros, sent=sent,
         overrides=overrides or {},
     )  # fmt: skip
