@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from simulator.conformance import poison
-from simulator.conformance.bench import Alone, Answer, Bench, curl, failed, passed, unknown
+from simulator.conformance.bench import Answer, Bench, curl, failed, passed, unknown
 from simulator.conformance.finding import Exchange, Finding
 from simulator.conformance.influence import influences
+from simulator.conformance.rows import Column, Row
 
 CROWD = 16
+_LAST_DIGITS = 1e-6  # of a score: what other last digits in a row may do to it
 UNKNOWN_NAME = "seatrial-no-such-model"
 UNKNOWN_VERSION = "9876543"
 
@@ -104,6 +106,10 @@ async def _cache(bench: Bench) -> Finding:
     pairs = await influences(bench)
     if not pairs:
         return unknown("identity", "cache", "no column was found that the score depends on")
+    seen = {pair.column.name for pair in pairs}
+    for column in bench.columns:
+        if column.name not in seen and (hidden := await _hidden(bench, column)):
+            return hidden
     for pair in pairs:
         # New rows, made of values that the sample has, which nobody asked for before.
         for base in bench.alone[2:4]:
@@ -117,6 +123,34 @@ async def _cache(bench: Bench) -> Finding:
                     evidence = (one.noted("first"), two.noted("after its neighbour"))
                     return failed("identity", "cache", why, evidence, bench.curl(*(a.exchange.body for a in forward)))
     return passed("identity", "cache", f"{len(pairs)} pairs that differ in one column: each row has its own answer")
+
+
+async def _hidden(bench: Bench, column: Column) -> Finding | None:
+    """A column without influence on rows that were asked before, and with influence on rows that never were.
+
+    Never asked: other last digits in the numbers, up and down, because one of the two may cross a threshold.
+    """
+    for base in bench.alone[:2]:
+        for value in [v for v in column.values if v != base.row.get(column.name)][:3]:
+            changed = {**base.row, column.name: value}
+            kept = await bench.score(changed)
+            if not bench.right(kept, base.score):
+                continue
+            fresh = [await bench.score(_nudged(bench, changed, k)) for k in (3, -5)]
+            same = [await bench.score(_nudged(bench, base.row, k)) for k in (7, -9)]
+            if not all(len(a.scores) == 1 for a in (*fresh, *same)):
+                continue
+            noise = max(abs(a.scores[0] - base.score) for a in same)
+            moved = min(abs(a.scores[0] - base.score) for a in fresh)
+            if moved > 2 * bench.target.tolerance + 100 * noise and moved > abs(base.score) * _LAST_DIGITS:
+                why = (
+                    f"a row that differs from one asked before in {column.name} alone gets the same answer, "
+                    f"{kept.told()}; with other last digits in its numbers, it gets {fresh[0].told()}"
+                )
+                bodies = (base.body, kept.exchange.body, fresh[0].exchange.body)
+                evidence = (kept.noted(f"other {column.name}"), fresh[0].noted("and other last digits"))
+                return failed("identity", "cache", why, evidence, bench.curl(*bodies))
+    return None
 
 
 # ---------------------------------------------------------------- swaps
@@ -152,13 +186,13 @@ async def swap(bench: Bench, versions: tuple[str, ...], token: str) -> Finding:
 
 async def _held(bench: Bench, learned: dict[str, dict[int, float]], k: int) -> Finding | None:
     for i, one in enumerate(bench.alone):
-        fresh = await bench.score(_nudged(bench, one, k))
+        fresh = await bench.score(_nudged(bench, one.row, k))
         kept = await bench.ask(one.body)
         if not (fresh.scores and kept.scores):
             return unknown("identity", "swap", f"not answered after the swap: {kept.told()}", (kept.noted("kept"),))
         learned.setdefault(fresh.reply.version, {})[i] = fresh.scores[0]
         if kept.reply.version == fresh.reply.version and not bench.same(kept.scores[0], fresh.scores[0]):
-            again, twin = await bench.ask(one.body), await bench.score(_nudged(bench, one, k + 2))
+            again, twin = await bench.ask(one.body), await bench.score(_nudged(bench, one.row, k + 2))
             if again.scores and twin.scores and not bench.same(again.scores[0], twin.scores[0]):
                 why = (
                     f"version {kept.reply.version} answers {kept.told()} to a row that was asked before it was "
@@ -170,7 +204,7 @@ async def _held(bench: Bench, learned: dict[str, dict[int, float]], k: int) -> F
     return None
 
 
-def _nudged(bench: Bench, one: Alone, k: int) -> dict[str, Any]:
+def _nudged(bench: Bench, row: Row, k: int) -> dict[str, Any]:
     kinds = {column.name: column.kind for column in bench.columns}
     factor = 1 + (k + 1) * 1e-9
-    return {name: v * factor if kinds.get(name) == "number" and v is not None else v for name, v in one.row.items()}
+    return {name: v * factor if kinds.get(name) == "number" and v is not None else v for name, v in row.items()}

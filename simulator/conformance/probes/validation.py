@@ -18,6 +18,7 @@ from simulator.conformance.rows import Column, Row
 from simulator.conformance.wire import Raw
 from simulator.history.schema import Outcome
 
+_ROWS: Final = 3
 COLUMNS: Final = 12  # at most as many are tried
 _FAR: Final = 1e12  # times the largest value of the sample
 Make = Callable[[Column, Row], Row | None]
@@ -184,12 +185,13 @@ def _unread(answer: Answer) -> str:
 async def _extra(bench: Bench) -> Finding:
     """One column more than asked for: the same answer, or a refusal."""
     tried = []
-    for where, row in (("last", {**bench.alone[0].row, "seatrial_extra": 1.0}),
-                       ("first", {"seatrial_extra": 1.0, **bench.alone[0].row})):  # fmt: skip
-        case = Case("extra", f"with an extra column at the {where} place", _missing, harmless=True)
-        pair = Pair(bench.columns[0], bench.alone[0], bench.alone[1])
-        found = await _tried(bench, case, pair, row)
-        tried.append(Tried(f"extra {where}", found.word, found.why, found.evidence, found.bodies))
+    extra = {"seatrial_extra": 1.0}
+    for one in bench.alone[:_ROWS]:
+        pair = Pair(bench.columns[0], one, bench.alone[-1])
+        for where, row in (("last", {**one.row, **extra}), ("first", {**extra, **one.row})):
+            case = Case("extra", f"with an extra column at the {where} place", _missing, harmless=True)
+            found = await _tried(bench, case, pair, row)
+            tried.append(Tried(f"extra {where}", found.word, found.why, found.evidence, found.bodies))
     return judged(bench, "extra", tried)
 
 

@@ -199,7 +199,7 @@ SABOTEURS = {
         Parts(check=filling(math.nan, careless), scored=lambda rows: [score(r) for r in rows]), {"validation.null"},
     ),
     "unknown paths crash": (Parts(elsewhere=lambda *_: 500), {"errors.http", "identity.unknown_model"}),
-    "ready while broken": (Parts(scored=Dying(1100)), {"readiness.after"}),
+    "ready while broken": (Parts(scored=Dying(600)), {"readiness.after"}),
 }  # fmt: skip
 
 
