@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from simulator import target_commands
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, Verdict
 
 if TYPE_CHECKING:
@@ -163,6 +164,10 @@ def schema() -> int:
 
     click.echo(text(), nl=False)
     return EXIT_CERTIFIED
+
+
+for command in target_commands.COMMANDS:
+    cli.add_command(_with_debug(command))
 
 
 # ---------------------------------------------------------------- shared by the commands

@@ -13,7 +13,7 @@ PLACE = Path(os.environ.get("SEATRIAL_SERVERS") or Path.home() / ".cache/seatria
 UV = shutil.which("uv") or "uv"
 NEEDS = {
     "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0"],
-    "litserve": ["litserve==0.2.19"],
+    "litserve": ["litserve==0.2.19", "numpy"],
     "bentoml": ["bentoml==1.4.39"],
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1"],
     "mlflow": ["mlflow==3.17.2", "scikit-learn"],

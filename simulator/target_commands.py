@@ -1,0 +1,75 @@
+"""The commands that look at one target: what it keeps of any server's promises. Registered by `simulator.cli`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from simulator.verdict import EXIT_HARNESS_FAULT
+
+if TYPE_CHECKING:
+    from simulator.conformance.rows import Row
+
+EXITS: Final = "Exit: 0 all kept, 1 a promise is broken, 2 bad input, 3 something could not be told, 4 harness fault."
+_target = click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command(epilog=EXITS)
+@_target
+@click.option("--rows", type=click.Path(path_type=Path, dir_okay=False), help="Legal rows, one JSON object a line.")
+@click.option("--population", help="Take the rows of this population instead.")
+@click.option("--version", "versions", multiple=True, help="The version that serves, and another one to release.")
+@click.option("--json", "as_json", is_flag=True, help="Print every finding with its whole evidence as JSON.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the findings to this file, as Markdown.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def conform(
+    target: Path, *, rows: Path | None, population: str | None, versions: tuple[str, ...], as_json: bool,
+    markdown: Path | None, quiet: bool,
+) -> int:  # fmt: skip
+    """Try what any inference server owes its callers, from outside: no labels and no cooperation needed.
+
+    Isolation, identity, columns by name, validation, honest errors, readiness, graceful stop, death of workers,
+    abandoned work. What is legal is what the rows hold.
+    """
+    from simulator.conformance import render  # noqa: PLC0415 - lazy
+    from simulator.conformance.suite import run  # noqa: PLC0415 - lazy
+    from simulator.drivers.live import TargetDown  # noqa: PLC0415 - lazy
+    from simulator.targets.load import load  # noqa: PLC0415 - lazy
+
+    known = load(target)
+    sample = _rows(rows, population)
+    tell = (lambda _: None) if quiet else (lambda name: click.echo(f"  {name}", err=True))
+    try:
+        report = asyncio.run(run(known, sample, path=target, versions=versions, tell=tell))
+    except TargetDown as error:
+        click.echo(f"the target is not there: {error}", err=True)
+        return EXIT_HARNESS_FAULT
+    if markdown is not None:
+        markdown.write_text(render.markdown(report), encoding="utf-8")
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    click.echo(render.to_json(report).decode() if as_json else render.text(report, color=color), nl=False, color=color)
+    return report.exit_code
+
+
+def _rows(rows: Path | None, population: str | None) -> list[Row]:
+    from simulator.conformance import rows as samples  # noqa: PLC0415 - lazy
+
+    if (rows is None) == (population is None):
+        raise click.UsageError("give the rows: --rows FILE, or --population NAME")
+    if rows is not None:
+        if not rows.is_file():
+            raise click.BadParameter(f"{rows} is not there", param_hint="--rows")
+        found: list[Any] = samples.read(rows)
+        return found
+    try:
+        return list(samples.of_population(str(population)))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--population") from error
+
+
+COMMANDS: Final = (conform,)

@@ -1,0 +1,69 @@
+"""`seatrial conform`: a real process started, asked, signalled and stopped; exit codes; what is bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulator.cli import invoke
+
+HERE = Path(__file__).parents[1] / "conformance"
+sys.path.insert(0, str(HERE))  # the service that conformance's own tests break
+
+
+@pytest.fixture
+def harbour(tmp_path):
+    """The target file of the small service, with a defect or without; and its rows."""
+    from harbour import ROWS
+
+    def lay(defect):
+        command = ["$python", str(HERE / "harbour_server.py"), "$port", defect]
+        start = {"command": command, "url": "http://127.0.0.1:$port", "ready": "/ready"}
+        document = {"target": 1, "start": start, "protocol": "oip-v2", "model": "tug", "tolerance": 1e-9}
+        target, rows = tmp_path / "harbour.target.yaml", tmp_path / "rows.jsonl"
+        target.write_text(json.dumps(document), encoding="utf-8")
+        rows.write_text("\n".join(json.dumps(row) for row in ROWS), encoding="utf-8")
+        return str(target), str(rows)
+
+    return lay
+
+
+@pytest.mark.parametrize(("defect", "code", "broken"), [("none", 3, False), ("batch", 1, True)])
+def test_a_server_is_started_tried_and_stopped(harbour, tmp_path, capsys, defect, code, broken):
+    target, rows = harbour(defect)
+    page = tmp_path / "findings.md"
+    assert invoke(["conform", target, "--rows", rows, "--json", "--markdown", str(page)]) == code
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    found = {f["name"]: f for f in document["findings"]}
+    assert (found["isolation.beside_null"]["status"] == "fail") is broken
+    assert {n for n, f in found.items() if f["status"] == "fail"} == set() or broken
+    assert found["readiness.start"]["status"] == "pass"
+    assert found["stop.ends"]["status"] == "pass"
+    assert "isolation" in shown.err
+    if broken:
+        assert "curl" in found["isolation.beside_null"]["repro"]
+        assert "### isolation.beside_null" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--rows", "nowhere.jsonl"], ["--population", "nobody"], ["--rows", "bad.jsonl"],
+     ["--population", "payments", "--rows", "bad.jsonl"]],
+)  # fmt: skip
+def test_rows_that_are_none_are_bad_input(harbour, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.jsonl").write_text("[1, 2]\n", encoding="utf-8")
+    target, _ = harbour("none")
+    assert invoke(["conform", target, *arguments]) == 2
+
+
+def test_a_target_that_is_not_there_is_no_finding(tmp_path, capsys):
+    target = tmp_path / "gone.target.yaml"
+    start = {"command": [sys.executable, "-c", "raise SystemExit(7)"], "url": "http://127.0.0.1:$port", "ready": "/"}
+    target.write_text(json.dumps({"target": 1, "start": start, "protocol": "json"}), encoding="utf-8")
+    assert invoke(["conform", str(target), "--population", "payments"]) == 4
+    assert "ended with code 7" in capsys.readouterr().err
