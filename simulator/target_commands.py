@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -36,6 +35,8 @@ def conform(
     Isolation, identity, columns by name, validation, honest errors, readiness, graceful stop, death of workers,
     abandoned work. What is legal is what the rows hold.
     """
+    import asyncio  # noqa: PLC0415 - lazy
+
     from simulator.conformance import render  # noqa: PLC0415 - lazy
     from simulator.conformance.suite import run  # noqa: PLC0415 - lazy
     from simulator.drivers.live import TargetDown  # noqa: PLC0415 - lazy

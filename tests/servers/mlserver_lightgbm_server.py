@@ -40,4 +40,5 @@ if __name__ == "__main__":
     booster.save_model(folder / "model.bst")
     (folder / "model-settings.json").write_text(json.dumps(MODEL))
     os.environ["PYTHONPATH"] = str(HERE)
-    os.execvp(sys.executable, [sys.executable, "-m", "mlserver.cli", "start", str(folder)])  # noqa: S606
+    command = str(Path(sys.executable).with_name("mlserver"))
+    os.execv(command, [command, "start", str(folder)])  # noqa: S606 - the pid must stay the same
