@@ -103,6 +103,21 @@ def explain(paths: tuple[Path, ...]) -> int:
 
 
 @cli.command(epilog=_EXITS)
+@click.argument("population", type=click.Path(path_type=Path))
+@_out(Path("scenarios/populations"))
+@_with_debug
+def record(population: Path, out: Path) -> int:
+    """Import recorded traffic (POPULATION: a *.population.yaml): redacted, in event order, as a file to share.
+
+    Not to be confused with `seatrial replay`, which repeats an earlier run.
+    """
+    from simulator.world.populations.redacted import write  # noqa: PLC0415 - lazy
+
+    click.echo(f"recorded: {write(population, out)}")
+    return EXIT_CERTIFIED
+
+
+@cli.command(epilog=_EXITS)
 @click.argument("run")
 @_with_reports
 @_with_json
@@ -209,10 +224,11 @@ def _problems(cell: Cell) -> Sequence[Any]:
 
     try:
         time = load(find(cell)).service_time
+        population = get(cell.scenario.given.population, cell.path.parent)
     except BadInput as error:
         return error.problems
     capacity = time.capacity(cell.scenario.given.traffic.batch) if time else None
-    return feasible(cell, {f.name: f for f in get(cell.scenario.given.population).fields}, capacity)
+    return feasible(cell, {f.name: f for f in population.fields}, capacity)
 
 
 def _listener(cells: int, *, quiet: bool) -> Listener:

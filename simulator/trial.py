@@ -38,6 +38,7 @@ from simulator.targets.load import load as load_target
 from simulator.targets.model import Target
 from simulator.verdict import JUDGE_VERSION, CellVerdict, Verdict
 from simulator.world.populations import get
+from simulator.world.populations.recorded import OwnTraffic
 
 VERDICT: Final = "verdict.json"
 
@@ -242,6 +243,8 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     if problems:
         raise BadInput(list(problems))
     seen = target_digest(target_path, target)
+    if isinstance(population, OwnTraffic):  # other records are another world, for which no twin was ever run
+        seen = _hash("recorded", seen, population.digest)
     scenario = cell.scenario
     watched = {e.safeguard for e in scenario.then} - {None}
     off = () if without else tuple(s for s in target.safeguards if s in watched)
@@ -289,7 +292,7 @@ def _run_id(cell: Cell, target_digest: str, without: str | None) -> str:
 
 def _population(cell: Cell) -> Any:
     try:
-        return get(cell.scenario.given.population)
+        return get(cell.scenario.given.population, cell.path.parent)
     except ValueError as error:
         line = cell.lines.get("given", 1)
         raise BadInput([Problem("unknown-population", str(error), str(cell.path), line)]) from error

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
@@ -153,7 +154,7 @@ class Voyage:
     def __init__(self, spec: RunSpec, progress: Progress, driver: str) -> None:
         self.spec, self.progress = spec, progress
         scenario = spec.scenario
-        population = get(scenario.given.population)
+        population = get(scenario.given.population, Path(spec.path).parent)
         self.end = end_ns(scenario, population)
         self.codec = codec(spec.target, population.fields)
         self.recorder = Recorder(spec, self.codec, driver, self.end, self._schedule_labels)

@@ -24,13 +24,14 @@ from simulator.report.json_ import from_json
 from simulator.scenario import model as language
 from simulator.scenario import verbs
 from simulator.scenario.frozen import Frozen
-from simulator.scenario.load import load
+from simulator.scenario.load import load, load_model
 from simulator.scenario.model import FAMILIES
 from simulator.scenario.references import WINDOW_KEYS
 from simulator.scenario.verbs import VERBS
 from simulator.targets import load as targets
 from simulator.targets import model as target_model
 from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED, EXIT_UNKNOWN, Status
+from simulator.world.recording import Recording
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "reports/README.md")]
@@ -130,6 +131,8 @@ def test_a_yaml_block_is_what_it_claims_to_be(_page, block, tmp_path):
         assert load(path)
     elif re.search(r"^target: 1$", block.body, flags=re.MULTILINE):
         assert targets.load(path).target == 1
+    elif re.search(r"^population: 1$", block.body, flags=re.MULTILINE):
+        assert load_model(path, Recording).population == 1
     else:
         assert YAML(typ="safe").load(block.body)
 

@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -87,7 +88,7 @@ class _Run:
     def __init__(self, loop: VirtualLoop, spec: RunSpec, progress: Progress) -> None:
         self.loop, self.spec, self.progress = loop, spec, progress
         scenario, target = spec.scenario, spec.target
-        population = get(scenario.given.population)
+        population = get(scenario.given.population, Path(spec.path).parent)
         self.traffic = scenario.given.traffic
         rows = self.traffic.batch
         time_given = target.service_time

@@ -19,6 +19,7 @@ Columns:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from simulator.world.population import Population, Rows, Truth
@@ -26,8 +27,13 @@ from simulator.world.population import Population, Rows, Truth
 NAMES: Final = ("flights", "payments")
 
 
-def get(name: str) -> Population:
-    """The population of that name; ValueError, naming those that exist, if there is none."""
+def get(name: str, beside: Path | None = None) -> Population:
+    """The population of that name: one of our own, or ``populations/<name>.population.yaml`` in the folder `beside`.
+
+    Raises:
+        ValueError: There is none of that name; those that exist are named.
+        BadInput: A population file, or its data, is wrong.
+    """
     if name == "payments":
         from simulator.world.populations import payments  # noqa: PLC0415 - only what is asked for is loaded
 
@@ -36,8 +42,13 @@ def get(name: str) -> Population:
         from simulator.world.populations import flights  # noqa: PLC0415 - only what is asked for is loaded
 
         return flights.POPULATION
+    file = None if beside is None else beside / "populations" / f"{name}.population.yaml"
+    if file is not None and file.is_file():
+        from simulator.world.populations import recorded  # noqa: PLC0415 - only what is asked for is loaded
+
+        return recorded.load(file)
     msg = f"there is no population {name!r}; there are {', '.join(NAMES)}"
-    raise ValueError(msg)
+    raise ValueError(f"{msg}, and no {file}" if file else msg)
 
 
 def training(name: str) -> tuple[Rows, Truth]:
