@@ -55,7 +55,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified model version. Immutable, and safe to share between threads: scoring writes only its arguments."""
+    """A verified model version. Immutable, and safe to share between threads."""
 
     version: str
     digest: str  # 64 hex digits; replies show the first 12
@@ -67,33 +67,31 @@ class Bundle:
     arena: np.ndarray  # of `kernel.build_arena`
 
     def new_counts(self) -> np.ndarray:
-        """int64[f, 14] of zeros, for `observe_and_score` and `count` to add to."""
+        """int64[f, 14] of zeros, for `count` to add to."""
         return np.zeros((len(self.contract.fields), N_CELLS), dtype=np.int64)
 
-    def observe_and_score(self, values: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> float:
-        """Bin one row, count it in the monitors' cells and return its raw margin, all in one call.
+    def score(self, values: np.ndarray) -> float:
+        """The raw margin of one row, LightGBM's bit for bit.
 
         Args:
             values: float64[f] in contract order. Null is NaN, a category its ordinal, an unseen category `UNSEEN`,
                 a boolean 0 or 1.
-            codes: uint8[f], written: the row's codes, with `digest` an exact cache key.
-            counts: int64[f, 14] of `new_counts`, added to.
 
         Raises:
             TypeError: An array of another dtype or layout.
             ValueError: An array of another shape.
         """
-        margin: float = kernel.observe_and_score(self.arena, values, codes, counts)
+        margin: float = kernel.score(self.arena, values)
         return margin
 
     def codes(self, values: np.ndarray) -> np.ndarray:
-        """uint8[n, f] codes of float64[n, f] values, as in `observe_and_score`."""
+        """uint8[n, f] codes of float64[n, f] values, as in `score`; with `digest` exact cache keys."""
         codes = np.empty(values.shape, dtype=np.uint8)
         kernel.codes_rows(self.arena, values, codes)
         return codes
 
     def count(self, codes: np.ndarray, counts: np.ndarray) -> None:
-        """Add the cells of uint8[n, f] codes to int64[f, 14] counts: what a cache hit still owes the monitors."""
+        """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
         kernel.count_rows(self.arena, codes, counts)
 
     def margin(self, codes: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from reference_service.core.binning import N_CODES, Bins, compile_bins
+from reference_service.core.binning import MAX_CUTS, N_CODES, Bins, compile_bins
 from reference_service.core.cells import N_CELLS, cell_map, quantile_cuts
-from reference_service.core.forest import LINE, WORD, Forest, compile_forest
+from reference_service.core.forest import Forest, check_forest, compile_forest
 from reference_service.core.trees import Model
 
 
@@ -63,24 +63,21 @@ def from_bytes(data: bytes, n_features: int) -> Compiled:
         )
     except KeyError as error:
         raise ValueError(f"the compiled model has no array {error}") from error
-    u, _, w = compiled.forest.leaf_sets.shape
     f = n_features
     expected = {
         "cuts": ((f, N_CODES), np.float64),
         "n_cuts": ((f,), np.int64),
         "low": ((f,), np.float64),
         "high": ((f,), np.float64),
-        "used": ((u,), np.int64),
-        "leaf_sets": ((u, N_CODES, w), np.uint64),
-        "leaf_values": ((w * WORD,), np.float64),
         "cells": ((f, N_CODES), np.uint8),
     }
     for name, (shape, dtype) in expected.items():
         if arrays[name].shape != shape or arrays[name].dtype != dtype:
             raise ValueError(f"array {name} is {arrays[name].dtype}{arrays[name].shape}, expected {shape} of {dtype}")
-    used = compiled.forest.used
-    if not len(used) or used.min() < 0 or used.max() >= f or compiled.cells.max() >= N_CELLS or w % LINE:
-        raise ValueError("the compiled model refers to features, cells or words that it does not have")
+    n_cuts = compiled.bins.n_cuts
+    if n_cuts.min() < 0 or n_cuts.max() > MAX_CUTS or compiled.cells.max() >= N_CELLS:
+        raise ValueError("the compiled model refers to cuts or cells that it does not have")
+    check_forest(compiled.forest, f)
     return compiled
 
 

@@ -20,7 +20,7 @@ from reference_service.guards.fallback import Heuristic
 from reference_service.policy import Policy
 from reference_service.validation import Validator
 
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+Score = Callable[[np.ndarray], float]
 ModelCall = Callable[[str, np.ndarray], Any]
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -47,22 +47,15 @@ class Scorer:
     __slots__ = ("_versions",)
 
     def __init__(self) -> None:
-        self._versions: dict[str, tuple[Score, np.ndarray, np.ndarray]] = {}
+        self._versions: dict[str, Score] = {}
 
     def add(self, bundle: Bundle) -> None:
         """Make a version callable."""
-        width = len(bundle.contract.fields)
-        self._versions[bundle.version] = (
-            bundle.observe_and_score,
-            np.empty(width, dtype=np.uint8),
-            bundle.new_counts(),
-        )
+        self._versions[bundle.version] = bundle.score
 
     def __call__(self, version: str, values: np.ndarray) -> float:
         """Margin of float64[f] in contract order."""
-        # These counts are scratch: the monitors count what was received, which may not be what is scored.
-        score, codes, counts = self._versions[version]
-        return score(values, codes, counts)
+        return self._versions[version](values)
 
 
 def finite(margin: Any, _now_ns: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from reference_service.bundle import FILES, UNSEEN, BundleError, Golden, load, pack
 from reference_service.contract import Contract, Field
+from reference_service.core.binning import TooManyCuts
 from reference_service.core.compiled import from_bytes, to_bytes
 from reference_service.training import features
 from reference_service.training.package import Window, golden_values, package
@@ -148,6 +149,17 @@ def test_a_golden_row_that_is_off_by_one_bit_is_refused(home, tmp_path):
         pack(tmp_path / "v7", **given)
 
 
+def test_a_model_that_needs_more_cuts_than_a_byte_has_is_not_packaged(tmp_path, arguments, window):
+    settings = {"objective": "regression", "num_leaves": 400, "max_bin": 1000, "min_data_in_bin": 1, "verbose": -1}
+    settings |= {"min_data_in_leaf": 1, "num_threads": 1}
+    names = [field.name for field in CONTRACT.fields]
+    data = lightgbm.Dataset(window.values, np.nan_to_num(window.values[:, 0]), feature_name=names, params=settings)
+    given = arguments | {"booster": lightgbm.train(settings, data, 1)}
+    with pytest.raises(TooManyCuts, match=r"'income' needs \d+ cuts .*room for 253.*max_bin"):
+        package(tmp_path / "v8", contract=CONTRACT, fallback_field="region", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_few_golden_rows_are_refused(home, tmp_path):
     given = parts(home)
     given["golden"] = Golden(values=given["golden"].values[:255], margins=given["golden"].margins[:255])
@@ -166,7 +178,7 @@ def test_arrays_that_do_not_fit_never_reach_the_kernel(home):
     compiled = from_bytes((home / "compiled.npz").read_bytes(), 3)
     with pytest.raises(ValueError, match="expected"):
         from_bytes(to_bytes(compiled), 4)
-    compiled.forest.used[0] = 3
+    compiled.cells[0, 0] = 14
     with pytest.raises(ValueError, match="does not have"):
         from_bytes(to_bytes(compiled), 3)
 
@@ -185,33 +197,48 @@ def test_golden_rows_hold_the_hard_cases(window, booster):
     assert {math.nextafter(t, math.inf) for t in thresholds} & set(rows[:, 0].tolist())
 
 
-def test_one_call_does_what_three_do(home, window):
+def test_one_row_is_scored_as_many_are(home, window):
     bundle = load(home)
-    separate, together = bundle.new_counts(), bundle.new_counts()
-    codes, row_codes = bundle.codes(window.values), np.empty(3, np.uint8)
-    bundle.count(codes, separate)
-    margins = bundle.margin(codes)
-    for row, expected, margin in zip(window.values, codes, margins, strict=True):
-        assert bundle.observe_and_score(row, row_codes, together) == margin
-        assert row_codes.tolist() == expected.tolist()
-    assert np.array_equal(separate, together)
-    assert (together.sum(axis=1) == len(window.values)).all()
+    margins = bundle.margin(bundle.codes(window.values))
+    assert [bundle.score(row) for row in window.values] == margins.tolist()
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 255, 256, 257, 515])
+def test_any_number_of_rows_is_scored_alike(home, window, n):
+    bundle = load(home)
+    codes = bundle.codes(window.values)
+    assert np.array_equal(bundle.codes(window.values[:n]), codes[:n])
+    assert np.array_equal(bundle.margin(codes[:n]), bundle.margin(codes)[:n])
+
+
+def test_every_row_is_counted_once_for_every_field(home, window):
+    bundle = load(home)
+    counts = bundle.new_counts()
+    bundle.count(bundle.codes(window.values), counts)
+    assert (counts.sum(axis=1) == len(window.values)).all()
 
 
 @pytest.mark.parametrize(
-    ("values", "codes", "counts", "error"),
+    ("values", "error"),
     [
-        (np.zeros(4), np.zeros(3, np.uint8), np.zeros((3, 14), np.int64), ValueError),
-        (np.zeros(3), np.zeros(4, np.uint8), np.zeros((3, 14), np.int64), ValueError),
-        (np.zeros(3), np.zeros(3, np.uint8), np.zeros((3, 13), np.int64), ValueError),
-        (np.zeros(3, np.float32), np.zeros(3, np.uint8), np.zeros((3, 14), np.int64), TypeError),
-        (np.zeros(6)[::2], np.zeros(3, np.uint8), np.zeros((3, 14), np.int64), TypeError),
-        (np.zeros(3), np.zeros(3, np.int8), np.zeros((3, 14), np.int64), TypeError),
+        (np.zeros(4), ValueError),
+        (np.zeros(3, np.float32), TypeError),
+        (np.zeros(6)[::2], TypeError),
     ],
 )
-def test_arrays_of_another_shape_or_type_are_refused(home, values, codes, counts, error):
+def test_arrays_of_another_shape_or_type_are_refused(home, values, error):
     with pytest.raises(error):
-        load(home).observe_and_score(values, codes, counts)
+        load(home).score(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("features", 3), ("features", -1), ("first", 10_000), ("starts", 1), ("pick", 255)]
+)
+def test_an_index_that_leads_outside_is_refused(home, name, value):
+    compiled = from_bytes((home / "compiled.npz").read_bytes(), 3)
+    getattr(compiled.forest, name).flat[0] = value
+    with pytest.raises(ValueError, match="does not have"):
+        from_bytes(to_bytes(compiled), 3)
 
 
 def test_probability_is_lightgbm_s(home, window, booster):

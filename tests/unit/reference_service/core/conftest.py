@@ -22,6 +22,7 @@ KINDS = {
     "big_trees": {"objective": "regression", "num_leaves": 150, "min_data_in_leaf": 3},
     "dart": {"objective": "binary", "boosting": "dart", "drop_rate": 0.5},
     "random_splits": {"objective": "huber", "extra_trees": True, "num_leaves": 33},
+    "monotone": {"objective": "binary", "monotone_constraints": [1, -1, 0, 0, 1, -1]},
     "weighted_classes": {"objective": "binary", "sigmoid": 0.7, "scale_pos_weight": 5.0, "num_leaves": 4},
 }
 
@@ -42,6 +43,10 @@ class Trained:
         margins = np.empty(len(values))
         kernel.margin_rows(self.arena, codes, margins)
         return margins
+
+    def one_by_one(self, values):
+        """Ours, by the call that scores a single row."""
+        return np.array([kernel.score(self.arena, row) for row in values])
 
     def oracle(self, values):
         """LightGBM's."""
@@ -87,8 +92,17 @@ def forests() -> dict[str, Trained]:
     values, labels = make_data()
     made = {kind: compiled_from(train(settings, values, labels), values, labels) for kind, settings in KINDS.items()}
     constant = np.ones(len(labels)) * 0.25
+    whole = np.nan_to_num(values)
+    made["no_null_seen"] = compiled_from(train({"objective": "binary"}, whole, labels), values, labels)
     made["no_split"] = compiled_from(train({"objective": "regression"}, values, constant), values, labels)
     return made
+
+
+@pytest.fixture(scope="session")
+def two_thousand_trees() -> Trained:
+    values, labels = make_data(1000)
+    parameters = {"objective": "binary", "num_leaves": 31, "learning_rate": 0.02, "min_data_in_leaf": 5}
+    return compiled_from(train(parameters, values, labels, 2000), values, labels)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ KINDS = [
     "zero_is_missing",
     "big_trees",
     "dart",
+    "monotone",
+    "no_null_seen",
     "random_splits",
     "weighted_classes",
     "no_split",
@@ -50,6 +52,7 @@ def test_no_bit_is_lost_around_any_threshold(forests, kind, feature):
     rows = forest.values[np.arange(len(points)) % len(forest.values)].copy()
     rows[:, feature] = points
     assert same_bits(forest.margins(rows), forest.oracle(rows))
+    assert same_bits(forest.one_by_one(rows), forest.oracle(rows))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,6 +86,16 @@ def test_random_rows_score_as_lightgbm_scores_them(forests, data):
     row = st.tuples(anything, anything, anything, category, anything, anything)
     rows = np.array(data.draw(st.lists(row, min_size=1, max_size=20)))
     assert same_bits(forest.margins(rows), forest.oracle(rows))
+
+
+def test_two_thousand_trees_score_as_lightgbm_scores_them(two_thousand_trees):
+    forest = two_thousand_trees
+    assert sum(len(tree.leaves) for tree in forest.model.trees) > 20_000
+    points = neighbourhoods(forest.model, 0)
+    rows = forest.values[np.arange(len(points)) % len(forest.values)].copy()
+    rows[:, 0] = points
+    assert same_bits(forest.margins(rows), forest.oracle(rows))
+    assert same_bits(forest.one_by_one(rows), forest.oracle(rows))
 
 
 def test_the_comparison_can_fail(binary):

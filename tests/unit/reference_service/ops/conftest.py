@@ -80,8 +80,7 @@ class LinearBundle:
     def new_counts(self):
         return np.zeros((len(self.contract.fields), N_CELLS), dtype=np.int64)
 
-    def observe_and_score(self, values, codes, _counts):
-        codes[:] = self.codes(values[None, :])[0]
+    def score(self, values):
         known = np.nan_to_num(values, nan=0.0)
         return float(known[0] / 100 + known[3] - known[2] + self.bias)
 
