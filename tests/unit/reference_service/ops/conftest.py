@@ -70,7 +70,7 @@ class LinearBundle:
             fallback_otherwise=0.15,
         )
         rows = [[10.0 * k, 3.0, float(k % 3), float(k % 2), 1.0] for k in range(8)]
-        self.golden = Golden(rows, [self.observe_and_score(np.array(row), np.zeros(5, np.uint8), None) for row in rows])
+        self.golden = Golden(rows, [self.score(np.array(row)) for row in rows])
 
     def _usual(self, k):
         row = plain(k)
