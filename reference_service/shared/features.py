@@ -1,0 +1,85 @@
+"""The feature store in Redis: asked over the network by every replica, filled by whoever computes the features.
+
+A customer's row lies under ``features:<entity>``, MessagePack; ``features:loaded`` says as of when, and in which
+columns. Both are read in one round trip. A store that lost its data lacks the second, and so is known from one that
+never heard of a customer: the first is an outage, the second an ordinary answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from reference_service.features import FeatureRow
+
+_LOADED: Final = "features:loaded"
+_TOGETHER: Final = 1000  # rows a round trip of a load
+
+
+class NotLoaded(LookupError):  # noqa: N818  # says what is the case
+    """The store has nothing: it was never filled, or it has lost what it had."""
+
+
+class Loaded(msgspec.Struct, frozen=True, array_like=True):
+    """What a load leaves behind when it is complete."""
+
+    as_of_ns: int
+    columns: tuple[str, ...]
+
+
+_encode = msgspec.msgpack.encode
+_loaded = msgspec.msgpack.Decoder(Loaded).decode
+_values = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+
+
+class RedisFeatures:
+    """A `StoreCall`.
+
+    Args:
+        client: of a Redis that answers in bytes.
+        columns: in the order of the values that are given back.
+    """
+
+    __slots__ = ("_client", "_unknown", "columns")
+
+    def __init__(self, client: Redis, columns: Sequence[str]) -> None:
+        self._client = client
+        self.columns = tuple(columns)
+        self._unknown = (None,) * len(self.columns)
+
+    async def __call__(self, entity: Any, _now_ns: int) -> FeatureRow:
+        """Values of `entity` as of the last load; all None for a customer that the load did not know.
+
+        Raises:
+            NotLoaded: there is no complete load of these columns.
+            redis.RedisError: the store does not answer.
+        """
+        loaded, row = cast("list[bytes | None]", await self._client.mget(_LOADED, f"features:{entity}"))
+        if loaded is None:
+            raise NotLoaded("nothing was loaded")
+        known = _loaded(loaded)
+        if known.columns != self.columns:
+            raise NotLoaded(f"the load has the columns {', '.join(known.columns)}")
+        return FeatureRow(known.as_of_ns, self._unknown if row is None else _values(row))
+
+
+async def load(client: Redis, columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[Any]]], as_of_ns: int) -> int:
+    """Write (entity, values) rows, then what they are; the number of rows.
+
+    Replicas that read meanwhile find new rows under the old date, never old rows under the new one.
+    """
+    written, batch = 0, {}
+    for entity, values in rows:
+        batch[f"features:{entity}"] = _encode(tuple(values))
+        if len(batch) == _TOGETHER:
+            await client.mset(batch)
+            written += len(batch)
+            batch = {}
+    if batch:
+        await client.mset(batch)
+        written += len(batch)
+    await client.set(_LOADED, _encode(Loaded(as_of_ns, tuple(columns))))
+    return written
