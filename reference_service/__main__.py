@@ -2,6 +2,7 @@
 
 seatrial-service settings.json                    serve
 seatrial-service audit FOLDER                     verify the decision log
+seatrial-service features TABLE --to URL         fill the shared feature store
 seatrial-service reproduce settings.json ID       compute a decision again
 """
 
@@ -11,7 +12,7 @@ import importlib
 import sys
 from typing import Final
 
-_COMMANDS: Final = frozenset({"audit", "reproduce"})
+_COMMANDS: Final = frozenset({"audit", "features", "reproduce"})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -66,6 +66,12 @@ class RedisFeatures:
         return FeatureRow(known.as_of_ns, self._unknown if row is None else _values(row))
 
 
+async def loaded(client: Redis) -> Loaded | None:
+    """What the last complete load left behind; None if there was none."""
+    found = cast("bytes | None", await client.get(_LOADED))
+    return None if found is None else _loaded(found)
+
+
 async def load(client: Redis, columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[Any]]], as_of_ns: int) -> int:
     """Write (entity, values) rows, then what they are; the number of rows.
 
