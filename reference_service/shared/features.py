@@ -43,27 +43,36 @@ class RedisFeatures:
         columns: in the order of the values that are given back.
     """
 
-    __slots__ = ("_client", "_unknown", "columns")
+    __slots__ = ("_client", "_places", "_stored", "_unknown", "columns")
 
     def __init__(self, client: Redis, columns: Sequence[str]) -> None:
         self._client = client
         self.columns = tuple(columns)
         self._unknown = (None,) * len(self.columns)
+        self._stored: tuple[str, ...] = self.columns  # as the load that was seen last has them
+        self._places: tuple[int, ...] = tuple(range(len(self.columns)))
 
     async def __call__(self, entity: Any, _now_ns: int) -> FeatureRow:
         """Values of `entity` as of the last load; all None for a customer that the load did not know.
 
         Raises:
-            NotLoaded: there is no complete load of these columns.
+            NotLoaded: there is no complete load, or it lacks a column.
             redis.RedisError: the store does not answer.
         """
         loaded, row = cast("list[bytes | None]", await self._client.mget(_LOADED, f"features:{entity}"))
         if loaded is None:
             raise NotLoaded("nothing was loaded")
         known = _loaded(loaded)
-        if known.columns != self.columns:
-            raise NotLoaded(f"the load has the columns {', '.join(known.columns)}")
-        return FeatureRow(known.as_of_ns, self._unknown if row is None else _values(row))
+        if known.columns != self._stored:
+            lacking = sorted(set(self.columns) - set(known.columns))
+            if lacking:
+                raise NotLoaded(f"the load lacks {', '.join(lacking)}")
+            self._stored = known.columns
+            self._places = tuple(map(known.columns.index, self.columns))
+        if row is None:
+            return FeatureRow(known.as_of_ns, self._unknown)
+        values = _values(row)
+        return FeatureRow(known.as_of_ns, tuple([values[place] for place in self._places]))
 
 
 async def loaded(client: Redis) -> Loaded | None:

@@ -35,10 +35,21 @@ def test_a_store_that_lost_its_data_is_an_outage(with_redis):
     with_redis(work)
 
 
-def test_a_load_of_other_columns_is_never_read_as_ours(with_redis):
+def test_columns_are_read_by_name(with_redis):
     async def work(client):
-        await load(client, ("mean_amount", "tenure_days"), ROWS, as_of_ns=123)
-        with pytest.raises(NotLoaded, match="mean_amount, tenure_days"):
+        await load(client, ("mean_amount", "unasked", "tenure_days"), [(7, (3.5, 0.0, 12.0))], as_of_ns=123)
+        store = RedisFeatures(client, COLUMNS)
+        first = await store(7, 0)
+        await load(client, COLUMNS, ROWS, as_of_ns=124)
+        return first, await store(7, 0)
+
+    assert [row.values for row in with_redis(work)] == [(12.0, 3.5)] * 2
+
+
+def test_a_load_that_lacks_a_column_is_an_outage(with_redis):
+    async def work(client):
+        await load(client, ("mean_amount",), [(7, (3.5,))], as_of_ns=123)
+        with pytest.raises(NotLoaded, match="lacks tenure_days"):
             await RedisFeatures(client, COLUMNS)(7, 0)
 
     with_redis(work)
