@@ -33,7 +33,10 @@ bundles: setup ## train and package the models of the reference service
 	$(RUN) -m scenarios.prepare
 
 certify: bundles ## run all shipped scenarios, write reports/latest, print the verdict
-	.venv/bin/seatrial run scenarios --out reports/latest --workers 2
+	.venv/bin/seatrial run scenarios/*.scenario.yaml --out reports/latest --workers 2
+
+campaign: bundles ## run the scenarios that are too long for every commit
+	.venv/bin/seatrial run scenarios/campaign --out reports/campaign --workers 2
 
 test: .venv/.synced-tests bundles ## run the tests
 	# Live runs first and alone: beside other tests the driver would be late, and a late driver decides nothing.
@@ -51,4 +54,4 @@ lint: setup ## check style and types
 bench: .venv/.synced-bench bundles ## measure every figure that the README claims, beside its peer
 	@for name in virtual_throughput service core canary; do $(RUN) -m benchmarks.$$name || exit 1; done
 
-.PHONY: help setup bundles certify test slow lint bench
+.PHONY: help setup bundles certify campaign test slow lint bench

@@ -138,6 +138,29 @@ def released(*v2: int, until: int = 700) -> Evidence:
     return evidence(run(items, events=(receipt,)))
 
 
+def promotion(others: int) -> Evidence:
+    """v2 answers everything from 800 s on, but for so many requests after 900 s."""
+    mask = (second() >= 800) & ~np.isin(second(), np.arange(900, 900 + others))
+    items = columns(version=np.where(mask, "v2", "v1"), touched=mask.astype(np.uint64))
+    return evidence(run(items, events=(record(planned=1, delivered=1, potent=1, until=N),)))
+
+
+def shadowed(later: int = 0) -> Evidence:
+    """A shadow is asked while `e` lasts; so many replies come 1 ns later for it."""
+    plain = columns()
+    replied = plain["replied_ns"] + some(later, touched=True) if later else plain["replied_ns"]
+    return evidence(run(columns(replied_ns=replied), events=(record(planned=1, delivered=1, potent=1),)))
+
+
+def switched(outcome: Outcome = Outcome.OK, *, open_then: bool = True) -> Evidence:
+    """v2 takes over at 600 s, when one request is in flight, which ends so."""
+    last = second() == 599
+    replied = columns()["replied_ns"] + np.where(last & open_then, 2 * SECOND, 0)
+    version = np.where(second() >= 600, "v2", "v1")
+    items = columns(replied_ns=replied, version=version, outcome=np.where(last, int(outcome), int(Outcome.OK)))
+    return evidence(run(items, events=(record(planned=1, delivered=1, potent=1, until=N),)))
+
+
 def untagged() -> Evidence:
     """No answer says which version gave it."""
     return evidence(run(columns(version=""), events=(record(planned=1, delivered=1, potent=1),)))
@@ -236,6 +259,18 @@ SPECIMENS: dict[str, Specimen] = {
     "refuses": Specimen(
         {"refuses": {"version": "v2"}, "after": "e", "within": "1m"}, answered(422), answered(202), answered(None),
         when=[{"event": "e", "at": "10m", "release": {"version": "v2", "bundle": "damaged"}}],
+    ),
+    "promoted": share(
+        {"promoted": {"to": "v2", "min": "90%"}, "after": "e", "within": "5m"}, promotion, 10, 60, 30, when=RELEASE
+    ),
+    "shadow": Specimen(
+        {"shadow": {"version": "v2"}, "during": "e"}, shadowed(), shadowed(1), replace(shadowed(), aa=None),
+        when=[{"event": "e", "at": "10m", "for": "10m", "release": {"version": "v2", "by": "shadow"}}],
+    ),
+    "lossless": Specimen(
+        {"lossless": {}, "after": "e", "within": "30s"},
+        switched(), switched(Outcome.RESET), switched(open_then=False),
+        when=[{"event": "e", "at": "10m", "release": {"version": "v2", "by": "swap"}}],
     ),
     "quality": Specimen(
         {"quality": {"of": "positive_rate", "within": 0.05}}, estimated(0.52), estimated(0.56), estimated(None)

@@ -82,4 +82,5 @@ FALLBACK_FIELD: Final = "payment_method"
 RECIPES: Final = {
     "v1": Recipe(seed=1, trees=50, leaves=15),
     "v2": Recipe(seed=2, trees=120, leaves=15),  # a better model, with scores of its own
+    "v3": Recipe(seed=3, trees=60, leaves=15),  # the next attempt, for releases that follow one another
 }

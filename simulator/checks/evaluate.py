@@ -6,11 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from simulator.checks import alerting, comparing, evaluators, operating, repeating, selection, serving, signals, words
+from simulator.checks import (
+    alerting,
+    comparing,
+    evaluators,
+    operating,
+    releasing,
+    repeating,
+    selection,
+    serving,
+    signals,
+    words,
+)
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
-from simulator.scenario.model import FAMILIES, AtLeast, AtMost, Expectation, Exposure, Handled, Scenario
+from simulator.scenario.model import FAMILIES, AtLeast, AtMost, Expectation, Exposure, Handled, Promoted, Scenario
 from simulator.verdict import Finding, Status
 
 Check = Callable[[Expectation, Scenario, Evidence], Finding]
@@ -37,6 +48,8 @@ CHECKS: Final[dict[str, Check]] = {
     "idempotent": repeating.idempotent,
     "readiness": operating.readiness,
     "refuses": operating.refuses,
+    "shadow": releasing.shadow,
+    "lossless": releasing.lossless,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")
@@ -80,10 +93,10 @@ def check(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> F
 def stated(expectation: Expectation) -> str:
     """The limit as the file states it, for a finding that never got as far as resolving it."""
     params = expectation.params
-    if isinstance(params, AtMost | Exposure):
-        return str(evaluators.Limit(params.max))
-    if isinstance(params, AtLeast | Handled):
-        return str(evaluators.Limit.at_least(params.min))
+    if isinstance(params, AtMost) or (isinstance(params, Exposure) and params.max is not None):
+        return str(evaluators.Limit(params.max or 0.0))
+    if isinstance(params, AtLeast | Handled | Exposure | Promoted):
+        return str(evaluators.Limit.at_least(params.min or 0.0))
     if expectation.within is not None:
         after = f" after {expectation.after}" if expectation.after else ""
         return f"within {words.moment(expectation.within)}{after}"

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from simulator.checks import handling, premises, selection, words
+from simulator.checks import handling, premises, selection, windows, words
 from simulator.checks.evaluators import Ballot, Limit
 from simulator.checks.evidence import Evidence
 from simulator.checks.handling import Handling
@@ -165,13 +165,30 @@ def answered(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
 
 
 def exposure(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
-    """Requests answered, "failing" where this version gave the answer."""
+    """Requests answered, "failing" where this version gave the answer; with `min`, where it did not."""
     del scenario
-    items = evidence.main.items
+    wanted = expectation.params
+    ok, served = _served(wanted.version, evidence.main, window)
+    if wanted.max is not None:
+        return _requests(expectation, evidence, window, served, drop=~ok), Limit(wanted.max)
+    return _requests(expectation, evidence, window, ok & ~served, drop=~ok), Limit.at_least(wanted.min)
+
+
+def promoted(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Requests answered in the hold after the deadline, failing where another version gave the answer."""
+    del scenario
+    wanted = expectation.params
+    after = windows.following(window, expectation.hold, evidence.main.header.end_ns)
+    ok, served = _served(wanted.to, evidence.main, after)
+    return _requests(expectation, evidence, after, ok & ~served, drop=~ok), Limit.at_least(wanted.min)
+
+
+def _served(version: str, history: History, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """bool[n] twice: answered, and answered by that version. Raises PremiseError if answers do not name theirs."""
+    items = history.items
     ok = np.asarray(items["outcome"] == Outcome.OK, bool)
-    selection.says_version(evidence.main, window.contains(items["scheduled_ns"]))
-    served = ok & np.asarray(items["version"] == expectation.params.version, bool)
-    return _requests(expectation, evidence, window, served, drop=~ok), Limit(expectation.params.max)
+    selection.says_version(history, window.contains(items["scheduled_ns"]))
+    return ok, ok & np.asarray(items["version"] == version, bool)
 
 
 def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
@@ -213,6 +230,7 @@ SIGNALS: Final[dict[str, Signal]] = {
     "shed": shed,
     "answered": answered,
     "exposure": exposure,
+    "promoted": promoted,
     "clean_reject": clean_reject,
     "fallback": fallback,
 }

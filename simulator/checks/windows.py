@@ -93,6 +93,17 @@ def resolve(expectation: Expectation, scenario: Scenario, history: History) -> W
     return window
 
 
+def following(window: Window, hold: int, horizon: int) -> Window:
+    """The `hold` after the window's end.
+
+    Raises:
+        PremiseError: The run ends before it does.
+    """
+    if window.end + hold > horizon:
+        raise PremiseError("window: the run ended before the hold did", "let the run last longer")
+    return Window(((window.end, window.end + hold),), f"for {moment(hold)} {window.text}", complete=True)
+
+
 def _spans(expectation: Expectation, scenario: Scenario, history: History) -> tuple[list[Span], str]:
     """What `after`, `during` and `outside` have in common, not cut at the end of the run, and in words."""
     horizon, settle = history.header.end_ns, expectation.settle

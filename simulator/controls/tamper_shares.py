@@ -26,6 +26,11 @@ def _too_late(expectation: Expectation, evidence: Evidence, rows: np.ndarray) ->
     return {"replied_ns": evidence.main.items["scheduled_ns"][rows] + expectation.params.quantile[1] + 1}
 
 
+def _version(expectation: Expectation, evidence: Evidence, rows: np.ndarray) -> Mapping[str, Any]:  # noqa: ARG001
+    wanted = expectation.params
+    return {"version": wanted.version if wanted.min is None else "another"}
+
+
 # How one voter is made to fail. By row, or else by request.
 FAMILIES: Final[dict[str, Values]] = {
     "handled": _outcome(Outcome.ERROR),
@@ -34,7 +39,8 @@ FAMILIES: Final[dict[str, Values]] = {
     "latency": _too_late,
     "shed": _outcome(Outcome.SHED),
     "answered": _outcome(Outcome.TIMEOUT),
-    "exposure": lambda expectation, evidence, rows: {"version": expectation.params.version},  # noqa: ARG005
+    "exposure": _version,
+    "promoted": lambda expectation, evidence, rows: {"version": "another"},  # noqa: ARG005
     "clean_reject": lambda expectation, evidence, rows: {"leak": 1},  # noqa: ARG005
     "fallback": lambda expectation, evidence, rows: {"source": int(Source.MODEL)},  # noqa: ARG005
 }

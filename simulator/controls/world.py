@@ -13,7 +13,7 @@ from simulator.history.schema import History
 
 # What the service did comes from the twin; what the harness did, and whether it was fit to speak, from the run.
 OBSERVED: Final = frozenset({"heartbeat", "quality", "capacity", "action"})
-DETECTIONS: Final = frozenset({"alert", "resolved", "labels_seen", "fallback", "rollback"})
+DETECTIONS: Final = frozenset({"alert", "resolved", "labels_seen", "fallback", "rollback", "promoted"})
 
 
 def in_clean_world(evidence: Evidence) -> Evidence | None:

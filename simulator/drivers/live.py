@@ -27,6 +27,7 @@ import msgspec
 from simulator.drivers import retry
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
+from simulator.drivers.operators import action_of
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, substitute
@@ -254,7 +255,11 @@ class Voyage:
     async def _begin(self, k: int, event: Event) -> None:
         await self.until(event.at)
         release = event.release
-        if release is None or release.defect is not None or self.spec.target.admin.release is None:
+        if event.operator is not None:
+            await self._operate(event)
+            return
+        reachable = release is not None and release.defect is None and release.by != "shadow"
+        if release is None or not reachable or self.spec.target.admin.release is None:
             detail = "a live target's dependencies and models are out of the harness' reach"
             self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
             return
@@ -269,6 +274,20 @@ class Voyage:
         self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
         what = f"release {release.version}"
         self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _operate(self, event: Event) -> None:
+        action, body = action_of(event, self.spec.target.admin)
+        if action is None:
+            detail = f"the target file has no admin.{event.params.does}"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        method, _, path = action.partition(" ")
+        status, answer = await self._call(method, path, body)
+        done = 200 <= status < 300  # noqa: PLR2004 - accepted
+        at = self.now() if done else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        said = answer.decode("utf-8", "replace")
+        self.recorder.note(self.now(), "action", what=event.params.does, status=status, body=said)
 
     async def _heal(self) -> None:
         # Only a release outlives its request, and it would be there in the twin, too.

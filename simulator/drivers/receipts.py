@@ -66,13 +66,13 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
 
 def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end_ns: int) -> EventRecord:
     items = history.items
-    if event.verb == "release":
+    if event.release is not None and event.release.by != "shadow":
         # Ends with the last request admitted to that version.
-        admitted = items["scheduled_ns"][items["version"] == event.release.version] if event.release else []
+        admitted = items["scheduled_ns"][items["version"] == event.release.version]
         end = int(max(admitted)) + 1 if len(admitted) else receipt.at_ns
-        refused = event.release is not None and event.release.bundle != "sound" and not len(admitted)
+        refused = event.release.bundle != "sound" and not len(admitted)
         potent = receipt.potent if refused else int(len(admitted) > 0 and receipt.potent > 0)
-    else:
+    else:  # also a shadow, which answers nobody: whether it was asked is what the harness saw at its seam
         end, potent = _declared_end(event, end_ns), receipt.potent
     return EventRecord(
         event.event, k, event.at, receipt.at_ns, end,

@@ -17,7 +17,7 @@ ALPHA: Final = 0.01  # one-sided, as in semantics S5
 _SMALLEST: Final = 1e-9  # a share below this needs more items than anyone sends
 _BUSIEST: Final = 2.0  # no hour of a daily rhythm is busier than twice the mean
 _BY_ROW: Final = frozenset(
-    {"handled", "harmed", "fallback", "parity", "idempotent", "recovers", "rollback"}
+    {"handled", "harmed", "fallback", "parity", "idempotent", "recovers", "rollback", "shadow"}
 )  # others count requests
 _CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
 _LASTING: Final = 30  # answers within `hold`, without which nothing is seen to last
@@ -151,13 +151,13 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
             yield Flaw("undecidable", message, (*where, "hold"), "hold for longer, or send more")
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
-    wanted = expectation.parity or expectation.idempotent
+    wanted = expectation.parity or expectation.idempotent or expectation.shadow
     if wanted is not None and n is not None and n < wanted.min_pairs:
         message = f"{window} holds about {int(n)} items, fewer than the pairs asked for"
         yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")
     if expectation.handled is not None and not expectation.handled.by:
         yield Flaw("undecidable", "with no way to be handled, nothing can be", (*where, family, "by"))
-    yield from _exposure(scenario, expectation, (*where, family, "max"))
+    yield from _exposure(scenario, expectation, (*where, family))
 
 
 def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:
@@ -166,27 +166,30 @@ def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Ite
     release = scenario.event(expectation.during).release
     if release is None or release.version != expectation.exposure.version:
         return
-    share = release.share if release.by == "canary" else 1.0
-    if expectation.exposure.max <= share:
+    share = {"swap": 1.0, "shadow": 0.0}.get(release.by, release.share)
+    most, least = expectation.exposure.max, expectation.exposure.min
+    if (most is not None and most <= share) or (least is not None and least >= share):
+        than = "more" if most is not None else "less"
         message = (
-            f"{release.version} is to take {show_share(share)}, so no sample shows that it takes no more than this"
+            f"{release.version} is to take {show_share(share)}, so no sample shows that it takes no {than} than this"
         )
-        yield Flaw("undecidable", message, where, "leave it some room")
+        yield Flaw("undecidable", message, (*where, "max" if most is not None else "min"), "leave it some room")
 
 
 def bad_share(params: Any) -> float | None:
     """A limit as the share of *bad* items: of what `max` counts, of what `min` misses, of latencies beyond."""
     if isinstance(params, Latency):
         return 1.0 - params.quantile[0]
-    if hasattr(params, "max"):
-        return float(params.max)
-    return 1.0 - float(params.min) if hasattr(params, "min") else None
+    most, least = getattr(params, "max", None), getattr(params, "min", None)
+    if most is not None:
+        return float(most)
+    return None if least is None else 1.0 - float(least)
 
 
 def _place(where: Where, params: Any) -> Where:
     if isinstance(params, Latency):
         return (*where, next(iter(params.model_fields_set)))
-    return (*where, "max" if hasattr(params, "max") else "min")
+    return (*where, "max" if getattr(params, "max", None) is not None else "min")
 
 
 def _crossable(limit: float, place: Where) -> list[Flaw]:
@@ -226,6 +229,8 @@ def expected_items(scenario: Scenario, expectation: Expectation, capacity: float
     by_row = expectation.family in _BY_ROW
     end = end_ns(scenario)
     spans = [(start, min(stop, end)) for start, stop in windows(scenario, expectation)]
+    if expectation.promoted is not None:  # counted is what follows the deadline
+        spans = [(stop, min(stop + expectation.hold, end)) for _, stop in spans]
     touching = None if expectation.of in {None, "untouched"} else scenario.event(str(expectation.of))
     requests = _requests(scenario, spans, touching, capacity)
     if requests is None or touching is None or touching.load is not None:

@@ -120,9 +120,23 @@ def _model(p: Any) -> str:
 
 
 def _release(p: Any) -> str:
-    how = f"as a canary of {show_share(p.share)}" if p.by == "canary" else "to everyone at once"
+    how = {
+        "canary": f"as a canary of {show_share(p.share)}",
+        "ab": f"to {show_share(p.share)} in an A/B test",
+        "swap": "to everyone at once",
+        "shadow": "into the shadow",
+    }[p.by]
     package = "" if p.bundle == "sound" else f", its bundle {p.bundle}"
     return f"{p.version} is released {how}{package}" + ("" if p.defect is None else f", in which {_model(p.defect)}")
+
+
+def _operator(p: Any) -> str:
+    what = {
+        "promote": "promotes what is on trial",
+        "rollback": f"goes back to {p.version}" if p.version else "takes back what is on trial",
+        "freeze": f"freezes {p.version}",
+    }[p.does]
+    return f"an operator {what}"
 
 
 def _duplicate(p: Any) -> str:
@@ -154,6 +168,7 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "dependency": _dependency,
     "model": _model,
     "release": _release,
+    "operator": _operator,
 }
 
 
@@ -172,6 +187,10 @@ def sentence(expectation: Expectation) -> str:
     if family == "labels_seen":
         share = show_share(expectation.params.max)
         return f"when {expectation.at} is met, at most {share} of the labels of {expectation.of} have arrived"
+    if family == "promoted":
+        wanted, hold = expectation.params, show_duration(expectation.hold)
+        share = show_share(wanted.min)
+        return f"{window}{wanted.to} is promoted, and gives at least {share} of answers in the {hold} after"
     if family in {"recovers", "rollback"}:
         return f"{window}{_CLAIM[family](expectation.params)}, for at least {show_duration(expectation.hold)}"
     claim = _CLAIM[family](expectation.params)
@@ -229,6 +248,11 @@ def _other_run(serving: str | None) -> str:
     return f"a run that {serving} serves from the start" if serving else "the clean twin"
 
 
+def _exposure(p: Any) -> str:
+    limit = f"at most {show_share(p.max)}" if p.max is not None else f"at least {show_share(p.min)}"
+    return f"{p.version} serves {limit} of answers"
+
+
 _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "no_alert": lambda p: ("no alert" if isinstance(p, str) else "not " + _alert(p)) + " fires",
     "handled": _handled,
@@ -240,12 +264,17 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "answered": lambda p: f"at least {show_share(p.min)} of requests are answered",
     "recovers": _recovers,
     "rollback": lambda p: f"{p.to} serves every reply again",
-    "exposure": lambda p: f"{p.version} serves at most {show_share(p.max)} of answers",
+    "exposure": _exposure,
     "parity": lambda p: f"scores equal those of {_other_run(p.serving)}, in at least {p.min_pairs} pairs",
     "clean_reject": lambda p: f"at least {show_share(p.min)} of refusals and errors show neither values nor internals",
     "idempotent": lambda p: f"a key is answered once and for all, in at least {p.min_pairs} pairs",
     "readiness": lambda p: f"the service says that it is {p.to}",
     "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",
+    "shadow": lambda p: (
+        f"{p.version} answers nobody, and replies come as soon and as they would without it, "
+        f"in at least {p.min_pairs} pairs"
+    ),
+    "lossless": lambda _: "whatever is in flight or sent is answered, by one known version",
     "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
 }
 

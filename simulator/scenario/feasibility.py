@@ -21,7 +21,9 @@ from simulator.scenario.verbs import Event, Shaped
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000
-_CONVERGING: Final = frozenset({"resolved", "recovers", "rollback"})  # must hold for `hold` beyond the deadline
+_CONVERGING: Final = frozenset(
+    {"resolved", "recovers", "rollback", "promoted"}
+)  # must hold for `hold` beyond the deadline
 
 
 def check(

@@ -177,10 +177,36 @@ class Rollback(Frozen):
 
 
 class Exposure(Frozen):
-    """Share of answered requests that this version served."""
+    """Share of answered requests that this version served: at most `max`, or at least `min`."""
 
     version: str
-    max: Share
+    max: Share | None = None
+    min: Share | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            msg = "exposure needs exactly one of `max` and `min`; for both write two expectations"
+            raise ValueError(msg)
+        return self
+
+
+class Promoted(Frozen):
+    """From the deadline on, for `hold`, this version gives at least so many of the answers."""
+
+    to: str
+    min: Share = 0.9
+
+
+class ShadowIs(Frozen):
+    """A version that is asked and not heard: replies, and how long they took, are the clean twin's (J9)."""
+
+    version: str
+    min_pairs: int = Field(100, ge=1)
+
+
+class Lossless(Frozen):
+    """Whatever was in flight when the event began, or was sent in the window, is answered by one known version (J4)."""
 
 
 class Parity(Frozen):
@@ -221,7 +247,7 @@ class Quality(Frozen):
 FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
-    "clean_reject", "idempotent", "readiness", "refuses",
+    "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -262,6 +288,9 @@ class Expectation(Frozen):
     idempotent: Idempotent | None = None
     readiness: Readiness | None = None
     refuses: Refuses | None = None
+    promoted: Promoted | None = None
+    shadow: ShadowIs | None = None
+    lossless: Lossless | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

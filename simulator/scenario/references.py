@@ -51,6 +51,9 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "idempotent": Window(("of",), _ITEMS),
     "readiness": Window(_DEADLINE),
     "refuses": Window(_DEADLINE),
+    "promoted": Window(_DEADLINE, frozenset({"hold"})),
+    "shadow": Window(("during",), frozenset({"settle"})),
+    "lossless": Window(_DEADLINE),
 }
 
 
@@ -138,9 +141,12 @@ def _event(event: Event, where: Where) -> Iterator[Flaw]:
         yield from _shape(params, (*where, verb))
     elif verb in {"dependency", "model"}:
         yield from _fault(params, (*where, verb))
+    elif verb == "operator":
+        yield from _operator(params, (*where, verb))
     elif verb == "release":
-        if params.by == "swap" and "share" in params.model_fields_set:
-            yield _senseless((*where, verb, "share"), "a swap is always whole", "drop it, or write `by: canary`")
+        if params.by in {"swap", "shadow"} and "share" in params.model_fields_set:
+            message = "a swap is always whole" if params.by == "swap" else "a shadow is asked about everything"
+            yield _senseless((*where, verb, "share"), message, "drop it, or write `by: canary`")
         if params.defect is not None:
             yield from _fault(params.defect, (*where, verb, "defect"))
 
@@ -157,6 +163,13 @@ def _shape(shaped: Shaped, where: Where) -> Iterator[Flaw]:
     if shaped.shape == "incremental" and getattr(shaped, "shift", None) is None:
         message = "only a shift can come step by step"
         yield Flaw("bad-value", message, (*where, "shape"), "write `shape: gradual`")
+
+
+def _operator(params: Any, where: Where) -> Iterator[Flaw]:
+    if params.does == "freeze" and params.version is None:
+        yield Flaw("missing-key", "`freeze` needs a `version`", (*where, "does"), "such as `version: v2`", "value")
+    if params.does == "promote" and params.version is not None:
+        yield _senseless((*where, "version"), "what is promoted is the canary on trial", "drop it")
 
 
 def _fault(params: Any, where: Where) -> Iterator[Flaw]:
@@ -263,7 +276,10 @@ def _ids_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator
 
 def _version_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
     family = expectation.family
-    keys = {"rollback": "to", "exposure": "version", "refuses": "version", "parity": "serving"}
+    keys = {
+        "rollback": "to", "exposure": "version", "refuses": "version", "parity": "serving", "promoted": "to",
+        "shadow": "version",
+    }  # fmt: skip
     if family not in keys or getattr(expectation.params, keys[family]) is None:
         return
     key = keys[family]

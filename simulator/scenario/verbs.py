@@ -254,10 +254,14 @@ class ModelFault(Frozen):
 
 
 class Release(Frozen):
-    """A version is released, whole or as a canary, optionally with a defect (W13)."""
+    """A version is released, optionally with a defect (W13).
+
+    `canary`: to a share, judged against the rest. `ab`: the same, and never promoted. `swap`: to everyone at once.
+    `shadow`: it is asked as well, and answers nobody.
+    """
 
     version: str
-    by: Literal["canary", "swap"] = "canary"
+    by: Literal["canary", "ab", "swap", "shadow"] = "canary"
     share: Share = 0.1
     defect: ModelFault | None = None
     bundle: Literal["sound", "damaged"] = Field(
@@ -265,17 +269,24 @@ class Release(Frozen):
     )
 
 
+class Operator(Frozen):
+    """An operator acts on releases: what is on trial is promoted or taken back, or a version is frozen (W13)."""
+
+    does: Literal["promote", "rollback", "freeze"]
+    version: str | None = Field(None, description="rollback: to this one; freeze: this one")
+
+
 VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
     "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "late", "duplicate", "load",
-    "dependency", "model", "release",
+    "dependency", "model", "release", "operator",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
     {"nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble"}
 )
 TRANSPORT: Final = frozenset({"label_delay", "label_loss", "label_noise", "late", "duplicate", "load"})
-SERVICE: Final = frozenset({"dependency", "model", "release"})
+SERVICE: Final = frozenset({"dependency", "model", "release", "operator"})
 
 
 class Event(Frozen):
@@ -307,6 +318,7 @@ class Event(Frozen):
     dependency: Dependency | None = None
     model: ModelFault | None = None
     release: Release | None = None
+    operator: Operator | None = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> Self:

@@ -15,17 +15,21 @@ SUFFIX: Final = ".target.yaml"
 
 
 def find(cell: Cell) -> Path:
-    """The scenario's target file: ``targets/<name>.target.yaml`` beside it, named after the population unless said.
+    """The scenario's target file: ``targets/<name>.target.yaml`` beside it or in the folder above.
+
+    Its name is the population's unless the scenario says another.
 
     Raises:
         BadInput: There is no such file.
     """
     name = cell.scenario.target or cell.scenario.given.population
-    path = cell.path.parent / "targets" / f"{name}{SUFFIX}"
-    if not path.is_file():
-        hint = f"write {path}, or name one with --target"
-        raise BadInput([Problem("no-target", f"no target file for {name!r}", str(cell.path), hint=hint)])
-    return path
+    here = cell.path.parent
+    places = [folder / "targets" / f"{name}{SUFFIX}" for folder in (here, here.parent)]
+    for path in places:
+        if path.is_file():
+            return path
+    hint = f"write {places[0]}, or name one with --target"
+    raise BadInput([Problem("no-target", f"no target file for {name!r}", str(cell.path), hint=hint)])
 
 
 def load(path: Path) -> Target:

@@ -98,6 +98,8 @@ class Admin(Frozen):
 
     release: str | None = None
     rollback: str | None = None
+    promote: str | None = None
+    freeze: str | None = None
 
 
 class ServiceTime(Frozen):

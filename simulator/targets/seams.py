@@ -56,6 +56,7 @@ class Seam:
         self.receipts: dict[str, Receipt] = {}
         self._draw = Draw(seed, f"seam:{name}")
         self._fault: Fault | None = None
+        self._watched: dict[Any, Receipt] = {}
         self._uniforms: list[float] = []
         self._drawn = 0
 
@@ -63,6 +64,10 @@ class Seam:
         """From the next call on."""
         self._fault = fault
         self.receipts.setdefault(fault.event, Receipt())
+
+    def watch(self, event: str, first: Any) -> None:
+        """From the next call on, count the calls with this first argument, and do nothing to them."""
+        self._watched[first] = self.receipts.setdefault(event, Receipt())
 
     def heal(self) -> None:
         """Pass everything through again."""
@@ -77,6 +82,11 @@ class Seam:
         """The call that the service makes instead of `call`."""
 
         def through(*args: Any) -> Any:
+            watched = self._watched.get(args[0]) if self._watched else None
+            if watched is not None:
+                watched.seen += 1
+                watched.taken += 1
+                watched.potent += 1
             fault = self._fault
             if fault is None or (fault.first is not None and args[0] != fault.first):
                 return call(*args)

@@ -118,6 +118,9 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
     if maybe(dice, 0.4):
         late = column(dice, (2 * 10**6, 1 - rate), (100 * 10**6, rate / 2), (100 * 10**6 + 1, rate / 2))
         changed["replied_ns"] = np.where(maybe(dice, 0.9), base["scheduled_ns"] + late, NEVER)
+    if maybe(dice, 0.4):  # some are still open when others come
+        waits = column(dice, (0, 0.8), (20 * SECOND, 0.2))
+        changed["replied_ns"] = np.where(changed["replied_ns"] == NEVER, NEVER, changed["replied_ns"] + waits)
     if maybe(dice, 0.6):
         changed["label_ns"] = column(dice, (NEVER, 0.9), (moment(dice), 0.05), (moment(dice), 0.05))
     return changed
@@ -240,7 +243,7 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "answered": {"answered": least} | window(dice) | of(dice),
         "recovers": {"recovers": {"to": dice.choice(("model", "healthy"))}} | deadline(dice),
         "rollback": {"rollback": {"to": dice.choice(("v1", "v2"))}} | deadline(dice),
-        "exposure": {"exposure": {"version": "v2"} | most} | window(dice) | of(dice),
+        "exposure": {"exposure": {"version": "v2"} | dice.choice((most, least))} | window(dice) | of(dice),
         "parity": {"parity": {"min_pairs": dice.choice((1, 50, 200))}} | window(dice) | of(dice),
         "quality": {"quality": {"of": dice.choice(("brier", "positive_rate")), "within": dice.choice((0.1, 0.4))}}
         | window(dice),
@@ -248,6 +251,10 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
+        "promoted": {"promoted": {"to": dice.choice(("v1", "v2"))} | least} | deadline(dice),
+        "shadow": {"shadow": {"version": dice.choice(("v2", "v3")), "min_pairs": dice.choice((1, 50))}}
+        | {"during": dice.choice("ef")},
+        "lossless": {"lossless": {}} | deadline(dice),
     }  # fmt: skip
     return ({"id": "it"} | own[family] | {"id": "it"}, paged)
 

@@ -44,6 +44,22 @@ SHORT = {
         "matrix": {"factor": [0.01]},
         "without": ("contained", "cleared", "quiet", "bystanders"),  # these look up to half an hour past the event
     },
+    "shadow_release": {"warmup": "30s", "lasts": "4m", "events": {"trial": ("1m", "3m")}, "rate": "40/s"},
+    "swap_under_load": {
+        "warmup": "10s",
+        "lasts": "75s",
+        "events": {"noon": ("12s", "62s")},
+        "rate": "150/s",
+        "without": ("bystanders",),  # needs more rows
+    },
+    "rollback_to_certified": {
+        "warmup": "30s",
+        "lasts": "8m",
+        "events": {"first": ("40s", "1m"), "second": ("100s", "1m")},
+    },
+    "rollback_is_final": {"warmup": "30s", "lasts": "14m", "events": {"trial": ("40s", "5m")}},
+    "ab_arm_down": {"warmup": "30s", "lasts": "9m", "events": {"trial": ("1m", "5m")}, "rate": "3/s"},
+    "canary_share_honest": {"warmup": "30s", "lasts": "8m", "events": {"trial": ("40s", "7m")}, "rate": "20/s"},
     "feature_store_outage": {
         "warmup": "1m",
         "lasts": "4m",

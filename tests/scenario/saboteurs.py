@@ -6,8 +6,12 @@ service as it is shipped.
 
 from __future__ import annotations
 
+import asyncio
+import math
+
 import msgspec
 
+from reference_service import app as composition
 from reference_service import pipeline, validation
 from reference_service.api.oip import Replies
 from reference_service.app import create_app
@@ -19,6 +23,8 @@ from reference_service.monitor.drift import DriftDetector
 from reference_service.monitor.received import Received
 from reference_service.pipeline import Pipeline
 from reference_service.policy import MINUTE
+from reference_service.release.judge import CanaryJudge
+from reference_service.release.rollback import Releases
 from reference_service.release.routing import Split
 from reference_service.validation import Problem, Validator
 
@@ -34,6 +40,7 @@ def saboteur(sabotage):
         return create_app(settings, clock=clock, seams=seams)
 
     create.__doc__ = sabotage.__doc__
+    create.sabotage = sabotage
     return create
 
 
@@ -177,6 +184,127 @@ def canary_of_thirty_percent():
     """38. The canary gets three times the share that was asked for."""
     begin = Split.__init__
     Split.__init__ = lambda self, release, share: begin(self, release, 3 * share)
+
+
+@saboteur
+def one_breaker_for_all_versions():
+    """15. The canary's failures count in the breaker of the champion's model."""
+    make, shared = composition._breaker, []
+
+    def breaker(name, policy):
+        if not name.startswith("model:"):
+            return make(name, policy)
+        if not shared:
+            shared.append(make("model", policy))
+        return shared[0]
+
+    composition._breaker = breaker
+
+
+@saboteur
+def back_to_the_previous_version():
+    """34. A rollback leads to whatever served before."""
+    take_back = Releases._take_back
+
+    def previous(self, trial, reason, now_ns):
+        self.certified = trial.previous
+        take_back(self, trial, reason, now_ns)
+
+    Releases._take_back = previous
+
+
+@saboteur
+def promoted_again_after_the_rollback():
+    """35. What was taken back is on trial again five minutes later."""
+    tick, take_back, taken = Releases.tick, Releases._take_back, []
+
+    def remember(self, trial, reason, now_ns):
+        take_back(self, trial, reason, now_ns)
+        taken.append((trial.loaded, now_ns))
+
+    def stubborn(self, now_ns):
+        tick(self, now_ns)
+        if len(taken) == 1 and now_ns - taken[0][1] >= 5 * MINUTE and self.trial is None:
+            self.start(taken[0][0], "canary", 0.2, now_ns, override=True)
+
+    Releases._take_back, Releases.tick = remember, stubborn
+
+
+@saboteur
+def swap_drops_what_is_in_flight():
+    """36. A request that came before the swap and is answered after it fails."""
+    quick = Pipeline.quick
+
+    def hasty(self, body, arrived_ns, now_ns, *pinned):
+        trial = self.releases.trial
+        if trial is not None and arrived_ns < trial.release.started_ns:
+            return pipeline.refusal(500, "Swapped", "the model went away")
+        return quick(self, body, arrived_ns, now_ns, *pinned)
+
+    Pipeline.quick = hasty
+
+
+@saboteur
+def judge_without_timeouts():
+    """39. A request whose model never answered is none of the judge's business."""
+    judge = Pipeline._judge
+
+    def selective(self, loaded, arrived_ns, rows):
+        if not any(row.cause == "model:timeout" for row in rows):
+            judge(self, loaded, arrived_ns, rows)
+
+    Pipeline._judge = selective
+
+
+@saboteur
+def peeked_p_values():
+    """40. A p-value of 5 % takes a canary back, and it is looked at after every bad event."""
+    begin, request, bad = CanaryJudge.__init__, CanaryJudge.request, [0, 0]
+
+    def anew(self, policy, share):
+        begin(self, policy, share)
+        bad[:] = 0, 0
+
+    def peeking(self, answer, *, new):
+        bad[new] += answer.blocked
+        n, m = self._answers.champion, self._answers.canary
+        pooled = sum(bad) / (n + m)
+        spread = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        if answer.blocked and bad[1] / m - bad[0] / n > 1.645 * spread:
+            return "block"
+        return request(self, answer, new=new)
+
+    CanaryJudge.__init__, CanaryJudge.request = anew, peeking
+
+
+@saboteur
+def replies_wait_for_the_shadow():
+    """41. A reply is sent when the shadow has answered as well."""
+    quick = Pipeline.quick
+
+    def patient(self, *request):
+        answer = quick(self, *request)
+        trial = self.releases.trial
+        return answer if trial is None or trial.shadow is None or type(answer) is not bytes else late(trial, answer)
+
+    async def late(trial, body):
+        while trial.shadow._queue:
+            await asyncio.wait([trial.shadow._task])
+        return pipeline.Reply(200, body)
+
+    Pipeline.quick = patient
+
+
+@saboteur
+def the_shadow_is_heard():
+    """41. One customer in fifty is answered by the shadow."""
+    route = Releases.route
+
+    def leaky(self, entity):
+        heard = self.trial is not None and self.trial.shadow is not None and entity % 50 == 0
+        return self.trial.loaded if heard else route(self, entity)
+
+    Releases.route = leaky
 
 
 # ---------------------------------------------------------------- monitors

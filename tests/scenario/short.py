@@ -18,7 +18,7 @@ DAYS = Path(__file__).parent / "days"
 TARGET = SCENARIOS / "targets/payments.target.yaml"
 
 
-def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None):
+def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, rate="10/s"):
     """The cells of a shipped scenario, shortened.
 
     Args:
@@ -29,14 +29,17 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None):
         events: Those that still happen: name → (at, for).
         without: Expectations that are left out. Those of other events go with them.
         matrix: Instead of its own.
+        rate: Instead of its own, where requests are of one row.
     """
-    document = YAML(typ="safe").load(SCENARIOS / f"{name}.scenario.yaml")
+    places = (SCENARIOS, SCENARIOS / "campaign")
+    source = next(path for place in places if (path := place / f"{name}.scenario.yaml").is_file())
+    document = YAML(typ="safe").load(source)
     document["given"]["warmup"] = warmup
     document["given"]["steady_state"] = []  # so short a warm-up could not decide one
     document["given"]["traffic"]["for"] = lasts
     # A shorter window needs a denser day to decide the same shares.
     if "rate" in document["given"]["traffic"] and document["given"]["traffic"].get("batch", 1) == 1:
-        document["given"]["traffic"]["rate"] = "10/s"
+        document["given"]["traffic"]["rate"] = rate
     gone = {event["event"] for event in document["when"]} - set(events)
     document["when"] = [
         event | {"at": events[event["event"]][0], "for": events[event["event"]][1]}

@@ -9,6 +9,7 @@ from simulator.controls.naive.court import ERRORS, Court, Opinion, read
 from simulator.controls.naive.lasting import next_release
 from simulator.controls.naive.opinion import FAMILIES, opinion
 from simulator.controls.naive.premises import needed
+from simulator.controls.naive.releasing import concerned
 from simulator.controls.naive.shares import split
 from simulator.controls.naive.tails import sizes
 from simulator.controls.naive.values import estimates, truth
@@ -20,6 +21,7 @@ __all__ = [
     "Court",
     "Opinion",
     "Siren",
+    "concerned",
     "estimates",
     "needed",
     "next_release",

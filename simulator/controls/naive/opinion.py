@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, lasting, shares, values
+from simulator.controls.naive import alerts, lasting, releasing, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -31,6 +31,9 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "idempotent": values.idempotent,
     "readiness": lasting.readiness,
     "refuses": lasting.refuses,
+    "promoted": releasing.promoted,
+    "shadow": releasing.shadow,
+    "lossless": releasing.lossless,
 }
 
 

@@ -122,10 +122,13 @@ def exposure(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     window = ground(expectation, scenario, court)
     tagged(court.main, [row for row in court.main.rows if row.scheduled_ns in window])
 
-    version = expectation.params.version
+    wanted = expectation.params
     dropped = {row.request for row in court.main.rows if row.outcome != Outcome.OK}
-    served = {row.request for row in court.main.rows if row.version == version}
-    return per_request(expectation, scenario, court, expectation.params.max, failed=served, dropped=dropped)
+    if wanted.min is None:
+        served = {row.request for row in court.main.rows if row.version == wanted.version}
+        return per_request(expectation, scenario, court, wanted.max, failed=served, dropped=dropped)
+    others = {row.request for row in court.main.rows if row.version != wanted.version}
+    return per_request(expectation, scenario, court, round(1 - wanted.min, 12), failed=others, dropped=dropped)
 
 
 def sourced(run: Book) -> None:

@@ -18,6 +18,7 @@ from simulator.drivers import retry
 from simulator.drivers.feedback import Reactions
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
+from simulator.drivers.operators import action_of
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, settings_of
@@ -262,6 +263,8 @@ class _Run:
             self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
         elif event.release is not None:
             self.loop.start_now(self._release(k, event))
+        elif event.operator is not None:
+            self.loop.start_now(self._operate(event))
         else:
             name = event.dependency.name if event.dependency else "model"
             params = event.params
@@ -276,7 +279,8 @@ class _Run:
 
     async def _release(self, k: int, event: Event) -> None:
         release, admin = event.params, self.spec.target.admin
-        if admin.release is None or (release.defect and "model" not in self.seams):
+        through_seam = release.defect is not None or release.by == "shadow"
+        if admin.release is None or (through_seam and "model" not in self.seams):
             lacks = "admin.release" if admin.release is None else "the seam `model`"
             self.receipts[event.event] = ServiceReceipt(
                 NEVER, 1, 0, 0, supported=False, detail=f"the target file has no {lacks}"
@@ -286,7 +290,10 @@ class _Run:
             defect = release.defect
             fault = Fault(event.event, defect.fault, defect.by or 0, defect.share, first=release.version)
             self.seams["model"].break_with(fault)
-        self.recorder.released(release.version, 1 << k)
+        elif release.by == "shadow":
+            self.seams["model"].watch(event.event, release.version)
+        if release.by != "shadow":
+            self.recorder.released(release.version, 1 << k)
         body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
         status, answer = await self._admin(admin.release, body)
         accepted = status < 300  # noqa: PLR2004 - accepted
@@ -297,6 +304,18 @@ class _Run:
         at = self.loop.now_ns if done else NEVER
         self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
         self._note("action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _operate(self, event: Event) -> None:
+        action, body = action_of(event, self.spec.target.admin)
+        if action is None:
+            detail = f"the target file has no admin.{event.params.does}"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        status, answer = await self._admin(action, body)
+        done = status < 300  # noqa: PLR2004 - accepted
+        at = self.loop.now_ns if done else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        self._note("action", what=event.params.does, status=status, body=answer.decode("utf-8", "replace"))
 
     async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
         method, _, path = action.partition(" ")

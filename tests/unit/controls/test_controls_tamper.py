@@ -28,6 +28,8 @@ RED = {
     "idempotent": {"other score", "other version", "one fails"},
     "readiness": {"at the deadline"},
     "refuses": {"accepted", "one reply by it"},
+    "shadow": {"another score", "1 ns later", "shadow answers", "no answer"},
+    "lossless": {"lost", "shed", "nobody knows"},
     "quality": {"just too far above", "just too far below", "counted twice"},
 }
 

@@ -98,6 +98,12 @@ EVENTS = {
     "release: {version: v2, by: swap, defect: {fault: slow, by: 1s}}": (
         "v2 is released to everyone at once, in which the model is slow by 1s"
     ),
+    "release: {version: v2, by: ab, share: 50%}": "v2 is released to 50% in an A/B test",
+    "release: {version: v2, by: shadow}": "v2 is released into the shadow",
+    "operator: {does: promote}": "an operator promotes what is on trial",
+    "operator: {does: rollback}": "an operator takes back what is on trial",
+    "operator: {does: rollback, version: v1}": "an operator goes back to v1",
+    "operator: {does: freeze, version: v2}": "an operator freezes v2",
 }
 
 EXPECTATIONS = {
@@ -128,6 +134,16 @@ EXPECTATIONS = {
         "within 1m of the start of e, v1 serves every reply again, for at least 5m"
     ),
     "{id: x, exposure: {version: v2, max: 12%}}": "v2 serves at most 12% of answers",
+    "{id: x, exposure: {version: v2, min: 8%}, during: e}": "during e, v2 serves at least 8% of answers",
+    "{id: x, promoted: {to: v2}, after: e, within: 1h}": (
+        "within 1h of the start of e, v2 is promoted, and gives at least 90% of answers in the 5m after"
+    ),
+    "{id: x, shadow: {version: v2}, during: e}": (
+        "during e, v2 answers nobody, and replies come as soon and as they would without it, in at least 100 pairs"
+    ),
+    "{id: x, lossless: {}, after: e, within: 30s}": (
+        "within 30s of the start of e, whatever is in flight or sent is answered, by one known version"
+    ),
     "{id: x, parity: {min_pairs: 200}}": "scores equal those of the clean twin, in at least 200 pairs",
     "{id: x, parity: {serving: v2}}": (
         "scores equal those of a run that v2 serves from the start, in at least 100 pairs"

@@ -1,0 +1,25 @@
+"""What an operator's event asks of the control plane: the same for every driver."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from simulator.scenario.quantities import MINUTE, SECOND
+from simulator.scenario.verbs import Event
+from simulator.targets.model import Admin
+
+_FROZEN: Final = 30 * MINUTE  # unless the event's `for` says how long
+
+
+def action_of(event: Event, admin: Admin) -> tuple[str | None, bytes]:
+    """The action as ``METHOD /path``, None if the target file has none, and the request's body."""
+    does, version = event.params.does, event.params.version
+    said: dict[str, object] = {}
+    if does == "freeze":
+        said = {"version": version, "seconds": (event.length or _FROZEN) / SECOND}
+    elif version is not None:
+        said = {"to": version}
+    action: str | None = getattr(admin, does)
+    return action, msgspec.json.encode(said)
