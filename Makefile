@@ -52,6 +52,6 @@ lint: setup ## check style and types
 	.venv/bin/mypy
 
 bench: .venv/.synced-bench bundles ## measure every figure that the README claims, beside its peer
-	@for name in virtual_throughput service core canary; do $(RUN) -m benchmarks.$$name || exit 1; done
+	@for name in virtual_throughput service core cold_start canary; do $(RUN) -m benchmarks.$$name || exit 1; done
 
 .PHONY: help setup bundles certify campaign test slow lint bench

@@ -4,6 +4,7 @@ seatrial-service settings.json                    serve
 seatrial-service audit FOLDER                     verify the decision log
 seatrial-service features TABLE --to URL         fill the shared feature store
 seatrial-service reproduce settings.json ID       compute a decision again
+seatrial-service warm                             compile the kernels, for quick starts later
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 import sys
 from typing import Final
 
-_COMMANDS: Final = frozenset({"audit", "features", "reproduce"})
+_COMMANDS: Final = frozenset({"audit", "features", "reproduce", "warm"})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(
         prog="seatrial-service",
-        description="Serve. Other commands: audit, reproduce; each with --help.",
+        description="Serve. Other commands: audit, features, reproduce, warm; each with --help.",
     )
     parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
     parser.add_argument("--host", default="127.0.0.1")

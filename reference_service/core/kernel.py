@@ -10,6 +10,7 @@ All kernels are in this file because numba's cache notices changes in the file o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +38,24 @@ _VALUES: Final = types.float64[:, ::1]
 _CODES: Final = types.uint8[:, ::1]
 _COUNTS: Final = types.int64[:, ::1]
 _MARGINS: Final = types.float64[::1]
+
+
+def entry(signature: Any) -> Callable[[Any], Any]:
+    """Compiles a function for one signature when it is defined, or takes what an earlier process compiled.
+
+    Numba refuses to define a cached function where no folder for its cache can be written: a read-only image without
+    `NUMBA_CACHE_DIR` and without a home. Such a process compiles for itself, which is slow and not wrong.
+    """
+
+    def compile_now(function: Any) -> Any:
+        try:
+            return njit(signature, cache=True)(function)
+        except RuntimeError as error:
+            if "no locator available" not in str(error):
+                raise
+            return njit(signature)(function)
+
+    return compile_now
 
 
 def build_arena(bins: Bins, forest: Forest, cells: np.ndarray) -> np.ndarray:
@@ -127,7 +146,7 @@ _lowest_bit: Any = intrinsic(_emit_lowest_bit)
 _and_sets: Any = intrinsic(_emit_and_sets)
 
 
-@njit(cache=True)
+@njit
 def _codes_row(arena: Any, head: Any, values: Any, codes: Any) -> None:
     low, high = head[3], head[4]
     for j in range(head[0]):
@@ -141,7 +160,7 @@ def _codes_row(arena: Any, head: Any, values: Any, codes: Any) -> None:
         codes[j] = code if x == x else NULL_CODE  # noqa: PLR0124 - NaN alone differs from itself
 
 
-@njit(cache=True)
+@njit
 def _margin_row(arena: Any, head: Any, codes: Any, left: Any) -> Any:
     """The sum of the leaves that no code rules out, from the lowest bit up; `left` is scratch, uint64[BLOCK]."""
     margin = 0.0
@@ -157,7 +176,7 @@ def _margin_row(arena: Any, head: Any, codes: Any, left: Any) -> Any:
     return margin
 
 
-@njit(types.float64(_ARENA, _ROW_VALUES), cache=True)
+@entry(types.float64(_ARENA, _ROW_VALUES))
 def score(arena: Any, values: Any) -> Any:
     """The margin of float64[f] values."""
     head = arena.view(np.int64)
@@ -169,7 +188,7 @@ def score(arena: Any, values: Any) -> Any:
     return _margin_row(arena, head, codes, scratch[:BLOCK])
 
 
-@njit(types.void(_ARENA, _VALUES, _CODES), cache=True)
+@entry(types.void(_ARENA, _VALUES, _CODES))
 def codes_rows(arena: Any, values: Any, codes: Any) -> None:
     """Write the uint8[n, f] codes of float64[n, f] values.
 
@@ -201,7 +220,7 @@ def codes_rows(arena: Any, values: Any, codes: Any) -> None:
                 codes[start + i, j] = found if value == value else np.uint8(NULL_CODE)  # noqa: PLR0124 - see above
 
 
-@njit(types.void(_ARENA, _CODES, _COUNTS), cache=True)
+@entry(types.void(_ARENA, _CODES, _COUNTS))
 def count_rows(arena: Any, codes: Any, counts: Any) -> None:
     """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
     head, cells = arena.view(np.int64), arena.view(np.uint8)
@@ -213,7 +232,7 @@ def count_rows(arena: Any, codes: Any, counts: Any) -> None:
             counts[j, cells[at + j * N_CODES + codes[i, j]]] += 1
 
 
-@njit(types.void(_ARENA, _CODES, _MARGINS), cache=True)
+@entry(types.void(_ARENA, _CODES, _MARGINS))
 def margin_rows(arena: Any, codes: Any, margins: Any) -> None:
     """Write the float64[n] margins of uint8[n, f] codes.
 
@@ -252,3 +271,9 @@ def margin_rows(arena: Any, codes: Any, margins: Any) -> None:
                 margins[i], margins[i + 1], margins[i + 2], margins[i + 3] = of_a, of_b, of_c, of_d
     for i in range(fours, len(codes)):
         margins[i] = _margin_row(arena, head, codes[i], a)
+
+
+def compiled() -> tuple[int, int]:
+    """How many entry points numba's cache had, and how many had to be compiled when this module was imported."""
+    stats = [entry.stats for entry in (score, codes_rows, count_rows, margin_rows)]
+    return sum(sum(of.cache_hits.values()) for of in stats), sum(sum(of.cache_misses.values()) for of in stats)

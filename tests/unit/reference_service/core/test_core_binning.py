@@ -92,3 +92,12 @@ def test_only_forests_that_care_about_zero_pay_for_its_zone():
     assert compile_bins(stumps([1.0]), np.array([0]), NO_QUANTILES).n_cuts.tolist() == [1]
     assert compile_bins(stumps([1.0], "zero"), np.array([0]), NO_QUANTILES).n_cuts.tolist() == [3]
     assert compile_bins(stumps([1.0, 0.0, 1e-36]), np.array([0]), NO_QUANTILES).n_cuts.tolist() == [3]
+
+
+def test_where_numba_cannot_keep_a_cache_kernels_are_compiled_all_the_same(monkeypatch):
+    from numba import types
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    twice = kernel.entry(types.int64(types.int64))(lambda x: 2 * x)
+    assert twice(21) == 42
