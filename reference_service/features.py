@@ -51,5 +51,5 @@ def load(path: Path) -> FeatureStore:
         columns = tuple(name for name in table.files if name != "entity_id")
         keys = table["entity_id"].tolist()
         # Row by row, so that what is known of one customer lies together in memory.
-        rows = [tuple(cell.item() for cell in cells) for cells in zip(*(table[name] for name in columns), strict=True)]
+        rows = np.rec.fromarrays([table[name] for name in columns]).tolist() if columns else []
         return FeatureStore(columns, dict(zip(keys, rows, strict=bool(columns))))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+<<<<<<< HEAD
 from typing import Any
+=======
+from typing import Final
+>>>>>>> 275e2c5 (A run starts in a tenth of a second less: the fork server's memory is frozen, the feature table is read in one call, certificates once)
 
 import httpx
 
@@ -13,6 +17,8 @@ from reference_service.clock import SECOND, Clock
 from reference_service.monitor.alerts import Notification, fingerprint
 from reference_service.monitor.formats import FORMATS, Format
 
+# Reading the certificates takes 25 ms: once a process, not once a client.
+_TRUSTED: Final = httpx.create_ssl_context(trust_env=False)
 _ATTEMPTS = 2  # per tick; the next tick tries again
 _PAUSE_NS = SECOND  # between the two
 _OUTBOX = 1024  # notifications kept for a receiver that is down; the oldest go first
@@ -149,4 +155,4 @@ class Routes:
 
 def new_client() -> httpx.AsyncClient:
     """A client with short timeouts: a receiver that is slow is a receiver that is down."""
-    return httpx.AsyncClient(timeout=5.0, trust_env=False)
+    return httpx.AsyncClient(timeout=5.0, trust_env=False, verify=_TRUSTED)

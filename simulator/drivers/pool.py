@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Final
 
 from simulator.drivers.spec import RunSpec
 
+# What every run needs, and what services under asyncio usually import with their first await; names that are not
+# there are skipped.
+_HEAVY: Final = ("simulator.drivers.locust.fleet", "simulator.drivers.virtual.run", "anyio._backends._asyncio")
 Listener = Callable[[RunSpec, str, Any], None]  # (spec, "started" | "progress" | "finished" | "died", value)
 
 
@@ -30,7 +33,7 @@ class _Running:
 def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str], listen: Listener) -> None:
     """Run all of `specs`, at most `workers` at once, in order. ``finished`` tells seconds, ``died`` the reason."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simulator.drivers.locust.fleet", "simulator.drivers.virtual.run", *preload])
+    context.set_forkserver_preload([*_HEAVY, *preload, "simulator.drivers.frozen"])
     # One thread per run: more would race on the machine without making a single virtual second shorter.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
