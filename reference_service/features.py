@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 REFRESH_NS: Final = 3600 * 1_000_000_000
 
 
-class FeatureRow(NamedTuple):
+class FeatureRow(msgspec.Struct, frozen=True, gc=False):
     """One answer. `values` are in the order of the store's columns, None or NaN where it knows nothing."""
 
     as_of_ns: int

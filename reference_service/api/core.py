@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from reference_service.api import binary, control
 from reference_service.api.control import authorised, routes
 from reference_service.api.oip import Malformed
@@ -26,7 +28,7 @@ NOT_SERVED: Final = refusal(404, "Not found", "no such version is being served")
 _SPECIAL: Final = frozenset({binary.HEADER, b"content-encoding"})
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """A whole answer. Its length is the transport's to tell."""
 
     status: int

@@ -50,11 +50,12 @@ class Edge:
         if not ticket:
             await _send(send, core.shed(arrived_ns))
             return
-        status = 0
+        status, waiting = 0, True
         try:
             message = await receive()
             now_ns = clock.now_ns()
             limiter.turn(now_ns, ticket)
+            waiting = False
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] != "http.request" or len(body) > service.policy.body_limit:
                 body = await self._rest(message, receive)
@@ -69,9 +70,14 @@ class Edge:
         except Gone:
             return
         finally:
-            limiter.turn(clock.now_ns(), ticket)
+            if waiting:
+                limiter.turn(clock.now_ns(), ticket)
             core.finish(status, arrived_ns)
-        await _send(send, answer)
+        # As `_send` does, without a coroutine more for every inference.
+        body = answer.body
+        headers = [*answer.headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _other(self, scope: Scope, receive: Receive) -> Answered:
         method = scope["method"]

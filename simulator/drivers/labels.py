@@ -47,6 +47,12 @@ class LabelFeed:
         return [due[i : i + BATCH] for i in range(0, len(due), BATCH)]
 
 
+class _Label(msgspec.Struct, gc=False):
+    id: str
+    row: int
+    label: int
+
+
 def body(labels: list[Due]) -> bytes:
     """The JSON body of one post."""
-    return msgspec.json.encode({"labels": [{"id": name, "row": row, "label": label} for _, name, row, label in labels]})
+    return msgspec.json.encode({"labels": [_Label(name, row, label) for _, name, row, label in labels]})

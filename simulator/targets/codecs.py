@@ -28,6 +28,10 @@ _SOURCES: Final = {
     "fallback": Source.FALLBACK,
     "rejected": Source.REJECTED,
 }
+# The same for replies of one row, ready made.
+_SOURCE_OF_ONE: Final = {(name,): (source,) for name, source in _SOURCES.items()}
+_NO_SOURCE: Final = (Source.NONE,)
+_NO_SCORE: Final = (math.nan,)
 _DATATYPE: Final = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
 
 
@@ -41,9 +45,13 @@ def codec(target: Target, fields: Sequence[Field]) -> Codec:
     return kinds[target.protocol](target, fields)
 
 
-def request_id(stream: str, index: int, copy: int) -> str:
-    """The id under which a request is sent and its label comes back: ``main-12``, a duplicate ``main-12~1``."""
-    return f"{stream}-{index}~{copy}" if copy else f"{stream}-{index}"
+def request_ids(chunk: Chunk, firsts: list[int]) -> list[str]:
+    """The ids under which requests are sent and their labels come back: ``main-12``, a duplicate ``main-12~1``.
+
+    `firsts` are the positions of their first rows in the chunk.
+    """
+    columns = (column[firsts].tolist() for column in (chunk.stream, chunk.index, chunk.copy))
+    return [f"{stream}-{index}~{copy}" if copy else f"{stream}-{index}" for stream, index, copy in zip(*columns)]  # noqa: B905 - one chunk
 
 
 def literals(column: np.ndarray, kind: str) -> list[bytes]:
@@ -87,11 +95,6 @@ def spans(chunk: Chunk) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(chunk)], strict=True))
 
 
-def _ids(chunk: Chunk, starts: list[int]) -> list[str]:
-    streams, index, copy = chunk.stream.tolist(), chunk.index.tolist(), chunk.copy.tolist()
-    return [request_id(streams[i], index[i], copy[i]) for i in starts]
-
-
 def _outcome(status: int, target: Target) -> Outcome:
     if status in target.errors.reject:
         return Outcome.REJECT
@@ -108,9 +111,6 @@ class _Tensor(msgspec.Struct, gc=False):
 class _OipReply(msgspec.Struct, gc=False):
     outputs: list[_Tensor]
     model_version: str = ""
-
-
-_make: Final = tuple.__new__  # a NamedTuple's own constructor goes through a Python function
 
 
 def _usual(target: Target) -> Callable[[bytes], Any] | None:
@@ -149,12 +149,13 @@ class OipV2:
         read = target.read
         self._score, self._decision, self._source, self._reasons = read.score, read.decision, read.source, read.reasons
         self._usual = _usual(target)
+        self._good = 200 if _outcome(200, target) is Outcome.OK else None
 
     def encode(self, chunk: Chunk) -> list[bytes]:
         """One body per request of the chunk, in order."""
         columns = [literals(chunk.sent[f.name], f.kind) for f in self._fields]
         where = spans(chunk)
-        ids = [i.encode() for i in _ids(chunk, [first for first, _ in where])]
+        ids = [name.encode() for name in request_ids(chunk, [first for first, _ in where])]
         if len(where) == len(chunk):
             # Joining is a third faster than formatting with 16 arguments.
             parts: list[bytes] = [b""] * (2 * len(self._one) - 1)
@@ -188,20 +189,19 @@ class OipV2:
 
     def decode(self, status: int, body: bytes, rows: int) -> Reply:
         """Scores, decisions, sources and reasons from the named output tensors."""
-        outcome = _outcome(status, self._target)
-        if outcome is not Outcome.OK:
-            return Reply(outcome)
-        if rows == 1 and self._usual is not None:
+        if status == self._good and rows == 1 and self._usual is not None:
             try:
                 usual = self._usual(body)
             except msgspec.MsgspecError:
                 pass  # not that kind of reply, or none at all
             else:
                 score, decision, source, reasons = usual.outputs
-                (value,) = score.data
-                sources = (_SOURCES.get(source.data[0], Source.NONE),)
-                scores = (math.nan,) if value is None else score.data
-                return _make(Reply, (outcome, usual.model_version, scores, decision.data, sources, reasons.data))
+                scores = score.data if score.data[0] is not None else _NO_SCORE
+                sources = _SOURCE_OF_ONE.get(source.data, _NO_SOURCE)
+                return Reply(Outcome.OK, usual.model_version, scores, decision.data, sources, reasons.data)
+        outcome = _outcome(status, self._target)
+        if outcome is not Outcome.OK:
+            return Reply(outcome)
         try:
             reply = self._decode(body)
             outputs = {t.name: t.data for t in reply.outputs}
@@ -260,7 +260,7 @@ class _Rowwise:
 
     def _requests(self, chunk: Chunk) -> list[tuple[str, list[dict[str, Any]]]]:
         where = spans(chunk)
-        names = _ids(chunk, [first for first, _ in where])
+        names = request_ids(chunk, [first for first, _ in where])
         return [
             (n, [record(chunk, i, self._fields) for i in range(first, last)])
             for n, (first, last) in zip(names, where, strict=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from simulator.history.schema import Outcome, Source
 from simulator.plan import Chunk
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """One decoded reply; the per-row tuples have one entry a row, or are empty when nothing was answered."""
 
     outcome: Outcome

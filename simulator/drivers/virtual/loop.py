@@ -23,19 +23,36 @@ SECOND: Final = 1_000_000_000
 # Callbacks at one instant before it counts as no progress: far above any honest cascade, about a second of CPU.
 RUNAWAY: Final = 100_000
 
+_SWEPT: Final = 256  # tasks noted before those that have ended are let go
+
 
 class VirtualTimeError(RuntimeError):
     """The service did something that cannot be rehearsed in virtual time; the message says what and the way out."""
 
 
 class _Tasks(WeakSet):  # type: ignore[type-arg]  # generic in the stubs only
-    """asyncio's register of tasks. A task of `start_now` is entered only if its first step did not end it."""
+    """asyncio's register of tasks. A task of `start_now` is noted in it only if its first step did not end it.
+
+    It is noted in a plain dict, which costs a tenth of a weak reference with its callback. Those that have ended are
+    let go when as many as that have been noted again; until then nobody sees them, as asyncio shows no ended task.
+    """
 
     newborn: asyncio.Task[Any] | None = None  # is taking its first step
     add: Callable[[Any], Any]  # type: ignore[assignment]  # set on the one instance, for the time of a birth
+    noted: dict[asyncio.Task[Any], None]
+    full = _SWEPT
+
+    def note(self, task: asyncio.Task[Any]) -> None:
+        """Enter a task of `start_now`."""
+        noted = self.noted
+        noted[task] = None
+        if len(noted) >= self.full:
+            self.noted = noted = {task: None for task in noted if not task.done()}
+            self.full = max(_SWEPT, 2 * len(noted))
 
     def __iter__(self) -> Iterator[asyncio.Task[Any]]:
         yield from super().__iter__()
+        yield from self.noted
         if self.newborn is not None:
             yield self.newborn
 
@@ -43,6 +60,7 @@ class _Tasks(WeakSet):  # type: ignore[type-arg]  # generic in the stubs only
 # The one register of the process, which asyncio's C code writes to.
 _TASKS: Final[Any] = asyncio.tasks._all_tasks  # type: ignore[attr-defined]  # noqa: SLF001
 _TASKS.__class__ = _Tasks
+_TASKS.noted = {}
 _enter: Final = _TASKS.add
 _ignore: Final = id  # takes a task, does nothing, and is not a Python function
 
@@ -235,7 +253,7 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         context.run(step)
         _TASKS.newborn = None
         if not task.done():
-            _enter(task)
+            _TASKS.note(task)
         return task
 
     def run_until(self, end_ns: int) -> None:

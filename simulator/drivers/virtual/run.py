@@ -113,7 +113,8 @@ class _Run:
         self.sending = True
         self.was_ready: bool | None = None
         self.late_ns = 0
-        self.outstanding: deque[tuple[int, Exchange]] = deque()
+        self.outstanding: deque[Exchange] = deque()
+        self.timeout = self.traffic.timeout
         self.timer_on = False
         path = self.codec.path
         scope = {
@@ -124,9 +125,11 @@ class _Run:
         }  # fmt: skip
         service_ns = tuple(time_given.ns(n) if time_given else 0 for n in range(rows + 1))
         cpu = VirtualCpu(loop, time_given.cores) if time_given else None
-        self.client = Client(loop, self.app, scope, cpu, service_ns, self._concluded)
-        self.requests: list[Planned] = []
-        self.position = 0
+        # Where clients never try again, what is concluded needs no second look.
+        concluded = self._concluded if self.traffic.retries else self.recorder.concluded
+        self.client = Client(loop, self.app, scope, cpu, service_ns, concluded)
+        self.requests: Iterator[Planned] = iter(())
+        self.upcoming: Planned | None = None
 
     def _offered(self) -> dict[str, Any]:
         here = {
@@ -186,18 +189,17 @@ class _Run:
         chunk = next(self.chunks, None)
         if chunk is None:
             return
-        self.requests = self.recorder.take(chunk)
-        self.position = 0
-        self.loop.post(self.requests[0].scheduled_ns, self._arrive, None)
+        self.requests = iter(self.recorder.take(chunk))
+        self.upcoming = next(self.requests)
+        self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
 
     def _arrive(self, _: Any) -> None:
-        if not self.sending:
+        if not self.sending or self.upcoming is None:
             return
-        planned = self.requests[self.position]
+        planned, self.upcoming = self.upcoming, next(self.requests, None)
         # The next arrival is posted before the app runs: what the app does at this instant comes after it was sent.
-        self.position += 1
-        if self.position < len(self.requests):
-            self.loop.post(self.requests[self.position].scheduled_ns, self._arrive, None)
+        if self.upcoming is not None:
+            self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
         else:
             self._next_chunk()
         if self.reactions is not None and not self.reactions.comes(planned, planned.scheduled_ns):
@@ -206,22 +208,24 @@ class _Run:
         self._start(Exchange(self.client, planned, planned.scheduled_ns))
 
     def _start(self, exchange: Exchange) -> None:
-        self.late_ns = max(self.late_ns, self.loop.now_ns - exchange.sent_ns)
-        self.loop.start_now(exchange.run())
+        loop, sent_ns = self.loop, exchange.sent_ns
+        if loop.now_ns - sent_ns > self.late_ns:
+            self.late_ns = loop.now_ns - sent_ns
+        loop.start_now(exchange.run())
         if not exchange.state:
-            self.outstanding.append((exchange.sent_ns + self.traffic.timeout, exchange))
+            self.outstanding.append(exchange)
             if not self.timer_on:
                 self.timer_on = True
-                self.loop.post(self.outstanding[0][0], self._timeouts, None)
+                loop.post(sent_ns + self.timeout, self._timeouts, None)
 
     def _timeouts(self, _: Any) -> None:
         # All timeouts are equally long, so the deque is in order and one timer serves all requests.
-        waiting, now = self.outstanding, self.loop.now_ns
-        while waiting and (waiting[0][1].state or waiting[0][0] <= now):
-            waiting.popleft()[1].give_up()
+        waiting, sent_by = self.outstanding, self.loop.now_ns - self.timeout
+        while waiting and (waiting[0].state or waiting[0].sent_ns <= sent_by):
+            waiting.popleft().give_up()
         self.timer_on = bool(waiting)
         if waiting:
-            self.loop.post(waiting[0][0], self._timeouts, None)
+            self.loop.post(waiting[0].sent_ns + self.timeout, self._timeouts, None)
 
     def _concluded(self, exchange: Exchange) -> None:
         if exchange.attempt > self.traffic.retries or not self.sending or not self._unanswered(exchange):

@@ -53,7 +53,7 @@ def written(folder, *, scores=(0.1, 0.2, 0.3), order=(2, 0, 1)):
     writer.planned(planned(2, first=2))
     for item in order:
         writer.replied([reply(item, scores[item], also_touched=4 if item == 1 else 0)])
-    writer.labelled(0, 99)
+    writer.labelled([0], 99)
     writer.close(
         HEADER,
         alerts=(AlertRecord(5, "slack", "f", "drift", "amount", "page", True),),
