@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 from simulator.drivers.labels import Due, LabelFeed
 from simulator.drivers.receipts import ServiceReceipt, realise
 from simulator.drivers.spec import RunSpec, Warmup
-from simulator.history.append import PLAN_COLUMNS, Document, Writer, write_document
+from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
 from simulator.history.read import read, seal
 from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
@@ -66,7 +67,7 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     labels: list[tuple[int, ...] | None]
     moments: list[tuple[int, ...]]
     if len(where) == len(chunk):  # one row each, as mostly: three times faster than cutting one by one
-        labels, moments = list(zip(labels_say)), list(zip(due))  # noqa: B905 - tuples of one
+        labels, moments = list(zip(labels_say)), list(zip(due))
     else:
         labels, moments = [tuple(labels_say[i:j]) for i, j in where], [tuple(due[i:j]) for i, j in where]
     for k in np.flatnonzero(chunk.copy[firsts]).tolist():
@@ -165,7 +166,7 @@ class Recorder:
         ended, self._ended = self._ended, []
         decode, add = self._codec.decode, self._feed.add
         bits, censored, since, until = self._released, self._censored, self._warm_since, self._warm_until
-        rows = []
+        rows: list[ReplyRow] = []
         append = rows.append
         for sent in ended:
             item, name, scheduled_ns, body, truth, due, *_ = sent.planned
@@ -224,6 +225,5 @@ class Recorder:
         heard = tuple(alerts)
         noted = tuple(sorted([*self.notes, *notes], key=lambda note: note.at_ns))
         self._writer.close(header, alerts=heard, events=(), notes=noted)
-        events = realise(spec.scenario, read(spec.folder), service, self._end)
-        write_document(spec.folder, Document(header, heard, events, noted))
-        return seal(spec.folder)
+        closed = read(spec.folder)
+        return seal(spec.folder, replace(closed, events=realise(spec.scenario, closed, service, self._end)))

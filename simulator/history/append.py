@@ -7,7 +7,6 @@ Three Parquet files that only grow, joined by the item's ordinal when read; ever
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -85,7 +84,7 @@ class Writer:
 
     def labelled(self, items: Iterable[int], at_ns: int) -> None:
         """The labels of these items were delivered and acknowledged."""
-        self._arrived.extend(zip(items, repeat(at_ns)))  # noqa: B905 - one of them is endless
+        self._arrived.extend(zip(items, repeat(at_ns)))
         if len(self._arrived) >= _GROUP:
             self._flush_labels()
 
@@ -119,11 +118,6 @@ class Writer:
 def write_document(folder: Path, document: Document) -> None:
     """Write ``history.json`` readably."""
     (folder / "history.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
-
-
-def with_digest(document: Document, digest: str) -> Document:
-    """The same document, sealed."""
-    return Document(replace(document.header, digest=digest), document.alerts, document.events, document.notes)
 
 
 def _file(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

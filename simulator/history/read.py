@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulator.history.append import Document, with_digest, write_document
+from simulator.history.append import Document, write_document
 from simulator.history.schema import ITEM_COLUMNS, NEVER, SCHEMA_VERSION, Header, History, Outcome
 
 # What no reply or label has filled in.
@@ -57,12 +58,17 @@ def read(folder: Path) -> History:
     )
 
 
-def seal(folder: Path) -> History:
-    """Digest a history that was just closed and write the digest into its header."""
-    history = read(folder)
-    document = with_digest(_document(folder), digest(history))
-    write_document(folder, document)
-    return History(document.header, history.items, history.alerts, history.events, history.notes)
+def seal(folder: Path, history: History | None = None) -> History:
+    """Digest a history that was just closed and write the digest into its header.
+
+    Args:
+        folder: Where its columns have been written.
+        history: What was read of it, if meanwhile more has become known than the columns; written with the digest.
+    """
+    closed = read(folder) if history is None else history
+    sealed = replace(closed, header=replace(closed.header, digest=digest(closed)))
+    write_document(folder, Document(sealed.header, sealed.alerts, sealed.events, sealed.notes))
+    return sealed
 
 
 def verify(folder: Path) -> History:

@@ -209,8 +209,7 @@ class _Run:
 
     def _start(self, exchange: Exchange) -> None:
         loop, sent_ns = self.loop, exchange.sent_ns
-        if loop.now_ns - sent_ns > self.late_ns:
-            self.late_ns = loop.now_ns - sent_ns
+        self.late_ns = max(self.late_ns, loop.now_ns - sent_ns)
         loop.start_now(exchange.run())
         if not exchange.state:
             self.outstanding.append(exchange)
