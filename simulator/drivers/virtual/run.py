@@ -125,8 +125,8 @@ class _Run:
         }  # fmt: skip
         service_ns = tuple(time_given.ns(n) if time_given else 0 for n in range(rows + 1))
         cpu = VirtualCpu(loop, time_given.cores) if time_given else None
-        # Where clients never try again, what is concluded needs no second look.
-        concluded = self._concluded if self.traffic.retries else self.recorder.concluded
+        # Where clients never try again and react to nothing, what is concluded needs no second look.
+        concluded = self._concluded if self.traffic.retries or self.reactions else self.recorder.concluded
         self.client = Client(loop, self.app, scope, cpu, service_ns, concluded)
         self.requests: Iterator[Planned] = iter(())
         self.upcoming: Planned | None = None
