@@ -35,10 +35,11 @@ from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
+from reference_service.monitor.review import ReviewQueue
 from reference_service.monitor.routes import Routes, new_client
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
-from reference_service.policy import Policy
+from reference_service.policy import Bands, Policy
 from reference_service.release.registry import Loaded, Registry, Scorer, finite
 from reference_service.release.rollback import Releases
 from reference_service.service import Service, tick
@@ -173,6 +174,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         routes=routes,
         started_ns=started_ns,
     )
+    reviews = ReviewQueue(policy)
     needs_store = store is not None and bool(champion.validator.stored_positions)
     pipeline = Pipeline(
         clock=clock,
@@ -183,7 +185,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         watch=watch,
         counters=counters,
         ledger=ledger,
-        log=_decision_log(settings, policy, clock, seams),
+        log=_decision_log(settings, policy, clock, seams, reviews),
     )
     limiter = Limiter(
         policy.max_in_flight,
@@ -196,6 +198,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
     if kept is not None:
         try:
             watch.recall(kept)
+            reviews.recall(kept["reviews"])
         except (KeyError, TypeError, ValueError):  # of an earlier release of this service, or damaged
             logging.getLogger("reference_service").warning("monitors start afresh: their state is of another shape")
     return Service(
@@ -214,6 +217,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         pipeline=pipeline,
         tick=tick,
         keeper=keeper,
+        reviews=reviews,
     )
 
 
@@ -243,7 +247,7 @@ def _assembler(
             bundle,
             policy,
             bundle.digest[:12],
-            policies.tag(policy),
+            Bands(policy),
             validator,
             Ordinary(validator),
             Heuristic(bundle),
@@ -254,7 +258,7 @@ def _assembler(
     return assemble
 
 
-def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams) -> DecisionLog:
+def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams, reviews: ReviewQueue) -> DecisionLog:
     sink: Sink | None = None
     tail = Tail()
     if settings.decision_log is not None:
@@ -270,6 +274,7 @@ def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams
         patience_ns=policy.log_patience_ns,
         backlog=policy.log_backlog,
         anomaly=Anomaly(),
+        onlooker=reviews.offer,
         sink=sink,
         tail=tail[:3],
     )

@@ -19,6 +19,7 @@ from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import Decision
 from reference_service.clock import Clock
 from reference_service.features import FeatureRow
+from reference_service.guards import exploration
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.labels import Ledger
@@ -133,7 +134,9 @@ class Pipeline:
         if type(margin) is not float:
             return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
-        decision = loaded.policy.decide(score)
+        decision = loaded.bands.decide(score)
+        if decision == "block" and self.policy.explore_share:
+            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
 
         counters = self.counters
         counters.rows += 1
@@ -146,7 +149,7 @@ class Pipeline:
         log = self.log
         made = Decision(
             log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, "model", "",
-            loaded.tag, loaded.policy_tag,
+            loaded.tag, loaded.bands.tag,
         )  # fmt: skip
         log.append(made, body, values, values, loaded.bundle)
         self.ledger.add(made)
@@ -199,7 +202,7 @@ class Pipeline:
         refused = self._fall_back(loaded, answered)
         if refused is None:
             for row in rows:
-                self._decide(loaded, row)
+                self._decide(loaded, row, request.id)
         if arrival.pinned is None:  # who chooses its version is no random sample of those who do not
             self._judge(loaded, arrival.arrived_ns, answered)
         if refused is not None:
@@ -351,12 +354,16 @@ class Pipeline:
         )
         self.releases.observe(loaded, now_ns, answer)
 
-    def _decide(self, loaded: Loaded, row: Row) -> None:
+    def _decide(self, loaded: Loaded, row: Row, request_id: str) -> None:
         if row.problems:
             row.reasons = [f"{error.reason}:{error.field}" for error in row.problems]
             return
         score = row.score
-        row.decision = loaded.policy.decide(score)
+        row.decision = loaded.bands.decide(score)
+        share = self.policy.explore_share
+        if row.decision == "block" and share and exploration.chosen(request_id, row.index, share):
+            row.decision = "approve"
+            row.reasons.append(exploration.reason(share))
         row.version = loaded.version
         if row.source != "fallback" and loaded is self.releases.champion:
             self.watch.inputs.scores.append(score)
@@ -370,7 +377,7 @@ class Pipeline:
             score = None if row.source == "rejected" else row.score
             made = Decision(
                 log.seq, now_ns, request_id, row.index, count, loaded.version, score, row.decision, row.source,
-                ",".join(row.reasons), loaded.tag, loaded.policy_tag,
+                ",".join(row.reasons), loaded.tag, loaded.bands.tag,
             )  # fmt: skip
             used = row.received if row.used == row.received else row.used
             log.append(made, arrival.body, row.received, used, loaded.bundle)

@@ -25,6 +25,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     review_from: float = 0.2  # a person looks at scores from here on; training chooses it for about 5 % of rows
     block_from: float = 0.6  # refused without asking anybody
 
+    review_share: float = 0.05  # of answers that people can look at …
+    review_low: float = 0.02  # … and the band in which that share is left alone: below, people have nothing to do, …
+    review_high: float = 0.08  # … above, they cannot keep up
+    review_rows: int = 2000  # latest scores by which the share is judged
+    review_unusual: float = 0.002  # share of the most unusual rows that people see as well, whatever the score
+    review_queue: int = 10_000  # cases that wait for people; the oldest make room
+    explore_share: float = 0.0  # of refusals that are allowed at random, so that their truth can be known
+
     # Requests
     body_limit: int = 1 << 20  # bytes; a thousand rows of fifteen fields are about half of it
     row_limit: int = 1024  # rows; scoring them takes a few ms, still far from the deadline
@@ -106,6 +114,37 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def decide(self, score: float) -> str:
         """What a score means."""
+        return "approve" if score < self.review_from else "review" if score < self.block_from else "block"
+
+
+class Bands:
+    """The bands of the scores as they are now: the policy's, until too many or too few cases would go to people.
+
+    The one part of a version that changes while it serves.
+
+    Args:
+        policy: of the version.
+    """
+
+    __slots__ = ("_shipped", "block_from", "policy", "review_from", "tag")
+
+    def __init__(self, policy: Policy) -> None:
+        self._shipped = policy
+        self.move(policy.review_from)
+
+    def move(self, review_from: float) -> None:
+        """Send scores from here on to people. The tag of the policy says so: a decision can be made again from it."""
+        self.policy = msgspec.structs.replace(self._shipped, review_from=review_from)
+        self.review_from, self.block_from = review_from, self.policy.block_from
+        self.tag = tag(self.policy)
+
+    @property
+    def shipped(self) -> float:
+        """Where the policy begins to review."""
+        return self._shipped.review_from
+
+    def decide(self, score: float) -> str:
+        """What a score means, now."""
         return "approve" if score < self.review_from else "review" if score < self.block_from else "block"
 
 

@@ -13,6 +13,7 @@ from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
+from reference_service.monitor.review import ReviewQueue
 from reference_service.monitor.routes import Routes
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
@@ -40,6 +41,7 @@ class Service:
     log: DecisionLog
     pipeline: Pipeline
     tick: Callable[[Service, int], None]
+    reviews: ReviewQueue
     keeper: Keeper | None = None
 
     def dependencies(self) -> list[tuple[str, Dependency]]:
@@ -69,6 +71,9 @@ def tick(service: Service, now_ns: int) -> None:
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
     )
+    champion = releases.champion
+    watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)
+    service.reviews.tick()
     if service.keeper is not None:
-        service.keeper.save(watch.keep())
+        service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
     service.routes.flush()

@@ -245,6 +245,12 @@ SPECIMENS: dict[str, Specimen] = {
         {"parity": {}, "of": "untouched"},
         evidence(), set_at(some(1, touched=False), score=0.0123), replace(evidence(), aa=None),
     ),
+    "review": share(
+        {"review": {"max": "8%"}}, lambda k: set_at(some(k, touched=True), decision="review"), 100, 250, 144
+    ),
+    "fairness": share(
+        {"fairness": {"max": "8%"}}, lambda k: set_at(some(k, touched=True), source=int(Source.DEFAULT)), 100, 250, 144
+    ),
     "clean_reject": share(
         {"clean_reject": {"min": "99%"}}, refused, 0, 30, 4
     ),

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from reference_service.api import metrics
+from reference_service.api import metrics, reviews
+from reference_service.api.labelling import labelled
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND
-from reference_service.monitor.exploration import propensity
 from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
 from reference_service.release.registry import Loaded, incompatible
@@ -23,7 +23,6 @@ from reference_service.service import Service
 
 Handler = Callable[[Service, bytes, str], Awaitable[Reply]]
 _DECISIONS: Final = 100  # unless the caller says otherwise
-_WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -86,17 +85,8 @@ async def labels(service: Service, body: bytes, _query: str) -> Reply:
     except msgspec.DecodeError:
         return refusal(400, "Malformed labels", 'needs {"labels": [{"id", "row", "label"}]}')
     counts = {"accepted": 0, "duplicate": 0, "unknown": 0}
-    now_ns = service.clock.now_ns()
     for label in delivery.labels:
-        verdict, judged = service.ledger.label(label.id, label.row, label.label)
-        counts[verdict] += 1
-        if judged is not None and judged.score is not None:
-            service.cohorts.add(
-                judged.at_ns, judged.score, label.label, now_ns, refused=judged.decision == "block",
-                propensity=propensity(judged.reasons),
-            )  # fmt: skip
-            wrong = judged.decision == _WRONG[label.label]
-            service.releases.label(judged.version, now_ns, wrong=wrong)
+        counts[labelled(service, label.id, label.row, label.label)] += 1
     return _ok(counts, 202)
 
 
@@ -308,4 +298,7 @@ def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
         ("GET", "/v1/quality"): quality,
         ("GET", "/v1/monitors"): monitors,
         ("GET", "/v1/decisions"): decisions,
+        ("GET", "/v1/decision"): reviews.decision,
+        ("GET", "/v1/reviews"): reviews.waiting,
+        ("POST", "/v1/reviews"): reviews.decide,
     }

@@ -65,12 +65,13 @@ class DecisionLog:
         ring: records kept in memory.
         backlog: records that may wait for a sink that fails.
         anomaly: (version's bundle, received values of its rows) → a number for each row.
+        onlooker: is shown every block's decisions, once their anomaly is known.
         sink: None: memory only.
         tail: of an earlier life: (block, head, next seq).
     """
 
-    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_patience_ns", "_pending", "_ring", "_rows",
-                 "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost",
+    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_onlooker", "_patience_ns", "_pending",
+                 "_ring", "_rows", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost",
                  "seq")  # fmt: skip
 
     def __init__(
@@ -83,6 +84,7 @@ class DecisionLog:
         patience_ns: int = 1_000_000_000,
         backlog: int = 1 << 16,
         anomaly: Anomaly | None = None,
+        onlooker: Callable[[Sequence[Decision]], None] | None = None,
         sink: Sink | None = None,
         tail: tuple[int, bytes, int] = (0, GENESIS, 0),
     ) -> None:
@@ -93,6 +95,7 @@ class DecisionLog:
         self._ring: deque[Decision] = deque(maxlen=ring)
         self._limit = backlog
         self._anomaly = anomaly
+        self._onlooker = onlooker
         self._sink = sink
         self._pending: list[Entry] = []
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
@@ -213,6 +216,8 @@ class DecisionLog:
             return
         self._judge(entries)
         decisions = [entry[0] for entry in entries]
+        if self._onlooker is not None:
+            self._onlooker(decisions)
         payloads = b""
         if self._sink is not None:
             lines = [payload_line(*entry[:4]) for entry in entries]

@@ -52,6 +52,14 @@ class Ledger:
         self._decisions[slot] = decision
         self._labels[slot] = _UNLABELLED
 
+    def find(self, request_id: str, row: int) -> Decision | None:
+        """The decision on a row, if it is remembered."""
+        first = self._index.get(request_id)
+        if first is None:
+            return None
+        decision = self._decisions[first % self._capacity]
+        return self._decisions[(first + row) % self._capacity] if 0 <= row < decision.rows else None
+
     def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Decision | None]:
         """Attach a label; with it comes the decision that it is about. What was refused or forgotten is unknown."""
         first = self._index.get(request_id)

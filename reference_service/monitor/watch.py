@@ -14,6 +14,7 @@ from reference_service.monitor.eprocess import LossDetector
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall
 from reference_service.monitor.quarantine import Action, actions
+from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
 from reference_service.monitor.traffic import TrafficMonitors
 from reference_service.policy import Policy
@@ -55,12 +56,14 @@ class Watch:
         self._heartbeat_ns = started_ns
         self.book = book
         self.traffic = TrafficMonitors(counters, policy)
+        self.review = ReviewShare(policy)
         self.quarantined: Mapping[int, tuple[str, Action]] = {}
         self.start(bundle, started_ns)
 
     def start(self, bundle: Bundle, now_ns: int) -> None:
         """Judge by this bundle's profile from now on (another version serves)."""
         self.bundle = bundle
+        self.review.start()
         self.inputs = InputMonitors(bundle, self._policy, now_ns)
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(

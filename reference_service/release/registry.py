@@ -17,7 +17,7 @@ from reference_service.api.ordinary import Ordinary
 from reference_service.bundle import Bundle, BundleError
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
-from reference_service.policy import Policy
+from reference_service.policy import Bands, Policy
 from reference_service.validation import Validator
 
 Score = Callable[[np.ndarray], float]
@@ -33,7 +33,7 @@ class Loaded:
     bundle: Bundle
     policy: Policy
     tag: str  # first 12 hex digits of the bundle's digest
-    policy_tag: str  # the same of the policy, as it is with the operator's overrides
+    bands: Bands  # of the policy, as it is with the operator's overrides, and as review has moved it
     validator: Validator
     ordinary: Ordinary
     heuristic: Heuristic

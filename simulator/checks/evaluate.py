@@ -21,7 +21,18 @@ from simulator.checks import (
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
-from simulator.scenario.model import FAMILIES, AtLeast, AtMost, Expectation, Exposure, Handled, Promoted, Scenario
+from simulator.scenario.model import (
+    FAMILIES,
+    AtLeast,
+    AtMost,
+    Expectation,
+    Exposure,
+    Fairness,
+    Handled,
+    Promoted,
+    Review,
+    Scenario,
+)
 from simulator.verdict import Finding, Status
 
 Check = Callable[[Expectation, Scenario, Evidence], Finding]
@@ -93,9 +104,9 @@ def check(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> F
 def stated(expectation: Expectation) -> str:
     """The limit as the file states it, for a finding that never got as far as resolving it."""
     params = expectation.params
-    if isinstance(params, AtMost) or (isinstance(params, Exposure) and params.max is not None):
+    if isinstance(params, AtMost | Fairness) or (isinstance(params, Exposure | Review) and params.max is not None):
         return str(evaluators.Limit(params.max or 0.0))
-    if isinstance(params, AtLeast | Handled | Exposure | Promoted):
+    if isinstance(params, AtLeast | Handled | Exposure | Promoted | Review):
         return str(evaluators.Limit.at_least(params.min or 0.0))
     if expectation.within is not None:
         after = f" after {expectation.after}" if expectation.after else ""

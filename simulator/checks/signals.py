@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from simulator.checks import handling, premises, selection, windows, words
+from simulator.checks import evaluators, handling, premises, selection, windows, words
 from simulator.checks.evaluators import Ballot, Limit
 from simulator.checks.evidence import Evidence
 from simulator.checks.handling import Handling
+from simulator.checks.premises import PremiseError
 from simulator.checks.selection import FAILED
 from simulator.checks.statistics import BLOCK_NS, MIN_BLOCKS, SHORT_BLOCK_NS
 from simulator.checks.windows import UNTOUCHED, Window
@@ -222,6 +223,59 @@ def clean_reject(
     return _requests(expectation, evidence, window, leaks, drop=~told), Limit.at_least(expectation.params.min)
 
 
+def review(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Rows answered, failing where they were sent to people; or, of a lower limit, where they were not."""
+    del scenario
+    wanted, items = expectation.params, evidence.main.items
+    answered = (items["outcome"] == Outcome.OK) & (items["source"] != Source.REJECTED)
+    rows = np.flatnonzero(selection.rows(expectation, evidence.main, window, of=expectation.of) & answered)
+    decision = items["decision"][rows]
+    if len(rows) and not np.any(decision != ""):
+        raise PremiseError(
+            "decision: no answer says what was decided", "map `read: {decision: ...}` in the target file"
+        )
+    sent = np.asarray(decision == wanted.decision, bool)
+
+    def witness(i: int) -> str:
+        return f"{words.item(evidence.main, int(rows[i]))}: {decision[i]}"
+
+    limit = Limit.at_least(wanted.min) if wanted.max is None else Limit(wanted.max)
+    failed = sent if wanted.max is not None else ~sent
+    return Ballot(items["scheduled_ns"][rows], failed, "answers", witness, _block_ns(evidence.main)), limit
+
+
+def fairness(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
+    """Rows of the segment that is worst off, failing unless the model answered.
+
+    Worst is the segment that is refused by itself, or else the one that leaves the most room for doubt: it is within
+    the limit only if all are. Each is judged at 99 %, so of a hundred fair segments about one is refused.
+    """
+    del scenario
+    limit, items = Limit(expectation.params.max), evidence.main.items
+    rows = np.flatnonzero(selection.rows(expectation, evidence.main, window, of=expectation.of))
+    selection.says_source(evidence.main)
+    model = (items["outcome"] == Outcome.OK) & np.isin(items["source"], (Source.MODEL, Source.CACHE))
+    segments = items["segment"][rows]
+
+    def ballot(segment: str) -> Ballot:
+        of = rows[segments == segment]
+
+        def witness(i: int) -> str:
+            outcome = Outcome(int(items["outcome"][of[i]])).name.lower()
+            source = Source(int(items["source"][of[i]])).name.lower()
+            return f"{words.item(evidence.main, int(of[i]))}: {outcome}, source {source}"
+
+        noun = f"rows of {segment or 'no segment'}, the worst off"
+        return Ballot(items["scheduled_ns"][of], ~model[of], noun, witness, _block_ns(evidence.main))
+
+    def badness(one: Ballot) -> tuple[bool, float]:
+        lower, upper = evaluators.interval_of(one) or (0.0, 1.0)
+        return lower > limit.most, upper
+
+    ballots = [ballot(str(segment)) for segment in sorted(set(segments.tolist()))]
+    return max(ballots, key=badness, default=ballot("")), limit
+
+
 SIGNALS: Final[dict[str, Signal]] = {
     "handled": handled,
     "harmed": harmed,
@@ -233,4 +287,6 @@ SIGNALS: Final[dict[str, Signal]] = {
     "promoted": promoted,
     "clean_reject": clean_reject,
     "fallback": fallback,
+    "review": review,
+    "fairness": fairness,
 }

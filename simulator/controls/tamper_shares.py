@@ -31,6 +31,12 @@ def _version(expectation: Expectation, evidence: Evidence, rows: np.ndarray) -> 
     return {"version": wanted.version if wanted.min is None else "another"}
 
 
+def _sent(expectation: Expectation) -> str:
+    """A decision that the limit is against."""
+    wanted = expectation.params
+    return str(wanted.decision) if wanted.max is not None else f"not {wanted.decision}"
+
+
 # How one voter is made to fail. By row, or else by request.
 FAMILIES: Final[dict[str, Values]] = {
     "handled": _outcome(Outcome.ERROR),
@@ -42,9 +48,11 @@ FAMILIES: Final[dict[str, Values]] = {
     "exposure": _version,
     "promoted": lambda expectation, evidence, rows: {"version": "another"},  # noqa: ARG005
     "clean_reject": lambda expectation, evidence, rows: {"leak": 1},  # noqa: ARG005
+    "review": lambda expectation, evidence, rows: {"decision": _sent(expectation)},  # noqa: ARG005
+    "fairness": _outcome(Outcome.ERROR),
     "fallback": lambda expectation, evidence, rows: {"source": int(Source.MODEL)},  # noqa: ARG005
 }
-BY_ROW: Final = frozenset({"handled", "harmed", "fallback"})
+BY_ROW: Final = frozenset({"handled", "harmed", "fallback", "review", "fairness"})
 
 
 def share(case: Case) -> Iterator[Tampering]:

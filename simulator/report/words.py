@@ -23,6 +23,8 @@ _SHARES: Final = frozenset(
         "answered",
         "exposure",
         "clean_reject",
+        "review",
+        "fairness",
     }
 )
 _PLAIN_FROM: Final = 1e-4  # smaller numbers are shown with an exponent

@@ -17,7 +17,18 @@ ALPHA: Final = 0.01  # one-sided, as in semantics S5
 _SMALLEST: Final = 1e-9  # a share below this needs more items than anyone sends
 _BUSIEST: Final = 2.0  # no hour of a daily rhythm is busier than twice the mean
 _BY_ROW: Final = frozenset(
-    {"handled", "harmed", "fallback", "parity", "idempotent", "recovers", "rollback", "shadow"}
+    {
+        "handled",
+        "harmed",
+        "fallback",
+        "parity",
+        "idempotent",
+        "recovers",
+        "rollback",
+        "shadow",
+        "review",
+        "fairness",
+    }
 )  # others count requests
 _CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
 _LASTING: Final = 30  # answers within `hold`, without which nothing is seen to last

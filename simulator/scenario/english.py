@@ -244,6 +244,10 @@ def _latency(p: Any) -> str:
     return f"{show_share(quantile)} of answers take at most {show_duration(limit)}"
 
 
+def _bound(p: Any) -> str:
+    return f"at least {show_share(p.min)}" if p.max is None else f"at most {show_share(p.max)}"
+
+
 def _other_run(serving: str | None) -> str:
     return f"a run that {serving} serves from the start" if serving else "the clean twin"
 
@@ -275,6 +279,8 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
         f"in at least {p.min_pairs} pairs"
     ),
     "lossless": lambda _: "whatever is in flight or sent is answered, by one known version",
+    "review": lambda p: f"{_bound(p)} of answers go to people",
+    "fairness": lambda p: f"in no segment are more than {show_share(p.max)} of rows worse off than the model's answer",
     "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
 }
 

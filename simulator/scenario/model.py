@@ -237,6 +237,27 @@ class Refuses(Frozen):
     version: str
 
 
+class Review(Frozen):
+    """The share of answers that go to people: at most `max`, or at least `min` (J11)."""
+
+    max: Share | None = None
+    min: Share | None = None
+    decision: str = Field("review", description="the service's word for it")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            msg = "name exactly one of `max` and `min`; a band is two expectations"
+            raise ValueError(msg)
+        return self
+
+
+class Fairness(Frozen):
+    """In no segment are more rows than this worse off: refused, failed, or not answered by the model (J12)."""
+
+    max: Share
+
+
 class Quality(Frozen):
     """The service's own estimate on matured cohorts agrees with the truth (J6)."""
 
@@ -248,6 +269,7 @@ FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
+    "review", "fairness",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -291,6 +313,8 @@ class Expectation(Frozen):
     promoted: Promoted | None = None
     shadow: ShadowIs | None = None
     lossless: Lossless | None = None
+    review: Review | None = None
+    fairness: Fairness | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

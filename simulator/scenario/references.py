@@ -54,6 +54,8 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "promoted": Window(_DEADLINE, frozenset({"hold"})),
     "shadow": Window(("during",), frozenset({"settle"})),
     "lossless": Window(_DEADLINE),
+    "review": Window((), _ITEMS),
+    "fairness": Window((), _ITEMS),
 }
 
 

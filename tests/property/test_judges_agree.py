@@ -247,6 +247,8 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "parity": {"parity": {"min_pairs": dice.choice((1, 50, 200))}} | window(dice) | of(dice),
         "quality": {"quality": {"of": dice.choice(("brier", "positive_rate")), "within": dice.choice((0.1, 0.4))}}
         | window(dice),
+        "review": {"review": dice.choice((most, least))} | window(dice) | of(dice),
+        "fairness": {"fairness": most} | window(dice) | of(dice),
         "clean_reject": {"clean_reject": least} | window(dice) | of(dice),
         "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),

@@ -17,6 +17,7 @@ class Row(NamedTuple):
     number: int  # the column `index`
     copy: int
     request: int
+    segment: str
     event_ns: int
     scheduled_ns: int
     replied_ns: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, lasting, releasing, shares, values
+from simulator.controls.naive import alerts, groups, lasting, releasing, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -34,6 +34,8 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "promoted": releasing.promoted,
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,
+    "review": groups.review,
+    "fairness": groups.fairness,
 }
 
 

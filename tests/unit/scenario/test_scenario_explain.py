@@ -133,6 +133,9 @@ EXPECTATIONS = {
     "{id: x, rollback: {to: v1}, after: e, within: 1m}": (
         "within 1m of the start of e, v1 serves every reply again, for at least 5m"
     ),
+    "{id: x, review: {max: 8%}}": "at most 8% of answers go to people",
+    "{id: x, review: {min: 2%}}": "at least 2% of answers go to people",
+    "{id: x, fairness: {max: 5%}}": "in no segment are more than 5% of rows worse off than the model's answer",
     "{id: x, exposure: {version: v2, max: 12%}}": "v2 serves at most 12% of answers",
     "{id: x, exposure: {version: v2, min: 8%}, during: e}": "during e, v2 serves at least 8% of answers",
     "{id: x, promoted: {to: v2}, after: e, within: 1h}": (

@@ -1,0 +1,24 @@
+"""One label, from a feed or from a person: joined to its decision, and told to whoever learns from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reference_service.guards.exploration import propensity
+from reference_service.monitor.labels import Verdict
+from reference_service.service import Service
+
+_WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
+
+
+def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict:
+    """Take in a label; each row has one."""
+    now_ns = service.clock.now_ns()
+    verdict, judged = service.ledger.label(request_id, row, label)
+    if judged is not None and judged.score is not None:
+        service.cohorts.add(
+            judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block",
+            propensity=propensity(judged.reasons),
+        )  # fmt: skip
+        service.releases.label(judged.version, now_ns, wrong=judged.decision == _WRONG[label])
+    return verdict

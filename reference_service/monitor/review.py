@@ -1,0 +1,171 @@
+"""Human review: which decisions people look at, how many, and what becomes of what they say.
+
+People see what is near the border (the model's own `review` band) and what is unlike anything it has learned. Their
+time is what is scarce: while the share that the policy's own band sends them lies in what they can do, the band is
+left alone; when it surely does not, the border moves to the quantile of the latest scores that does, and it moves back
+as soon as the policy's own would do again. Every move has a policy tag of its own, which the decisions carry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Literal
+
+import msgspec
+import numpy as np
+
+from reference_service.audit.records import Decision
+from reference_service.monitor.keeping import keep, recall
+from reference_service.policy import Bands, Policy
+
+Verdict = Literal["approve", "block"]
+_SURE: Final = 4.0  # standard errors beyond the band; it is looked at every tick
+_TRAIL: Final = 256  # moves that are remembered
+_LATEST: Final = 4096  # anomaly scores by which "most unusual" is judged
+
+
+class Move(msgspec.Struct, frozen=True):
+    """The border between approving and reviewing went there."""
+
+    at_ns: int
+    version: str
+    review_from: float
+    tag: str
+
+
+class ReviewShare:
+    """Holds the share of answers that people see in its band.
+
+    Args:
+        policy: the band, and how many scores it is judged by.
+    """
+
+    __slots__ = ("_policy", "_scores", "trail")
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._scores = np.empty(0)
+        self.trail: deque[Move] = deque(maxlen=_TRAIL)
+
+    def start(self) -> None:
+        """Another version serves: its scores are others."""
+        self._scores = np.empty(0)
+
+    def look(self, now_ns: int, version: str, bands: Bands, scores: np.ndarray) -> None:
+        """Take in the scores of a tick, and move the border if it has to be."""
+        policy = self._policy
+        self._scores = np.concatenate([self._scores, scores])[-policy.review_rows :]
+        if len(self._scores) < policy.review_rows:
+            return
+        wanted = self._border(bands)
+        if wanted != bands.review_from:
+            bands.move(wanted)
+            self.trail.append(Move(now_ns, version, wanted, bands.tag))
+
+    def _border(self, bands: Bands) -> float:
+        policy = self._policy
+        if self._fits(self._share(bands.shipped, bands.block_from), sure=bands.review_from == bands.shipped):
+            return bands.shipped
+        if bands.review_from != bands.shipped and self._fits(
+            self._share(bands.review_from, bands.block_from), sure=True
+        ):
+            return bands.review_from
+        blocked = float((self._scores >= bands.block_from).mean())
+        level = max(0.0, 1 - blocked - policy.review_share)
+        return min(round(float(np.quantile(self._scores, level)), 6), bands.block_from)
+
+    def _share(self, low: float, high: float) -> float:
+        return float(((self._scores >= low) & (self._scores < high)).mean())
+
+    def _fits(self, share: float, *, sure: bool) -> bool:
+        """Whether a share lies in the band; or, if one has to be sure to move, whether it may do so."""
+        policy = self._policy
+        reach = _SURE * math.sqrt(max(share * (1 - share), 1e-4) / policy.review_rows) if sure else 0.0
+        return policy.review_low - reach <= share <= policy.review_high + reach
+
+
+class Case(msgspec.Struct):
+    """A decision that a person is to look at."""
+
+    id: str
+    row: int
+    at_ns: int
+    score: float
+    decision: str
+    anomaly: float | None
+    why: Literal["margin", "unusual"]
+    verdict: Verdict | None = None
+    by: str = ""  # who said so
+
+
+class ReviewQueue:
+    """Cases in the order in which they came; each is decided once.
+
+    Args:
+        policy: room, and how unusual a case has to be.
+    """
+
+    __slots__ = ("_anomalies", "_cases", "_policy", "_unusual", "dropped", "offered")
+    KEPT: ClassVar[tuple[str, ...]] = ("dropped", "offered")
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._cases: dict[tuple[str, int], Case] = {}
+        self._anomalies: deque[float] = deque(maxlen=_LATEST)
+        self._unusual = math.inf  # until enough has been seen to say what is
+        self.offered = 0
+        self.dropped = 0  # cases that nobody had looked at when their room was needed
+
+    def offer(self, decisions: Sequence[Decision]) -> None:
+        """A block of decisions, whose anomaly is known."""
+        limit = self._unusual
+        self._anomalies.extend(d.anomaly for d in decisions if d.anomaly is not None)
+        for made in decisions:
+            margin = made.decision == "review"
+            if made.score is not None and (margin or (made.anomaly is not None and made.anomaly > limit)):
+                self._put(made, "margin" if margin else "unusual")
+
+    def tick(self) -> None:
+        """Say anew how unusual the most unusual are."""
+        if len(self._anomalies) == _LATEST:
+            self._unusual = float(np.quantile(np.fromiter(self._anomalies, float), 1 - self._policy.review_unusual))
+
+    def waiting(self, limit: int) -> list[Case]:
+        """Cases that nobody has decided, the oldest first."""
+        found = (case for case in self._cases.values() if case.verdict is None)
+        return [case for case, _ in zip(found, range(limit), strict=False)]
+
+    def decide(self, request_id: str, row: int, verdict: Verdict, by: str) -> Literal["accepted", "decided", "unknown"]:
+        """A person's verdict; the first one stands."""
+        case = self._cases.get((request_id, row))
+        if case is None:
+            return "unknown"
+        if case.verdict is not None:
+            return "decided"
+        case.verdict, case.by = verdict, by
+        return "accepted"
+
+    def find(self, request_id: str, row: int) -> Case | None:
+        """The case of a row, if it is one."""
+        return self._cases.get((request_id, row))
+
+    def keep(self) -> dict[str, Any]:
+        """Cases and numbers, for a restart."""
+        return {"self": keep(self), "cases": [msgspec.to_builtins(case) for case in self._cases.values()]}
+
+    def recall(self, kept: dict[str, Any]) -> None:
+        """The reverse of `keep`."""
+        recall(self, kept["self"])
+        self._cases = {(case.id, case.row): case for case in msgspec.convert(kept["cases"], list[Case])}
+
+    def _put(self, made: Decision, why: Literal["margin", "unusual"]) -> None:
+        key = (made.id, made.row)
+        if key in self._cases:
+            return  # delivered twice
+        self.offered += 1
+        if len(self._cases) >= self._policy.review_queue:
+            oldest = self._cases.pop(next(iter(self._cases)))
+            self.dropped += oldest.verdict is None
+        self._cases[key] = Case(made.id, made.row, made.at_ns, made.score or 0.0, made.decision, made.anomaly, why)

@@ -1,0 +1,158 @@
+"""Human review: how many cases, which ones, whose word counts; and refusals that are allowed at random."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROW, START, plain, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference_service.guards import exploration
+from reference_service.monitor.review import ReviewShare
+from reference_service.policy import Bands, Policy, tag
+
+POLICY = Policy(review_from=0.95, block_from=0.995)
+DRAW = np.random.default_rng(3)
+
+
+def looked(share, bands, scores, ticks=200):
+    """Shares of review over ticks of a hundred scores each."""
+    found = []
+    for tick in range(ticks):
+        batch = scores(tick)
+        share.look(START + tick, "v1", bands, batch)
+        found.append(float(((batch >= bands.review_from) & (batch < bands.block_from)).mean()))
+    return np.array(found)
+
+
+def test_scores_as_in_training_move_nothing():
+    share, bands = ReviewShare(POLICY), Bands(POLICY)
+    looked(share, bands, lambda _: DRAW.random(100), 1_000)
+    assert bands.review_from == POLICY.review_from
+    assert not share.trail
+
+
+def test_scores_that_rise_do_not_bury_the_people_and_the_old_border_comes_back():
+    share, bands = ReviewShare(POLICY), Bands(POLICY)
+    found = looked(share, bands, lambda k: DRAW.random(100) ** (0.25 if 50 <= k < 150 else 1.0), 250)
+    assert found[52:58].mean() > 0.12  # nothing is done on a hunch
+    assert POLICY.review_low < found[80:150].mean() < POLICY.review_high
+    assert bands.review_from == POLICY.review_from
+    assert bands.tag == tag(POLICY)
+    assert [move.tag != tag(POLICY) for move in share.trail][0]
+
+
+def test_scores_that_fall_do_not_leave_the_people_idle():
+    share, bands = ReviewShare(POLICY), Bands(POLICY)
+    found = looked(share, bands, lambda _: DRAW.random(100) * 0.9, 100)
+    assert found[:15].sum() == 0
+    assert POLICY.review_low < found[40:].mean() < POLICY.review_high
+
+
+@given(power=st.floats(0.05, 8), seed=st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_whatever_the_scores_become_the_share_ends_in_its_band(power, seed):
+    draw = np.random.default_rng(seed)
+    share, bands = ReviewShare(POLICY), Bands(POLICY)
+    found = looked(share, bands, lambda _: draw.random(100) ** power, 120)
+    blocked = float((draw.random(100_000) ** power >= POLICY.block_from).mean())
+    if blocked < 0.9:
+        assert POLICY.review_low - 0.01 <= found[60:].mean() <= POLICY.review_high + 0.01
+    assert bands.review_from <= bands.block_from
+
+
+def cases(reply):
+    return [(case["id"], case["why"]) for case in json.loads(reply)["waiting"]]
+
+
+def test_border_cases_wait_for_people_and_their_verdict_wins_and_is_a_label(harness):
+    async def body():
+        h = harness()
+        score = (await h.one({**ROW, "amount": 60.0}, request_id="edge"))[2]
+        assert 0.6 <= score < 0.8
+        assert (await h.one({**ROW, "amount": 1.0}, request_id="plain"))[3] == "approve"
+        assert cases((await h.call("GET", "/v1/reviews"))[1]) == [("edge", "margin")]
+        said = {"verdicts": [{"id": "edge", "verdict": "block", "by": "ada"}, {"id": "plain", "verdict": "block",
+                "by": "ada"}, {"id": "edge", "verdict": "approve", "by": "bob"}]}  # fmt: skip
+        status, reply = await h.call("POST", "/v1/reviews", json.dumps(said).encode())
+        assert (status, json.loads(reply)) == (202, {"accepted": 1, "decided": 1, "unknown": 1})
+        assert cases((await h.call("GET", "/v1/reviews"))[1]) == []
+        stands = json.loads((await h.call("GET", "/v1/decision?id=edge&row=0"))[1])
+        assert (stands["decision"], stands["by"], stands["model"]) == ("block", "person", "review")
+        assert json.loads((await h.call("GET", "/v1/decision?id=plain"))[1])["by"] == "model"
+        (_, _, record) = h.service.log.recent(3)
+        assert (record.id, record.decision, record.source, record.reasons) == ("edge", "block", "person", "review:ada")
+        # The truth that comes later by another way is a second label of that row.
+        late = {"labels": [{"id": "edge", "row": 0, "label": 0}, {"id": "plain", "row": 0, "label": 0}]}
+        reply = json.loads((await h.call("POST", "/v1/labels", json.dumps(late).encode()))[1])
+        assert reply == {"accepted": 1, "duplicate": 1, "unknown": 0}
+        await h.clock.advance(8 * 3600 * 1_000_000_000)
+        known = json.loads((await h.call("GET", "/v1/quality"))[1])
+        assert (known["n"], known["positive_rate"]) == (2, 0.5)
+
+    run(body())
+
+
+def test_what_is_unlike_anything_is_seen_by_people_whatever_its_score(harness):
+    async def body():
+        h = harness()
+        for k in range(4_100):
+            await h.infer({**plain(k), "foreign": False, "amount": 20.0 + k % 30, "age_days": 30 + k % 20})
+        h.tick()
+        assert all(why == "margin" for _, why in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1]))
+        await h.infer({**ROW, "amount": 0.5, "age_days": 0, "method": "transfer", "foreign": True}, request_id="odd")
+        assert ("odd", "unusual") in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1])
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("GET", "/v1/reviews", b""), ("POST", "/v1/reviews", b"{}"), ("GET", "/v1/decision", b"")],
+)
+def test_review_wants_the_token_and_a_well_formed_question(harness, method, path, body):
+    async def ask():
+        h = harness()
+        assert (await h.call(method, path, body, token=""))[0] == 401
+        assert (await h.call(method, path, body, token="wrong"))[0] == 401  # noqa: S106 - a wrong one
+        if body or path.endswith("decision"):
+            assert (await h.call(method, path, body))[0] == 400
+
+    run(ask())
+
+
+def test_the_queue_makes_room_and_says_so(harness):
+    async def body():
+        h = harness(policy={"review_queue": 10})
+        for _ in range(25):
+            await h.infer({**ROW, "amount": 60.0})
+        reply = json.loads((await h.call("GET", "/v1/reviews"))[1])
+        assert (len(reply["waiting"]), reply["offered"], reply["dropped"]) == (10, 25, 15)
+        assert reply["waiting"][0]["id"] == "main-15"
+
+    run(body())
+
+
+def test_refusals_allowed_at_random_say_so_with_their_propensity(harness):
+    async def body():
+        h = harness(policy={"explore_share": 0.25, "block_from": 0.6})
+        found = [await h.one({**ROW, "amount": 99.0, "foreign": True}, request_id=f"r{k}") for k in range(400)]
+        kinds = {(source, reasons, decision) for source, reasons, _, decision in found}
+        assert kinds == {("model", "explored:0.25", "approve"), ("model", "", "block")}
+        share = sum(decision == "approve" for *_, decision in found) / 400
+        assert abs(share - 0.25) < 0.08
+        again = await h.one({**ROW, "amount": 99.0, "foreign": True}, request_id="r0")
+        assert again[3] == found[0][3]  # a retry meets the same fate
+        assert [d.reasons for d in h.service.log.recent(401) if d.decision == "approve"][0] == "explored:0.25"
+        h = harness(policy={"block_from": 0.6})
+        assert {(await h.one({**ROW, "amount": 99.0, "foreign": True}))[3] for _ in range(50)} == {"block"}
+
+    run(body())
+
+
+def test_a_propensity_is_read_where_it_was_written():
+    assert exploration.propensity(f"repaired,{exploration.reason(0.05)}") == 0.05
+    assert exploration.propensity("quarantine:amount") == 1.0
