@@ -371,8 +371,11 @@ class Pipeline:
     def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
         request_id, count = arrival.request.id, len(rows)
+        groups = self.watch.groups
         for row in rows:
             counters.sources[row.source] += 1
+            if row.source != "model" and groups.position >= 0:
+                groups.degraded[row.received[groups.position]] += 1
             counters.answers += row.source != "rejected"
             score = None if row.source == "rejected" else row.score
             made = Decision(

@@ -79,6 +79,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     quarantine_share: float = 0.9  # null or unseen at the last look: the few that are left are distrusted as well
     unknown_keys: int = 32  # distinct unknown field names that are counted apart
 
+    # Fairness
+    group_field: str = ""  # a category of the contract by whose values service is compared; empty: by none
+    fairness_gap: float = 0.05  # a group may be answered otherwise than by the model so much more often than the rest
+
     # Labels
     label_horizon_ns: int = 6 * HOUR  # 99 % of labels are in by then; a cohort is judged no earlier
     cohort_ns: int = MINUTE

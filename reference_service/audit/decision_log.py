@@ -71,7 +71,8 @@ class DecisionLog:
     """
 
     __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_onlooker", "_patience_ns", "_pending",
-                 "_ring", "_rows", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost",
+                 "_ring", "_rows", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures",
+                 "head", "lost",
                  "seq")  # fmt: skip
 
     def __init__(

@@ -44,6 +44,7 @@ class InputMonitors:
         self.scores: list[float] = []  # of answers by the model; appended by the pipeline
         self.taken = np.empty(0)  # the scores that the last tick took in
         self._window = bundle.new_counts()
+        self.counted = self._window  # by the last tick
         self._closed: deque[tuple[int, np.ndarray]] = deque(maxlen=policy.late_windows)  # end → counts
         self.late_rows = 0
         self._explained = [False] * len(fields)
@@ -69,6 +70,7 @@ class InputMonitors:
     def look(self, counts: np.ndarray, now_ns: int) -> list[Condition]:
         """Judge rates by int64[f, 14] counts, and drift where a window has closed. Counts of several workers add up."""
         self._window += counts
+        self.counted = counts
         self.taken = np.asarray(self.scores, dtype=np.float64)
         self.scores.clear()
         self.score.add(self.taken)

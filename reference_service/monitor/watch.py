@@ -11,6 +11,7 @@ from reference_service.monitor.alerts import AlertBook, Condition
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.eprocess import LossDetector
+from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall
 from reference_service.monitor.quarantine import Action, actions
@@ -65,6 +66,7 @@ class Watch:
         self.bundle = bundle
         self.review.start()
         self.inputs = InputMonitors(bundle, self._policy, now_ns)
+        self.groups = GroupMonitor(bundle, self._policy, now_ns)
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),
@@ -99,6 +101,7 @@ class Watch:
         self._cohorts.decided(now_ns, len(scores), int((scores >= self._policy.block_from).sum()))
         standing = [
             *inputs,
+            *self.groups.tick(now_ns, self.inputs.counted),
             *self.traffic.tick(dependencies),
             Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
@@ -128,6 +131,7 @@ class Watch:
         """What is to survive a restart: evidence, episodes, cohorts, and what receivers have not got yet."""
         return {
             "inputs": self.inputs.keep(),
+            "groups": self.groups.keep(),
             "traffic": self.traffic.keep(),
             "concept": keep(self._concept),
             "book": self.book.keep(),
@@ -138,6 +142,7 @@ class Watch:
     def recall(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept."""
         self.inputs.recall(kept["inputs"])
+        self.groups.recall(kept["groups"])
         self.traffic.recall(kept["traffic"])
         recall(self._concept, kept["concept"])
         self.book.recall(kept["book"])

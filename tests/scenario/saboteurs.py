@@ -10,17 +10,22 @@ import asyncio
 import math
 
 import msgspec
+import numpy as np
 
 from reference_service import app as composition
 from reference_service import pipeline, validation
 from reference_service.api.oip import Replies
+from reference_service.api.ordinary import Ordinary
 from reference_service.app import create_app
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
+from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.drift import DriftDetector
+from reference_service.monitor.labels import Ledger
 from reference_service.monitor.received import Received
+from reference_service.monitor.review import ReviewShare
 from reference_service.pipeline import Pipeline
 from reference_service.policy import MINUTE
 from reference_service.release.judge import CanaryJudge
@@ -29,6 +34,7 @@ from reference_service.release.routing import Split
 from reference_service.validation import Problem, Validator
 
 UNPROCESSABLE = 422
+BRAZIL = 7  # ordinal of "BR" among the countries of the contract
 _NUMERIC = frozenset({validation._NUMBER, validation._INTEGER})
 
 
@@ -391,3 +397,60 @@ def never_resolves():
     """25. Episodes end, and nobody is told."""
     update = AlertBook.update
     AlertBook.update = lambda self, *standing: [note for note in update(self, *standing) if note.firing]
+
+
+# ---------------------------------------------------------------- labels
+
+
+@saboteur
+def early_labels_are_believed():
+    """31. Quality is told of whatever labels are in, however young their cohorts."""
+    quality = Cohorts.quality
+
+    def hasty(self, now_ns):
+        known = quality(self, now_ns)
+        return known._replace(matured_before_ns=now_ns, **known.naive._replace(status="matured")._asdict())
+
+    Cohorts.quality = hasty
+
+
+@saboteur
+def labels_counted_twice():
+    """32. A label that is delivered again counts again."""
+    Ledger.label = _any_number_of_times
+
+
+def _any_number_of_times(self, request_id, row, label):
+    del label
+    made = self.find(request_id, row)
+    return ("accepted", made) if made is not None and made.score is not None else ("unknown", None)
+
+
+# ---------------------------------------------------------------- people
+
+
+@saboteur
+def reviews_a_fifth():
+    """52. The border to review moves to where it sends a fifth of all payments to people."""
+    ReviewShare._border = lambda self, bands: min(float(np.quantile(self._scores, 0.8)), bands.block_from)
+
+
+@saboteur
+def one_country_is_imputed():
+    """53. Payments from Brazil are always answered with a default in place of their risk, and say so."""
+    inspect, read, clean = Validator.inspect, Ordinary.read, Validator.clean
+    brazil = b'"BR"'
+
+    def imputing(self, columns, index):
+        row = inspect(self, columns, index)
+        if not row.problems and row.received[self.names.index("country")] == BRAZIL:
+            self.default(row, self.names.index("ip_risk"))
+            row.reasons.append("quarantine:ip_risk")
+            row.source = "default"
+        return row
+
+    Validator.inspect = imputing
+    Ordinary.read = lambda self, body: None if brazil in body else read(self, body)
+    Validator.clean = lambda self, tensors: (
+        None if any(tensor.data == ["BR"] for tensor in tensors) else clean(self, tensors)
+    )

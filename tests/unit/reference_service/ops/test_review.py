@@ -42,7 +42,7 @@ def test_scores_that_rise_do_not_bury_the_people_and_the_old_border_comes_back()
     assert POLICY.review_low < found[80:150].mean() < POLICY.review_high
     assert bands.review_from == POLICY.review_from
     assert bands.tag == tag(POLICY)
-    assert [move.tag != tag(POLICY) for move in share.trail][0]
+    assert next(move.tag != tag(POLICY) for move in share.trail)
 
 
 def test_scores_that_fall_do_not_leave_the_people_idle():
@@ -146,7 +146,7 @@ def test_refusals_allowed_at_random_say_so_with_their_propensity(harness):
         assert abs(share - 0.25) < 0.08
         again = await h.one({**ROW, "amount": 99.0, "foreign": True}, request_id="r0")
         assert again[3] == found[0][3]  # a retry meets the same fate
-        assert [d.reasons for d in h.service.log.recent(401) if d.decision == "approve"][0] == "explored:0.25"
+        assert next(d.reasons for d in h.service.log.recent(401) if d.decision == "approve") == "explored:0.25"
         h = harness(policy={"block_from": 0.6})
         assert {(await h.one({**ROW, "amount": 99.0, "foreign": True}))[3] for _ in range(50)} == {"block"}
 
