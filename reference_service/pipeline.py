@@ -193,6 +193,7 @@ class Pipeline:
         answered = [row for row in rows if not row.problems]
         self._receive(rows, request.parameters.event_time_ms, shown=margin is not _NOT_ASKED)
         if not answered:
+            self._note_groups(rows)
             errors = [error for row in rows for error in row.problems]
             return refusal(422, "Contract violation", "no row of the request can be answered", errors)
         self._quarantine(answered)
@@ -285,6 +286,14 @@ class Pipeline:
                 received.put(row.received)
                 received.unread(row.unread)
 
+    def _note_groups(self, rows: Sequence[Row]) -> None:
+        """Whose rows the model did not answer."""
+        groups = self.watch.groups
+        if groups.position >= 0:
+            for row in rows:
+                if row.source != "model":
+                    groups.degraded[row.received[groups.position]] += 1
+
     def _quarantine(self, rows: Sequence[Row]) -> None:
         validator = self.releases.champion.validator
         for position, (name, action) in self.watch.quarantined.items():
@@ -371,11 +380,9 @@ class Pipeline:
     def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
         request_id, count = arrival.request.id, len(rows)
-        groups = self.watch.groups
+        self._note_groups(rows)
         for row in rows:
             counters.sources[row.source] += 1
-            if row.source != "model" and groups.position >= 0:
-                groups.degraded[row.received[groups.position]] += 1
             counters.answers += row.source != "rejected"
             score = None if row.source == "rejected" else row.score
             made = Decision(

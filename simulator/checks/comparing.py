@@ -99,6 +99,11 @@ def quality(expectation: Expectation, scenario: Scenario, evidence: Evidence) ->
     note = _latest(evidence.main, window.spans)
     if note is None:
         raise PremiseError("estimate: the service gave none in the window", "map its quality endpoint, or wait longer")
+    if note.data[wanted.of] is None:
+        raise PremiseError(
+            f"estimate: the service gives no number, its quality is {note.data.get('status', 'not known')}",
+            "lengthen the run, or have it allow some refusals at random",
+        )
     estimate, n = float(note.data[wanted.of]), int(note.data["n"])
     found = truth(wanted.of, evidence.main, int(note.data["matured_before_ns"]))
     if min(n, found.n) < MIN_QUALITY or not np.isfinite(estimate):

@@ -83,7 +83,8 @@ class Range:
         folder.mkdir(exist_ok=True)
         if name in SHORT:
             return short.shortened(name, folder, **SHORT[name])
-        return short.load(short.DAYS / f"{name}.scenario.yaml")
+        shipped = short.SCENARIOS / f"{name}.scenario.yaml"
+        return short.load(shipped if shipped.exists() else short.DAYS / f"{name}.scenario.yaml")
 
     def out(self, name, factory=None):
         """Where that trial's evidence lies."""

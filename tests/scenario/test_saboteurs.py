@@ -35,6 +35,8 @@ SABOTEURS = [
     ("refusals_are_fine", "dropped_and_retyped", {"retype_handled"}),
     ("deadline_without_queue", "load_spike", {"in_time"}),
     ("works_for_nobody", "load_spike", {"recovered"}),
+    ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
+    ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 

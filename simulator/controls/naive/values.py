@@ -93,6 +93,7 @@ def quality(expectation: Expectation, scenario: Scenario, court: Court) -> Opini
     found = estimates(court.main, window)
     must(bool(found), "no estimate")
     data = found[-1].data
+    must(data[wanted.of] is not None, "no number")
     value, rows, answers = truth(wanted.of, court.main, data["matured_before_ns"])
     must(min(data["n"], rows) >= 200 and isfinite(data[wanted.of]), "enough data")  # noqa: PLR2004 - of the law
     good = data["n"] <= 1.01 * answers and abs(data[wanted.of] - value) <= wanted.within
