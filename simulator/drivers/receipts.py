@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.history.schema import NEVER, EventRecord, History, Outcome
 from simulator.scenario.model import Scenario
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import VIRTUAL, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ def realise(
         else _items(event, k, history, end_ns)
         for k, event in enumerate(scenario.when)
     )
+
+
+def unsupported(scenario: Scenario, driver: str) -> dict[str, ServiceReceipt]:
+    """What another driver than the virtual one cannot do: never skipped, always told."""
+    detail = f"the {driver} driver cannot do it; virtual time can"
+    none = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+    return {event.event: none for event in scenario.when if event.verb in VIRTUAL}
 
 
 def _declared_end(event: Event, end_ns: int) -> int:

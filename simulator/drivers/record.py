@@ -13,12 +13,13 @@ from zlib import crc32
 import numpy as np
 
 from simulator.drivers.labels import Due, LabelFeed
-from simulator.drivers.receipts import ServiceReceipt, realise
+from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
 from simulator.history.read import read, seal
 from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
+from simulator.scenario.verbs import Network
 from simulator.targets.bodies import garbled
 from simulator.targets.codecs import request_ids, spans
 from simulator.targets.leaks import leak
@@ -119,6 +120,8 @@ class Recorder:
         self._keyed = any(duplicate.key for _, duplicate in twice)
         self._others = sum(1 << k for k, duplicate in twice if duplicate.payload == "other")
         self._garbles = [(k, event.garble) for k, event in enumerate(spec.scenario.when) if event.garble]
+        self._networks = [(k, event.network) for k, event in enumerate(spec.scenario.when) if event.network]
+        self.bad_ways: dict[int, Network] = {}  # first item of a request → what happens on its way, once
         self._released: dict[str, int] = {}
         self.notes: list[Note] = []
 
@@ -132,6 +135,12 @@ class Recorder:
         planned = requests(chunk, bodies, self._items)
         if self._keyed:
             planned = keyed(planned, chunk, self._others)
+        if self._networks:
+            for one in planned:
+                bits = int(chunk.touched[one.item - self._items])
+                found = [network for k, network in self._networks if bits >> k & 1]
+                if found:
+                    self.bad_ways[one.item] = found[-1]
         self._items += len(chunk)
         return planned
 
@@ -196,6 +205,11 @@ class Recorder:
         """The service acknowledged these labels."""
         self._writer.labelled(map(_ITEM, batch), at_ns)
 
+    def undelivered(self, batch: Iterable[Due], now_ns: int) -> None:
+        """Nobody was there to take these labels: the feed keeps them for its next tick."""
+        for due in batch:
+            self._feed.add(now_ns, now_ns, due)
+
     def warmup(self, alerts: Iterable[AlertRecord]) -> Warmup:
         """What the second half of the warm-up showed."""
         self._settle()
@@ -217,6 +231,8 @@ class Recorder:
         """Write, realise the events, seal."""
         self._settle()
         spec = self._spec
+        if self._driver != "virtual":
+            service = {**service, **unsupported(spec.scenario, self._driver)}
         header = Header(
             spec.scenario.title, spec.path, dict(spec.cell), spec.role, self._driver, spec.scenario.seed,
             self._digest.hexdigest(), spec.target.model, spec.target_digest, self._end, spec.scenario.given.warmup,

@@ -114,6 +114,16 @@ def _dependency(p: Any) -> str:
     return f"{p.name} is {p.fault}{by}"
 
 
+def _network(p: Any) -> str:
+    does = {
+        "latency": "arrive {by} later",
+        "loss": "never arrive",
+        "reset": "are cut off before the answer",
+        "upload": "arrive in pieces, over {by}",
+    }[p.fault]
+    return "requests " + does.format(by=show_duration(p.by or 0))
+
+
 def _model(p: Any) -> str:
     does = {"hang": "hangs", "raise": "raises", "slow": "is slow", "nan": "answers NaN", "wrong": "answers wrongly"}
     return f"the model {does[p.fault]}" + ("" if p.by is None else f" by {show_duration(p.by)}")
@@ -164,11 +174,13 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "label_noise": lambda p: f"{_of_outcome(p)} say the opposite",
     "late": lambda p: f"requests are delivered {show_duration(p.by)} late",
     "duplicate": _duplicate,
+    "network": _network,
     "load": _load,
     "dependency": _dependency,
     "model": _model,
     "release": _release,
     "operator": _operator,
+    "restart": lambda p: f"the service is {'stopped' if p.how == 'stop' else 'killed'}, and starts again",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import did_you_mean, suggest
 from simulator.scenario.model import FAMILIES, Expectation, Scenario
-from simulator.scenario.verbs import Event, Shaped
+from simulator.scenario.verbs import Event, Network, Shaped
 
 UNTOUCHED: Final = "untouched"
 WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once")
@@ -141,6 +141,12 @@ def _event(event: Event, where: Where) -> Iterator[Flaw]:
     verb, params = event.verb, event.params
     if isinstance(params, Shaped):
         yield from _shape(params, (*where, verb))
+    if verb == "restart" and event.length is None:
+        yield Flaw(
+            "missing-key", "`restart` needs `for`: how long it is gone", (*where, verb), "such as `for: 5s`", "key"
+        )
+    elif verb == "network":
+        yield from _bad_way(params, (*where, verb))
     elif verb in {"dependency", "model"}:
         yield from _fault(params, (*where, verb))
     elif verb == "operator":
@@ -172,6 +178,14 @@ def _operator(params: Any, where: Where) -> Iterator[Flaw]:
         yield Flaw("missing-key", "`freeze` needs a `version`", (*where, "does"), "such as `version: v2`", "value")
     if params.does == "promote" and params.version is not None:
         yield _senseless((*where, "version"), "what is promoted is the canary on trial", "drop it")
+
+
+def _bad_way(params: Network, where: Where) -> Iterator[Flaw]:
+    timed = params.fault in {"latency", "upload"}
+    if timed and not params.by:
+        yield Flaw("missing-key", f"`{params.fault}` needs `by`", (*where, "fault"), "such as `by: 300ms`")
+    if not timed and params.by is not None:
+        yield _senseless((*where, "by"), f"`{params.fault}` has no length", "drop it")
 
 
 def _fault(params: Any, where: Where) -> Iterator[Flaw]:

@@ -203,6 +203,17 @@ class Duplicate(Selective):
         return self
 
 
+class Network(Selective):
+    """The way of requests to the service is bad; virtual time only (W10, W9).
+
+    Latency: they arrive later than they were sent. Loss: they never arrive. Reset: the service answers, and the
+    connection is cut before the answer arrives. Upload: the body arrives in pieces over that time.
+    """
+
+    fault: Literal["latency", "loss", "reset", "upload"]
+    by: Duration | None = Field(None, description="latency: added to the way; upload: from the first piece to the last")
+
+
 class LoadLevel(Frozen):
     """A total request rate: absolute, a multiple of the base rate, or of the target's capacity."""
 
@@ -237,12 +248,18 @@ class Load(Frozen):
 
 
 class Dependency(Frozen):
-    """A dependency of the service is slow, down, or stale (W11)."""
+    """A dependency of the service is slow, down, or stale, or a disk is full (W11)."""
 
     name: str
-    fault: Literal["slow", "down", "stale"]
+    fault: Literal["slow", "down", "stale", "full"]
     by: Duration | None = Field(None, description="slow: added latency; stale: age of the answers")
     share: Share = 1.0
+
+
+class Restart(Frozen):
+    """The service ends and starts again on what it left behind; it is gone for the event's `for` (W12)."""
+
+    how: Literal["stop", "kill"] = Field("stop", description="stop: it may tidy up; kill: it may not")
 
 
 class ModelFault(Frozen):
@@ -278,15 +295,16 @@ class Operator(Frozen):
 
 VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
-    "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "late", "duplicate", "load",
-    "dependency", "model", "release", "operator",
+    "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "late", "duplicate", "network", "load",
+    "dependency", "model", "release", "operator", "restart",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
     {"nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble"}
 )
-TRANSPORT: Final = frozenset({"label_delay", "label_loss", "label_noise", "late", "duplicate", "load"})
-SERVICE: Final = frozenset({"dependency", "model", "release", "operator"})
+TRANSPORT: Final = frozenset({"label_delay", "label_loss", "label_noise", "late", "duplicate", "network", "load"})
+SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "restart"})
+VIRTUAL: Final = frozenset({"network", "restart"})  # what only the virtual driver can do
 
 
 class Event(Frozen):
@@ -314,11 +332,13 @@ class Event(Frozen):
     label_noise: LabelNoise | None = None
     late: Late | None = None
     duplicate: Duplicate | None = None
+    network: Network | None = None
     load: Load | None = None
     dependency: Dependency | None = None
     model: ModelFault | None = None
     release: Release | None = None
     operator: Operator | None = None
+    restart: Restart | None = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> Self:

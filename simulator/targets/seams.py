@@ -7,6 +7,7 @@ did, because a fault without a receipt proves nothing (S7).
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Injected(ConnectionError):  # noqa: N818 - it names its cause, so that a l
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What to do to calls: down, raise, slow, hang, stale, nan or wrong.
+    """What to do to calls: down, full, raise, slow, hang, stale, nan or wrong.
 
     `by` is a latency or an age in nanoseconds; `first`, if given, restricts it to calls with that first argument.
     """
@@ -113,6 +114,11 @@ def _down(fault: Fault, receipt: Receipt, _: Call, __: tuple[Any, ...]) -> Any:
     raise Injected(f"injected by the event {fault.event}")
 
 
+def _full(fault: Fault, receipt: Receipt, _: Call, __: tuple[Any, ...]) -> Any:
+    receipt.potent += 1
+    raise OSError(errno.ENOSPC, f"no space left on device, injected by the event {fault.event}")
+
+
 async def _slow(fault: Fault, receipt: Receipt, call: Call, args: tuple[Any, ...]) -> Any:
     receipt.potent += fault.by > 0
     await asyncio.sleep(fault.by / SECOND)
@@ -153,6 +159,7 @@ async def _negated(receipt: Receipt, result: Awaitable[float]) -> float:
 
 _ACTS: Final[dict[str, Callable[[Fault, Receipt, Call, tuple[Any, ...]], Any]]] = {
     "down": _down,
+    "full": _full,
     "raise": _down,
     "slow": _slow,
     "hang": _hang,

@@ -11,6 +11,7 @@ import h11
 from simulator.history.schema import AlertRecord, Note
 from simulator.targets.alert_formats import parse
 from simulator.targets.model import Alerts
+from simulator.targets.seams import Injected
 
 HOST: Final = "alerts.seatrial.invalid"  # RFC 2606: never a real host
 PORT: Final = 80
@@ -24,9 +25,16 @@ class Sink:
         self._now_ns = now_ns
         self.alerts: list[AlertRecord] = []
         self.notes: list[Note] = []
+        self.gate: Callable[[str, bytes], int] = self._take  # what a seam may wrap
 
     def receive(self, path: str, body: bytes) -> int:
         """Take one notification; the HTTP status to answer."""
+        try:
+            return int(self.gate(path, body))
+        except Injected:
+            return 503
+
+    def _take(self, path: str, body: bytes) -> int:
         route = path.strip("/")
         if route not in self._config.receive:
             return 404

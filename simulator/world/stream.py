@@ -98,6 +98,7 @@ class _Making:
         reported = self._reported(rows, truth)
         overrides = self._representation(rows)
         self._garbled(rows)
+        self._badly_sent(rows)
         scheduled_ns = self._late(rows)
         if self.stream.load is not None:
             everything = np.ones(len(self.index), dtype=bool)
@@ -270,6 +271,12 @@ class _Making:
             number = number + hit.astype(np.int16)
         return made
 
+    def _badly_sent(self, rows: Rows) -> None:
+        """The driver sends these over a bad network; the plan knows which."""
+        for k, event in self._of("network"):
+            hit = transport.of_request(self._hit(event, rows), self.row)
+            self._mark(k, hit, hit)
+
     def _second_tries(self, chunk: Chunk) -> Sequence[Chunk]:
         """Requests that will be sent only if their first try meets a decision that people react to."""
         feedback = self.world.feedback
@@ -283,6 +290,6 @@ class _Making:
     def _service(self, chunk: Chunk) -> Chunk:
         """Faults of the service concern every item scheduled while they last; a release is known by its replies."""
         marked = chunk.touched
-        for k, event in self._of("dependency", "model"):
+        for k, event in self._of("dependency", "model", "restart"):
             marked = marked | _bit(k, in_window(event, chunk.scheduled_ns))
         return replace(chunk, touched=marked)

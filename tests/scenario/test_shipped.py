@@ -40,3 +40,10 @@ def test_what_is_shipped_covers_what_was_promised():
     }  # fmt: skip
     assert {cell.scenario.given.population for cell in cells} == {"flights", "payments"}
     assert all(any(e.severity == "gate" for e in cell.scenario.then) for cell in cells)
+
+
+def test_the_campaign_can_decide():
+    """It is run by `make campaign` alone; what is wrong with its files is found here."""
+    command = [sys.executable, "-m", "simulator.cli", "check", "scenarios/campaign"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -78,9 +78,13 @@ class Exchange:
 
     def give_up(self) -> None:
         """The client's timeout: what comes later is not seen any more, and the app is told."""
+        self.lose(Outcome.TIMEOUT)
+
+    def lose(self, failure: Outcome) -> None:
+        """There will be no answer, for that reason."""
         if self.state == IDLE:
             self.state = LOST
-            self.failure = Outcome.TIMEOUT
+            self.failure = failure
             self.ended_ns = self._client.loop.now_ns
             self._client.concluded(self)
             if self._received:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,16 +23,18 @@ from simulator.drivers.operators import action_of
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec, settings_of
-from simulator.drivers.virtual.app import Lifespan, VirtualClock, build, call, takes_clock
+from simulator.drivers.virtual.app import VirtualClock, build, takes_clock
 from simulator.drivers.virtual.clocks import EPOCH_NS, inline_worker_threads, patch_clocks
-from simulator.drivers.virtual.cpu import VirtualCpu
+from simulator.drivers.virtual.cpu import VirtualCpu, Wait
 from simulator.drivers.virtual.exchange import Client, Exchange
 from simulator.drivers.virtual.guards import raise_rails
+from simulator.drivers.virtual.life import Life
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
-from simulator.history.schema import NEVER, History
+from simulator.drivers.virtual.wire import Cut, Slow
+from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import Chunk, end_ns, plan
 from simulator.scenario.quantities import MINUTE, SECOND
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import Event, Network
 from simulator.targets import sink as sinks
 from simulator.targets.bundles import offered
 from simulator.targets.codecs import codec
@@ -41,6 +44,7 @@ from simulator.world.populations import get
 Progress = Callable[[float], None]
 _GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
 _WATCHES: Final = 200  # monitor readings a run at most: enough for a picture
+ALERT_SINK: Final = "alert_sink"  # the one dependency of every target that the harness itself is
 _REFUSALS: Final = range(400, 500)
 
 
@@ -105,10 +109,11 @@ class _Run:
         self.reactions = Reactions(feedback, self.codec) if feedback else None
         self.sink = sinks.Sink(target.alerts, lambda: loop.now_ns)
         loop.network.serve(sinks.HOST, sinks.PORT, self.sink.protocol)
-        self.seams = {name: Seam(name, scenario.seed) for name in target.seams}
+        self.seams = {name: Seam(name, scenario.seed) for name in (*target.seams, ALERT_SINK)}
+        self.sink.gate = self.seams[ALERT_SINK].wrap(self.sink.gate)
         self.token = hashlib.blake2b(f"token:{scenario.seed}".encode(), digest_size=16).hexdigest()
-        self.app = build(str(target.start.asgi), self._offered())
-        self.lifespan = Lifespan(loop, self.app)
+        shutil.rmtree(spec.folder / "state", ignore_errors=True)  # what an earlier run left is not this one's past
+        self.life = Life(loop, lambda: build(str(target.start.asgi), self._offered()))
         self.receipts: dict[str, ServiceReceipt] = {}
         self.sending = True
         self.was_ready: bool | None = None
@@ -127,7 +132,7 @@ class _Run:
         cpu = VirtualCpu(loop, time_given.cores) if time_given else None
         # Where clients never try again and react to nothing, what is concluded needs no second look.
         concluded = self._concluded if self.traffic.retries or self.reactions else self.recorder.concluded
-        self.client = Client(loop, self.app, scope, cpu, service_ns, concluded)
+        self.client = Client(loop, self.life.app, scope, cpu, service_ns, concluded)
         self.requests: Iterator[Planned] = iter(())
         self.upcoming: Planned | None = None
 
@@ -136,6 +141,7 @@ class _Run:
             "sink": f"http://{sinks.HOST}:{sinks.PORT}",
             "token": self.token,
             "here": str(self.spec.target_path.parent),
+            "state": str(self.spec.folder / "state"),
             "bundles": offered(self.spec.scenario, self.spec.target, self.spec.target_path, self.spec.folder),
         }
         return {
@@ -150,7 +156,7 @@ class _Run:
         """Everything up to the end of the run; the fault of the harness or of a guard rail, or an empty string."""
         loop, scenario = self.loop, self.spec.scenario
         try:
-            loop.run_until_complete(self.lifespan.startup())
+            loop.run_until_complete(self.life.start())
             self._next_chunk()
             loop.post(scenario.given.warmup, self._steady, None)
             for k, event in enumerate(scenario.when):
@@ -165,7 +171,7 @@ class _Run:
             loop.post(self.end - 1, self._last_words, None)
             loop.post(self.end, self._heal, None)
             loop.run_until(self.end + self.traffic.timeout + _GRACE)
-            loop.run_until_complete(self.lifespan.shutdown())
+            loop.run_until_complete(self.life.stop())
         except VirtualTimeError as error:
             return str(error)
         except Exception as error:
@@ -205,17 +211,50 @@ class _Run:
         if self.reactions is not None and not self.reactions.comes(planned, planned.scheduled_ns):
             self.recorder.withheld(planned)
             return
-        self._start(Exchange(self.client, planned, planned.scheduled_ns))
+        if self.recorder.bad_ways and planned.item in self.recorder.bad_ways:
+            self._start_badly(planned, self.recorder.bad_ways.pop(planned.item))
+        else:
+            self._start(Exchange(self.client, planned, planned.scheduled_ns))
 
     def _start(self, exchange: Exchange) -> None:
         loop, sent_ns = self.loop, exchange.sent_ns
         self.late_ns = max(self.late_ns, loop.now_ns - sent_ns)
-        loop.start_now(exchange.run())
+        if self.life.up:
+            loop.start_now(exchange.run())
+        else:
+            exchange.lose(Outcome.RESET)
+        self._expect(exchange)
+
+    def _expect(self, exchange: Exchange) -> None:
+        """Wait for its answer, as long as the client does."""
         if not exchange.state:
             self.outstanding.append(exchange)
             if not self.timer_on:
                 self.timer_on = True
-                loop.post(sent_ns + self.timeout, self._timeouts, None)
+                self.loop.post(exchange.sent_ns + self.timeout, self._timeouts, None)
+
+    def _start_badly(self, planned: Planned, network: Network) -> None:
+        """The first attempt, over a bad network."""
+        by = network.by or 0
+        if network.fault in {"latency", "loss"}:
+            exchange = Exchange(self.client, planned, planned.scheduled_ns)
+            self._expect(exchange)
+            if network.fault == "latency":
+                self.loop.post(planned.scheduled_ns + by, self._arrived, exchange)
+        elif network.fault == "upload":
+            slow = Slow(self.client, planned, planned.scheduled_ns)
+            slow.over = by
+            self._start(slow)
+        else:
+            self._start(Cut(self.client, planned, planned.scheduled_ns))
+
+    def _arrived(self, exchange: Exchange) -> None:
+        if exchange.state:
+            return  # the client has gone
+        if self.life.up:
+            self.loop.start_now(exchange.run())
+        else:
+            exchange.lose(Outcome.RESET)
 
     def _timeouts(self, _: Any) -> None:
         # All timeouts are equally long, so the deque is in order and one timer serves all requests.
@@ -251,9 +290,11 @@ class _Run:
                 self.loop.start_now(self._post_labels(post.post, batch))
 
     async def _post_labels(self, path: str, batch: list[Due]) -> None:
-        status, _ = await call(self.app, "POST", path, label_body(batch), self.token)
+        status, _ = await self.life.call("POST", path, label_body(batch), self.token)
         if status < 300:  # noqa: PLR2004 - acknowledged
             self.recorder.labelled(batch, self.loop.now_ns)
+        elif not self.life.up:
+            self.recorder.undelivered(batch, self.loop.now_ns)
 
     def _steady(self, _: Any) -> None:
         holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
@@ -268,6 +309,8 @@ class _Run:
             self.loop.start_now(self._release(k, event))
         elif event.operator is not None:
             self.loop.start_now(self._operate(event))
+        elif event.restart is not None:
+            self._end_life(event)
         else:
             name = event.dependency.name if event.dependency else "model"
             params = event.params
@@ -279,6 +322,42 @@ class _Run:
             self.receipts[event.event] = ServiceReceipt(self.loop.now_ns, 1, 0, 0)
             if event.length is not None:
                 self.loop.post(event.at + event.length, lambda _: self.seams[name].heal(), None)
+
+    def _end_life(self, event: Event) -> None:
+        """Stop the service, or kill it; whoever waits for an answer then loses the connection."""
+        assert event.length is not None  # noqa: S101 - refused when the scenario is read
+        self.receipts[event.event] = ServiceReceipt(self.loop.now_ns, 1, 0, 0, detail="it never started again")
+        back = event.at + event.length
+        if event.params.how == "stop":
+            self.loop.start_now(self._stop(event, back))
+            return
+        for exchange in self.outstanding:
+            exchange.lose(Outcome.RESET)
+        self.life.kill()
+        self.loop.post(back, self._revive, event)
+
+    def _revive(self, event: Event) -> None:
+        self.loop.start_now(self._begin_life(event))
+
+    async def _stop(self, event: Event, back_ns: int) -> None:
+        """As servers stop: no new connection, those that are open are served to the end, then the lifespan ends."""
+        self.life.up = False
+        while any(not exchange.state for exchange in self.outstanding):
+            await Wait(self.loop, self.loop.now_ns + SECOND // 1000)
+        await self.life.stop()
+        await Wait(self.loop, max(back_ns, self.loop.now_ns))
+        await self._begin_life(event)
+
+    async def _begin_life(self, event: Event) -> None:
+        receipt = self.receipts[event.event]
+        try:
+            self.client = self.client._replace(app=self.life.rebuild())
+            await self.life.start()
+        except Exception as error:  # noqa: BLE001 - whatever keeps it down belongs into the receipt
+            self.receipts[event.event] = replace(receipt, detail=f"it does not start again: {error}")
+            return
+        self.receipts[event.event] = replace(receipt, delivered=1, potent=1, detail=event.params.how)
+        self._note("action", what=f"restart, {event.params.how}", status=200, body="")
 
     async def _release(self, k: int, event: Event) -> None:
         release, admin = event.params, self.spec.target.admin
@@ -322,7 +401,7 @@ class _Run:
 
     async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
         method, _, path = action.partition(" ")
-        return await call(self.app, method, path, body, self.token)
+        return await self.life.call(method, path, body, self.token)
 
     def _probe(self, _: Any) -> None:
         self.loop.start_now(self._ask_readiness())
@@ -334,7 +413,7 @@ class _Run:
         path = self.spec.target.start.ready
         if path is None:
             return
-        status, _ = await call(self.app, "GET", path)
+        status, _ = await self.life.call("GET", path)
         ready = status == 200  # noqa: PLR2004 - as the target file says
         if ready != self.was_ready or self.loop.now_ns % MINUTE == 0:
             self._note("ready", ready=ready)
@@ -348,7 +427,7 @@ class _Run:
     async def _observe(self, kind: str, path: str | None) -> None:
         if path is None:
             return
-        status, body = await call(self.app, "GET", path, token=self.token)
+        status, body = await self.life.call("GET", path, token=self.token)
         if status != 200:  # noqa: PLR2004 - a refusal is worth knowing, too
             self._note("action", what=f"GET {path}", status=status, body=body.decode("utf-8", "replace")[:200])
             return

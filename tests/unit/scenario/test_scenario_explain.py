@@ -94,6 +94,9 @@ EVENTS = {
     "load: {to: 500/s}": "traffic rises to 500 per second",
     "dependency: {name: store, fault: slow, by: 300ms, share: 20%}": "store is slow by 300ms, in 20% of calls",
     "model: {fault: nan}": "the model answers NaN",
+    "network: {fault: latency, by: 300ms}": "requests arrive 300ms later",
+    "network: {fault: reset, share: 10%}": "requests are cut off before the answer, in 10% of rows",
+    "restart: {how: kill}": "the service is killed, and starts again",
     "release: {version: v2, share: 5%}": "v2 is released as a canary of 5%",
     "release: {version: v2, by: swap, defect: {fault: slow, by: 1s}}": (
         "v2 is released to everyone at once, in which the model is slow by 1s"
