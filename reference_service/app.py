@@ -253,6 +253,7 @@ def _assembler(
             Heuristic(bundle),
             Replies(bundle.contract.model, bundle.version, bundle.digest[:12]),
             model,
+            bundle.scores if model_call is scorer else None,  # what stands before the model sees each row
         )
 
     return assemble

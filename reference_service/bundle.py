@@ -100,6 +100,11 @@ class Bundle:
         kernel.margin_rows(self.arena, codes, margins)
         return margins
 
+    def scores(self, values: np.ndarray) -> list[float]:
+        """What `score` says of each row of float64[n, f] values."""
+        margins: list[float] = self.margin(self.codes(values)).tolist()
+        return margins
+
     def probability(self, margin: float) -> float:
         """The probability that a margin stands for: the logistic function with the objective's slope."""
         exponent = -self.sigmoid * margin

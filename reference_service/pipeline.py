@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -317,8 +318,13 @@ class Pipeline:
             for row in asked:
                 row.cause = "deadline"
             return
-        calls = [(loaded.version, np.array(row.used, dtype=np.float64)) for row in asked]
-        answers = [loaded.model.start(now_ns, *call) if held is _NOT_ASKED else held for call in calls]
+        used = np.array([row.used for row in asked], dtype=np.float64)
+        calls = [(loaded.version, values) for values in used]
+        if held is _NOT_ASKED:
+            together = None if loaded.many is None else partial(loaded.many, used)
+            answers = loaded.model.start_all(now_ns, calls, together)
+        else:
+            answers = [held] * len(calls)
         for row, answer in zip(asked, await self._gather(loaded.model, answers, calls, now_ns, until_ns), strict=True):
             if isinstance(answer, Unavailable):
                 row.cause = f"model:{answer.cause}"

@@ -5,7 +5,7 @@ Fast answers stay synchronous: a value that is there at once costs no coroutine.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from reference_service.clock import Clock
@@ -91,6 +91,27 @@ class Dependency:
         elif isinstance(answer, Awaitable):
             return answer
         return self._judge(answer, now_ns)
+
+    def start_all(
+        self, now_ns: int, calls: Sequence[tuple[Any, ...]], together: Callable[[], Sequence[Any]] | None
+    ) -> list[Any]:
+        """`start` for each of several calls.
+
+        Args:
+            now_ns: now.
+            calls: the arguments of each.
+            together: answers all of them at once, if the dependency can. One that raises has said nothing about any
+                of them: then each is asked for itself, so that a call that cannot be answered harms no other.
+        """
+        if together is not None and len(calls) > 1 and self.breaker.state == "closed":
+            try:
+                answers = together()
+            except Exception:  # noqa: BLE001  # see start
+                answers = ()
+            if len(answers) == len(calls):
+                self.calls += len(calls)
+                return [self._judge(answer, now_ns) for answer in answers]
+        return [self.start(now_ns, *args) for args in calls]
 
     async def finish(self, awaitable: Awaitable[Any], started_ns: int, until_ns: int, *args: Any) -> Any:
         """The answer of a call that `start` left pending, or an `Unavailable`; one retry if time and budget allow."""

@@ -39,6 +39,7 @@ class Loaded:
     heuristic: Heuristic
     replies: Replies
     model: Dependency
+    many: Callable[[np.ndarray], list[float]] | None  # margins of float64[n, f] at once; None: row by row only
 
 
 class Scorer:

@@ -84,6 +84,9 @@ class LinearBundle:
         known = np.nan_to_num(values, nan=0.0)
         return float(known[0] / 100 + known[3] - known[2] + self.bias)
 
+    def scores(self, values):
+        return [self.score(row) for row in values]
+
     def codes(self, values):
         out = np.empty(values.shape, dtype=np.uint8)
         for j, field in enumerate(self.contract.fields):

@@ -328,3 +328,61 @@ def test_a_stale_answer_is_unusable_and_no_failure_of_the_call():
     outcomes = [d.start(0, 1) for _ in range(100)]
     assert {outcome.cause for outcome in outcomes} == {"stale"}
     assert d.breaker.state == "closed"
+
+
+# Many calls at once
+
+
+def per_row(alone):
+    return Dependency(
+        "model",
+        alone,
+        kind=float,
+        check=lambda answer, _: "nan" if answer != answer else "",
+        breaker=breaker(),
+        retries=None,
+        slow_ns=SECOND,
+        clock=HandClock(),
+    )
+
+
+def never(_):
+    raise AssertionError("asked for itself")
+
+
+def test_a_healthy_dependency_is_asked_once_for_many():
+    model = per_row(never)
+    assert model.start_all(SECOND, [(1.0,), (2.0,)], lambda: [10.0, 20.0]) == [10.0, 20.0]
+    assert (model.calls, model.unusable) == (2, 0)
+
+
+def test_an_answer_that_is_none_costs_the_others_nothing():
+    model = per_row(never)
+    first, second, third = model.start_all(SECOND, [(1.0,), (2.0,), (3.0,)], lambda: [10.0, float("nan"), 30.0])
+    assert (first, second.cause, third) == (10.0, "nan", 30.0)
+    assert (model.calls, model.unusable) == (3, 1)
+
+
+@given(rows=st.lists(st.sampled_from([1.0, 2.0, 3.0, -1.0]), max_size=8))
+def test_a_call_that_raises_harms_no_other(rows):
+    def alone(row):
+        if row < 0:
+            raise ArithmeticError
+        return row * 10
+
+    model = per_row(alone)
+    answers = model.start_all(SECOND, [(row,) for row in rows], lambda: [alone(row) for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        assert (answer.cause == "error") if row < 0 else (answer == row * 10)
+    assert (model.calls, model.unusable) == (len(rows), sum(row < 0 for row in rows))
+
+
+def test_too_few_answers_are_none():
+    model = per_row(lambda row: row * 10)
+    assert model.start_all(SECOND, [(1.0,), (2.0,)], lambda: [99.0]) == [10.0, 20.0]
+
+
+def test_a_breaker_that_is_not_closed_decides_call_by_call():
+    model = per_row(lambda row: row)
+    fail(model.breaker, SECOND, 20)
+    assert [a.cause for a in model.start_all(SECOND, [(1.0,), (2.0,)], lambda: [9.0, 9.0])] == ["open", "open"]

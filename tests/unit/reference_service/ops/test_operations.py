@@ -32,6 +32,24 @@ def slow(clock_of, ns):
     return wrap
 
 
+# ---------------------------------------------------------------- many rows
+
+
+def test_the_rows_of_a_request_are_scored_together_and_as_if_alone(harness, monkeypatch):
+    async def body():
+        h = harness()
+        rows = [plain(k) for k in range(5)]
+        alone = [await h.one(row) for row in rows]
+        # From here on only the call for many rows is left.
+        monkeypatch.setattr(h.service.releases.champion.model, "call", None)
+        _, reply = await h.infer(*rows)
+        outputs = {output["name"]: output["data"] for output in reply["outputs"]}
+        names = ("source", "reasons", "score", "decision")
+        assert list(zip(*(outputs[name] for name in names), strict=True)) == alone
+
+    run(body())
+
+
 # ---------------------------------------------------------------- dependencies
 
 
