@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from conftest import SECOND, HandClock
@@ -338,7 +339,7 @@ def per_row(alone):
         "model",
         alone,
         kind=float,
-        check=lambda answer, _: "nan" if answer != answer else "",
+        check=lambda answer, _: "nan" if math.isnan(answer) else "",
         breaker=breaker(),
         retries=None,
         slow_ns=SECOND,
