@@ -20,7 +20,7 @@ help: ## what can be made
 	touch $@
 
 .venv/.synced-tests: .venv/.synced
-	$(UV) sync --frozen --quiet --group mlflow --group locust
+	$(UV) sync --frozen --quiet --group mlflow --group locust --group clients
 	touch $@
 
 .venv/.synced-bench: .venv/.synced

@@ -139,7 +139,7 @@ class Core:
         try:
             found = self.service.pipeline.quick(body, arrived_ns, now_ns, pinned)
         except Malformed:
-            return answered(refusal(400, "Malformed request", "the body is not an inference request in JSON"))
+            return NO_REQUEST
         if type(found) is not bytes:
             return self._wait(found)  # type: ignore[arg-type]  # bytes are excluded
         written = self.service.log.committing()
@@ -179,7 +179,7 @@ class Core:
         path, version = self._unversioned(path)
         handler = self._routes.get(("GET" if method == "HEAD" else method, path))
         if handler is None:
-            return self._nothing(path)
+            return self.nothing(path)
         if version:
             loaded = self.service.releases.served().get(version)
             if loaded is None:
@@ -192,7 +192,8 @@ class Core:
         reply = await handler(self.service, body, query)
         return Answered(200, reply.body, _TEXT) if path == "/metrics" else answered(reply)
 
-    def _nothing(self, path: str) -> Answered:
+    def nothing(self, path: str) -> Answered:
+        """The answer to what is not there, or not for this method."""
         methods = self._methods.get(path)
         if methods is None:
             return answered(refusal(404, "Not found", "no such resource"))
@@ -206,6 +207,7 @@ def answered(reply: Reply, *headers: tuple[bytes, bytes]) -> Answered:
     return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else JSON), *headers))
 
 
+NO_REQUEST: Final = answered(refusal(400, "Malformed request", "this is no inference request"))
 FAILED: Final = answered(refusal(500, "Internal error", "it has been written down here"))
 MALFORMED: Final = answered(refusal(400, "Malformed request", "this is not HTTP/1.1"))
 HEAD_TOO_LARGE: Final = answered(refusal(431, "Headers too large", ""))

@@ -11,7 +11,7 @@ import contextlib
 import signal
 import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uvloop
@@ -20,6 +20,9 @@ from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SECOND, SystemClock
 from reference_service.server.server import Server
+
+if TYPE_CHECKING:
+    from reference_service.rpc.server import Rpc
 
 _BACKLOG: Final = 2048
 _GRACE_NS: Final = 10 * SECOND
@@ -34,10 +37,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--grpc-port", type=int, help="also speak gRPC there (extra: grpc)")
     options = parser.parse_args(arguments)
     settings = msgspec.json.decode(options.settings.read_bytes())
     with contextlib.closing(listen(options.host, options.port)) as listening:
-        uvloop.run(serve(settings, listening))
+        grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
+        uvloop.run(serve(settings, listening, grpc))
     return 0
 
 
@@ -51,15 +56,21 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve(settings: dict[str, Any], listening: socket.socket) -> None:
+async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = "") -> None:
     """Load, serve, and drain at SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = create_app(settings, clock=SystemClock())
     service = await app.startup()
-    server = Server(Core(service), listening)
-    server.start()
+    core = Core(service)
+    servers: list[Server | Rpc] = [Server(core, listening)]
+    if grpc:
+        from reference_service.rpc.server import Rpc  # noqa: PLC0415  # an extra
+
+        servers.append(Rpc(core, grpc))
+    for server in servers:
+        await server.start()
     await stopped.wait()
-    await server.stop(_GRACE_NS)
+    await asyncio.gather(*(server.stop(_GRACE_NS) for server in servers))
     await app.shutdown()

@@ -48,7 +48,7 @@ class Server:
         self._tasks: set[asyncio.Task[object]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Accept."""
         self._listening.settimeout(0)
         self._new_date()

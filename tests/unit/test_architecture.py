@@ -19,6 +19,8 @@ CONFINED = {
     "lightgbm": ("reference_service.training",),
     "numba": ("reference_service.core",),
     "httptools": ("reference_service.server",),
+    "grpc": ("reference_service.rpc",),
+    "google": ("reference_service.rpc",),
     "uvloop": ("reference_service.commands",),
     "pytest": ("simulator.pytest_plugin",),
     "locust": ("simulator.locustfile",),

@@ -30,7 +30,7 @@ class Port:
         self.clients = []
 
     async def __aenter__(self):
-        self.server.start()
+        await self.server.start()
         return self
 
     async def __aexit__(self, *_):
