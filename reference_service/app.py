@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from reference_service import features as stores
 from reference_service import policy as policies
@@ -40,8 +41,10 @@ from reference_service.monitor.routes import Routes, new_client
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
 from reference_service.policy import Bands, Policy
+from reference_service.release.follow import Follower
 from reference_service.release.registry import Loaded, Registry, Scorer, finite
 from reference_service.release.rollback import Releases
+from reference_service.release.store import Store
 from reference_service.service import Service, tick
 from reference_service.settings import Settings
 from reference_service.validation import Validator
@@ -84,6 +87,7 @@ class App:
         self._clock = clock
         self._seams = seams
         self._ticker: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.edge: Edge | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +106,10 @@ class App:
         """Load, compose, and start ticking. Raises BundleError, PolicyError or OSError."""
         service = compose(self._settings, self._clock, self._seams)
         self.edge = Edge(service)
-        self._ticker = asyncio.get_running_loop().create_task(_tick_for_ever(service))
+        loop = asyncio.get_running_loop()
+        self._ticker = loop.create_task(_tick_for_ever(service))
+        if service.follower is not None:
+            self._following = loop.create_task(service.follower.follow(self._clock))
         return service
 
     async def shutdown(self) -> None:
@@ -111,6 +118,9 @@ class App:
             return
         service, self.edge = self.edge.service, None
         self._ticker.cancel()
+        if service.follower is not None and self._following is not None:
+            self._following.cancel()
+            service.follower.save()
         await service.log.close()
         await service.routes.close()
 
@@ -154,11 +164,16 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
     scorer = Scorer()
     model_call = seams["model"](scorer) if "model" in seams else scorer
     store = stores.load(Path(settings.feature_store)) if settings.feature_store else None
-    registry = Registry(Path(settings.bundles), _assembler(settings, clock, scorer, model_call, store))
+    files = Store(Path(settings.registry)) if settings.registry is not None else None
+    registry = Registry(Path(settings.bundles), _assembler(settings, clock, scorer, model_call, store), files)
     champion = registry.get(settings.serving)
     policy = champion.policy
     started_ns = clock.now_ns()
-    releases = Releases(champion, policy, enabled=guards.rollback)
+    # Every process judges what it answers itself: by its own part of alpha, so that all of them keep the promise.
+    shared = msgspec.structs.replace(policy, canary_alpha=policy.canary_alpha / settings.workers)
+    releases = Releases(champion, shared, enabled=guards.rollback)
+    follower = Follower(files, registry, releases) if files is not None else None
+    champion = releases.champion
     counters, ledger = Counters(), Ledger(policy.ledger_rows)
     cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns)
     routes = Routes(
@@ -218,6 +233,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         tick=tick,
         keeper=keeper,
         reviews=reviews,
+        follower=follower,
     )
 
 

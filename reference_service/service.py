@@ -18,6 +18,7 @@ from reference_service.monitor.routes import Routes
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
 from reference_service.policy import Policy
+from reference_service.release.follow import Follower
 from reference_service.release.registry import Registry
 from reference_service.release.rollback import Releases
 from reference_service.settings import Settings
@@ -43,6 +44,7 @@ class Service:
     tick: Callable[[Service, int], None]
     reviews: ReviewQueue
     keeper: Keeper | None = None
+    follower: Follower | None = None  # where a registry is shared or must survive
 
     def dependencies(self) -> list[tuple[str, Dependency]]:
         """(name as alerts call it, what is called). The model is the champion's: a canary is its judge's affair."""
@@ -50,6 +52,11 @@ class Service:
         if self.pipeline.store is not None:
             found.insert(0, (self.pipeline.store.name, self.pipeline.store))
         return found
+
+    def take_up(self) -> None:
+        """Know what other processes did to the releases, before anything is done to them here."""
+        if self.follower is not None:
+            self.follower.take_up()
 
     def ready(self) -> bool:
         """Whether the model answers: a service whose scoring hangs is alive, and not ready."""
@@ -74,6 +81,8 @@ def tick(service: Service, now_ns: int) -> None:
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)
     service.reviews.tick()
+    if service.follower is not None:
+        service.follower.save()
     if service.keeper is not None:
         service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
     service.routes.flush()

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
     on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
     state: str | None = None  # file that monitors keep their evidence and unsent alerts in; absent: a restart forgets
+    registry: str | None = None  # folder of the registry of files; absent: releases are kept in memory only
+    workers: int = 1  # processes that share the registry: each judges by its own part of alpha
     policy: dict[str, Any] = {}  # overrides of single thresholds of the bundle's policy, for rehearsals
 
 
@@ -50,4 +52,6 @@ def read(settings: Mapping[str, Any] | None) -> Settings:
     unknown = sorted(set(parsed.alerts) - {"alertmanager", "slack", "pagerduty"})
     if unknown:
         raise SettingsError(f"settings: no such alert route: {', '.join(unknown)}")
+    if parsed.workers < 1:
+        raise SettingsError("settings: workers must be 1 or more")
     return parsed

@@ -99,6 +99,7 @@ async def release(service: Service, body: bytes, _query: str) -> Reply:
     loaded = await _loaded(service, wanted.version)
     if isinstance(loaded, Reply):
         return loaded
+    service.take_up()
     releases, now_ns = service.releases, service.clock.now_ns()
     try:
         started = releases.start(loaded, wanted.by, wanted.share, now_ns, override=wanted.override)
@@ -131,6 +132,7 @@ async def rollback(service: Service, body: bytes, _query: str) -> Reply:
     to = None if wanted.to is None else await _loaded(service, wanted.to)
     if isinstance(to, Reply):
         return to
+    service.take_up()
     releases = service.releases
     try:
         return _ok(releases.view(releases.operator_rollback(service.clock.now_ns(), to)), 202)
@@ -140,6 +142,7 @@ async def rollback(service: Service, body: bytes, _query: str) -> Reply:
 
 async def promote(service: Service, _body: bytes, _query: str) -> Reply:
     """An operator gives the canary to everybody but the held-back share, without waiting."""
+    service.take_up()
     releases = service.releases
     try:
         return _ok(releases.view(releases.promote(service.clock.now_ns())), 202)
@@ -153,8 +156,12 @@ async def freeze(service: Service, body: bytes, _query: str) -> Reply:
         wanted = _freeze.decode(body)
     except msgspec.DecodeError:
         return refusal(400, "Malformed freeze", 'needs {"version", "seconds"}; 0 seconds lift it')
+    service.take_up()
     now_ns = service.clock.now_ns()
-    service.releases.freeze(wanted.version, now_ns + round(wanted.seconds * SECOND), now_ns)
+    try:
+        service.releases.freeze(wanted.version, now_ns + round(wanted.seconds * SECOND), now_ns)
+    except ReleaseRefused as refused:
+        return refusal(409, "Not frozen", refused.reason)
     return _ok({"frozen_until_ns": service.releases.frozen}, 202)
 
 

@@ -18,6 +18,7 @@ from reference_service.bundle import Bundle, BundleError
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
 from reference_service.policy import Bands, Policy
+from reference_service.release.store import Store
 from reference_service.validation import Validator
 
 Score = Callable[[np.ndarray], float]
@@ -72,13 +73,15 @@ class Registry:
     Args:
         folder: one folder per version.
         assemble: makes a bundle answerable: policy, validator, guards.
+        store: where bundles lie by their digests; what it has is taken from there, and what it has not is added.
     """
 
-    __slots__ = ("_assemble", "_folder", "_loaded")
+    __slots__ = ("_assemble", "_folder", "_loaded", "store")
 
-    def __init__(self, folder: Path, assemble: Callable[[Bundle], Loaded]) -> None:
+    def __init__(self, folder: Path, assemble: Callable[[Bundle], Loaded], store: Store | None = None) -> None:
         self._folder = folder
         self._assemble = assemble
+        self.store = store
         self._loaded: dict[str, Loaded] = {}
 
     def get(self, version: str) -> Loaded:
@@ -86,11 +89,19 @@ class Registry:
         if version not in self._loaded:
             if not _VERSION.fullmatch(version):
                 raise BundleError("missing", "no such version")
-            bundle = bundles.load(self._folder / version)
+            bundle = self._verified(version)
             if bundle.version != version:
                 raise BundleError("corrupt", "the bundle is another version than its folder says")
             self._loaded[version] = self._assemble(bundle)
         return self._loaded[version]
+
+    def _verified(self, version: str) -> Bundle:
+        store = self.store
+        if store is None:
+            return bundles.load(self._folder / version)
+        if store.digest(version) is None:
+            store.add(self._folder / version)
+        return bundles.load(store.place(version) or self._folder / version, digest=store.digest(version))
 
 
 def incompatible(old: Bundle, new: Bundle) -> str:

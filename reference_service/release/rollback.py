@@ -87,7 +87,7 @@ class Releases:
     trail: list[dict[str, Any]] = field(default_factory=list)
     automatic_rollbacks: int = 0
     distrusted: bool = False  # no version is fit to serve: the fallback answers everybody
-    keep: Callable[[Releases], None] | None = None  # called after every transition
+    keep: Callable[[Releases], bool] | None = None  # called after every transition; False: it is undone
     _turn: int = 0
     _calm: int = 0
 
@@ -144,18 +144,32 @@ class Releases:
         share = share if by in _SPLIT else 0.0 if by == "shadow" else 1.0
         release = Release(len(self.history) + 1, loaded.version, by, share, now_ns)
         self.history.append(release)
-        self.trial = Trial(release, loaded, self.champion, None)
-        if by == "shadow":
-            self.trial.shadow = Shadow(loaded, self.policy)
-        elif by == "swap":
-            self.trial.judge = SwapJudge(self.policy)
+        self.resume(release, loaded, self.champion, share=share if by in _SPLIT else None)
+        if by == "swap":
             self.champion = loaded
-        else:
-            self.trial.judge = CanaryJudge(self.policy, share)
-            self.trial.scores = ScoreShift(self.champion.bundle.profile.score_deciles)
-            self.split = Split(f"{loaded.bundle.digest}/{release.id}", share)
         self._told(now_ns, "operator", "override" if override else "release", release, by)
         return release
+
+    def resume(self, release: Release, loaded: Loaded, previous: Loaded, *, share: float | None) -> None:
+        """This release is running, with a split of `share` if it has one. Who judges it already goes on judging."""
+        running = self.trial
+        if running is not None and running.release.id == release.id and running.loaded is loaded:
+            running.release = release
+        else:
+            self.leave()
+            running = Trial(release, loaded, previous, None)
+            if release.by == "shadow":
+                running.shadow = Shadow(loaded, self.policy)
+            elif release.by == "swap":
+                running.judge = SwapJudge(self.policy)
+            else:
+                running.judge = CanaryJudge(self.policy, release.share)
+                running.scores = ScoreShift(previous.bundle.profile.score_deciles)
+        if share is not None and (self.split is None or self.split.share != share):
+            self.split = Split(f"{loaded.bundle.digest}/{release.id}", share)
+            if isinstance(running.judge, CanaryJudge) and share != release.share:
+                running.judge.reshare(share)
+        self.trial = running
 
     def promote(self, now_ns: int, who: str = "operator") -> Release:
         """The canary serves everybody but a held-back share, which goes on being compared. Raises ReleaseRefused."""
@@ -280,8 +294,12 @@ class Releases:
             release.state, release.reason, release.ended_ns = state, reason, now_ns
             if trial.judge is not None:
                 release.evidence_log10 = round(trial.judge.evidence_log10, 3)
-            if trial.shadow is not None:
-                trial.shadow.stop()
+        self.leave()
+
+    def leave(self) -> None:
+        """Nothing is running."""
+        if self.trial is not None and self.trial.shadow is not None:
+            self.trial.shadow.stop()
         self.trial = None
         self.split = None
 
@@ -308,8 +326,12 @@ class Releases:
         self.note(now_ns, who, what, release.version, why or release.reason)
 
     def note(self, now_ns: int, who: str, what: str, version: str, why: str) -> None:
-        """One more line of the trail; then everything is kept."""
+        """One more line of the trail; then everything is kept.
+
+        Raises:
+            ReleaseRefused: An operator's action that came an instant after somebody else's.
+        """
         self.trail.append({"at_ns": now_ns, "who": who, "what": what, "version": version, "why": why})
         del self.trail[:-_TRAIL]
-        if self.keep is not None:
-            self.keep(self)
+        if self.keep is not None and not self.keep(self) and who == "operator":
+            raise ReleaseRefused("somebody else has just changed the releases; look, and ask again")

@@ -1,0 +1,106 @@
+"""The state machine as plain data, and back: what a restart must not forget, and what workers tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from reference_service.release.registry import Loaded
+from reference_service.release.rollback import By, Release, Releases, State
+
+
+class ReleaseKept(msgspec.Struct, frozen=True):
+    """One release; the fields of `Release`."""
+
+    id: int
+    version: str
+    by: By
+    share: float
+    started_ns: int
+    state: State
+    reason: str
+    promoted_ns: int
+    ended_ns: int
+    evidence_log10: float
+
+
+class TrialKept(msgspec.Struct, frozen=True):
+    """What the release that is running needs beside its own fields."""
+
+    previous: str
+    share: float | None  # of the split now; None: nothing is split
+    evidence: dict[str, Any]  # the judge's
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Everything that `Releases` knows."""
+
+    generation: int
+    champion: str
+    certified: str
+    history: list[ReleaseKept]
+    frozen: dict[str, int]
+    taken_back: dict[str, int]
+    trail: list[dict[str, Any]]
+    automatic_rollbacks: int
+    distrusted: bool
+    trial: TrialKept | None
+
+
+_decode = msgspec.json.Decoder(Kept)
+
+
+def encode(releases: Releases, generation: int) -> bytes:
+    """As it is now."""
+    trial = releases.trial
+    running = None
+    if trial is not None:
+        share = None if releases.split is None else releases.split.share
+        evidence = {} if trial.judge is None else trial.judge.snapshot()
+        running = TrialKept(trial.previous.version, share, evidence)
+    return msgspec.json.encode(
+        Kept(
+            generation,
+            releases.champion.version,
+            releases.certified.version,
+            [ReleaseKept(**release.view()) for release in releases.history],
+            releases.frozen,
+            releases.taken_back,
+            releases.trail,
+            releases.automatic_rollbacks,
+            releases.distrusted,
+            running,
+        )
+    )
+
+
+def decode(data: bytes) -> Kept:
+    """Raises msgspec.DecodeError (a ValueError) if it is not what `encode` wrote."""
+    return _decode.decode(data)
+
+
+def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None:
+    """Make it so. A trial that is already running here keeps what its judge has seen.
+
+    Raises:
+        BundleError: A version that serves is not there any more; nothing was changed then.
+    """
+    champion, certified = load(kept.champion), load(kept.certified)
+    loaded = previous = None
+    if kept.trial is not None:
+        loaded, previous = load(kept.history[-1].version), load(kept.trial.previous)
+    ours = releases.trial.release.id if releases.trial is not None else None
+    releases.champion, releases.certified = champion, certified
+    releases.frozen, releases.taken_back = dict(kept.frozen), dict(kept.taken_back)
+    releases.trail, releases.automatic_rollbacks = list(kept.trail), kept.automatic_rollbacks
+    releases.distrusted = kept.distrusted
+    releases.history = [Release(**msgspec.structs.asdict(release)) for release in kept.history]
+    if loaded is None or previous is None or kept.trial is None:
+        releases.leave()
+        return
+    releases.resume(releases.history[-1], loaded, previous, share=kept.trial.share)
+    trial = releases.trial
+    if trial is not None and trial.judge is not None and ours != trial.release.id and kept.trial.evidence:
+        trial.judge.restore(kept.trial.evidence)

@@ -1,0 +1,222 @@
+"""A registry of files under one process that restarts, and under two that share it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import threading
+
+import pytest
+from conftest import MINUTE, ROW, SECOND, LinearBundle, run, settle
+
+from reference_service.release.judge import Answer
+from reference_service.release.store import ALIASES, Store
+
+
+@pytest.fixture
+def shared(harness, tmp_path):
+    """A factory of services on one registry, each following it."""
+    for version in ("v1", "v2", "v3"):
+        (tmp_path / "bundles" / version).mkdir(parents=True)
+        (tmp_path / "bundles" / version / "manifest.json").write_text(version)
+
+    def build(seams=None, **settings):
+        folders = {"bundles": str(tmp_path / "bundles"), "registry": str(tmp_path / "registry")}
+        h = harness(seams, **folders, **settings)
+        h.following = asyncio.get_running_loop().create_task(h.service.follower.follow(h.clock))
+        return h
+
+    build.store = Store(tmp_path / "registry")
+    return build
+
+
+async def post(h, path="", **body):
+    status, reply = await h.call("POST", f"/v1/releases{path}", json.dumps(body).encode())
+    return status, json.loads(reply)
+
+
+async def view(h):
+    return json.loads((await h.call("GET", "/v1/releases"))[1])
+
+
+def nan_of(version):
+    return lambda call: lambda asked, values: math.nan if asked == version else call(asked, values)
+
+
+async def bad_canary(h):
+    await post(h, version="v2", by="canary", share=0.5)
+    for k in range(40):
+        await h.infer({**ROW, "customer": k})
+
+
+# ---------------------------------------------------------------- restart
+
+
+def test_a_rollback_is_remembered_over_a_restart(shared):
+    async def body():
+        h = shared({"model": nan_of("v2")})
+        await bad_canary(h)
+        before = await view(h)
+        again = shared()
+        after = await view(again)
+        assert after == before
+        assert after["automatic_rollbacks"] == 1
+        assert [line["what"] for line in after["trail"]] == ["release", "rollback"]
+        assert (await post(again, version="v2"))[0] == 409  # still frozen
+        await again.clock.advance(30 * MINUTE)
+        assert (await post(again, version="v2"))[0] == 202
+
+    run(body())
+
+
+def test_what_was_promoted_serves_after_a_restart_whatever_the_settings_say(shared):
+    async def body():
+        h = shared()
+        await post(h, version="v2", by="canary", share=0.5)
+        await post(h, "/promote")
+        again = shared(serving="v1")
+        state = await view(again)
+        assert (state["serving"], state["certified"], state["releases"][0]["state"]) == ("v2", "v1", "held_back")
+        assert again.service.releases.split.share == h.service.releases.split.share == 0.95
+        assert all(again.service.releases.route(e).version == h.service.releases.route(e).version for e in range(500))
+        assert again.service.watch.bundle.version == "v2"
+
+    run(body())
+
+
+def test_evidence_goes_on_where_it_was(shared):
+    async def body():
+        h = shared()
+        await post(h, version="v2", by="canary", share=0.5)
+        releases = h.service.releases
+        for _ in range(5):
+            releases.observe(releases.trial.loaded, h.clock.now_ns(), Answer(failed=True))
+        h.tick()
+        again = shared()
+        assert again.service.releases.trial.judge.snapshot() == releases.trial.judge.snapshot()
+        assert releases.trial.judge.evidence_log10 > 0
+
+    run(body())
+
+
+def test_a_damaged_state_is_no_reason_not_to_serve(shared):
+    async def body():
+        h = shared({"model": nan_of("v2")})
+        await bad_canary(h)
+        shared.store.write_state(b'{"generation": 99, "champion": "nobody"}')
+        again = shared()
+        assert (await again.one(ROW))[0] == "model"
+
+    run(body())
+
+
+# ---------------------------------------------------------------- two processes
+
+
+async def second(*harnesses):
+    """One second passes for everybody."""
+    for h in harnesses:
+        await h.clock.advance(SECOND)
+
+
+def test_two_workers_agree_within_a_second(shared):
+    async def body():
+        a, b = shared(), shared()
+        await post(a, version="v2", by="canary", share=0.5)
+        await second(a, b)
+        routed = [[h.service.releases.route(e).version for e in range(300)] for h in (a, b)]
+        assert routed[0] == routed[1]
+        assert set(routed[0]) == {"v1", "v2"}
+        await post(b, "/rollback")
+        await second(a, b)
+        assert {h.service.releases.route(e).version for e in range(300) for h in (a, b)} == {"v1"}
+        assert await view(a) == await view(b)
+
+    run(body())
+
+
+def test_what_one_worker_takes_back_is_taken_back_everywhere(shared):
+    async def body():
+        a, b = shared({"model": nan_of("v2")}), shared()
+        await bad_canary(a)
+        await second(a, b)
+        assert b.service.releases.trial is None
+        assert (await post(b, version="v2"))[0] == 409
+
+    run(body())
+
+
+def test_an_operator_is_answered_by_the_state_that_is(shared):
+    async def body():
+        a, b = shared(), shared()
+        await post(a, version="v2", by="canary", share=0.5)
+        assert (await post(b, "/promote"))[0] == 202  # although b has not looked yet
+        await second(a, b)
+        assert (await view(a))["serving"] == "v2"
+
+    run(body())
+
+
+def test_whoever_comes_an_instant_later_is_told(shared, versions, monkeypatch):
+    async def body():
+        versions["v3"] = LinearBundle("v3")
+        a, b = shared(), shared()
+        monkeypatch.setattr(type(b.service), "take_up", lambda _: None)  # nothing to see, an instant ago
+        await post(a, version="v2", by="canary", share=0.5)
+        assert (await post(b, version="v3", by="swap"))[0] == 409
+        assert (await view(b))["releases"][0]["version"] == "v2"
+
+    run(body())
+
+
+def test_workers_share_alpha(shared):
+    async def body():
+        h = shared(workers=4)
+        assert h.service.releases.policy.canary_alpha == h.service.policy.canary_alpha / 4
+
+    run(body())
+
+
+def test_aliases_say_who_is_who(shared, versions):
+    async def body():
+        versions["v3"] = LinearBundle("v3")
+        store = shared.store
+        h = shared()
+        assert [store.alias(name) for name in ALIASES] == ["v1", "v1", None, None]
+        await post(h, version="v2", by="canary", share=0.5)
+        assert [store.alias(name) for name in ALIASES] == ["v1", "v1", "v2", None]
+        await post(h, "/promote")
+        assert [store.alias(name) for name in ALIASES] == ["v2", "v1", "v2", None]
+        await post(h, version="v3", by="shadow")
+        assert [store.alias(name) for name in ALIASES] == ["v2", "v1", None, "v3"]
+
+    run(body())
+
+
+def test_a_reader_never_sees_half_a_pointer(tmp_path):
+    store, names, seen = Store(tmp_path), ("v1", "a-version-with-a-long-name"), set()
+    store.point("champion", names[0])
+    stop = threading.Event()
+
+    def read():
+        while not stop.is_set():
+            seen.add(store.alias("champion"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for k in range(300):
+        store.point("champion", names[k % 2])
+    stop.set()
+    reader.join()
+    assert seen <= set(names)
+
+
+def test_following_goes_on_when_nothing_changes(shared):
+    async def body():
+        h = shared()
+        await h.clock.advance(10 * SECOND)
+        await settle()
+        assert not h.following.done()
+
+    run(body())
