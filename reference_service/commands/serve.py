@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +22,7 @@ from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SECOND, SystemClock
 from reference_service.server.server import Server
+from reference_service.server.workers import Workers
 
 if TYPE_CHECKING:
     from reference_service.rpc.server import Rpc
@@ -38,12 +41,34 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--grpc-port", type=int, help="also speak gRPC there (extra: grpc)")
+    parser.add_argument("--workers", type=int, default=1, help="processes; each keeps a decision log of its own")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # which of them this is
+    parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)  # inherited
     options = parser.parse_args(arguments)
     settings = msgspec.json.decode(options.settings.read_bytes())
+    grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
+    if options.worker is not None:
+        with socket.socket(fileno=options.socket) as inherited:
+            uvloop.run(serve(_of_worker(settings, options.worker), inherited, grpc, worker=True))
+        return 0
     with contextlib.closing(listen(options.host, options.port)) as listening:
-        grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
-        uvloop.run(serve(settings, listening, grpc))
-    return 0
+        if options.workers == 1:
+            uvloop.run(serve(settings, listening, grpc))
+            return 0
+        shared = listening.fileno()
+        again = [sys.executable, "-m", "reference_service", *arguments, "--socket", str(shared), "--worker"]
+        return uvloop.run(_supervise(lambda k: [*again, str(k)], options.workers, shared))
+
+
+async def _supervise(command: Callable[[int], list[str]], count: int, shared: int) -> int:
+    return await Workers(command, count, passed=[shared], clock=SystemClock(), grace_ns=_GRACE_NS).run()
+
+
+def _of_worker(settings: dict[str, Any], number: int) -> dict[str, Any]:
+    """The settings of one worker: what it writes is its own."""
+    own = {key: f"{settings[key]}/worker-{number}" for key in ("decision_log",) if settings.get(key)}
+    own |= {key: f"{settings[key]}-{number}" for key in ("state",) if settings.get(key)}
+    return settings | own
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -56,9 +81,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = "") -> None:
-    """Load, serve, and drain at SIGTERM or SIGINT."""
+async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = "", *, worker: bool = False) -> None:
+    """Load, serve, and drain at SIGTERM or SIGINT; a worker also when its control process is no more."""
     stopped = asyncio.Event()
+    if worker:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopped.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = create_app(settings, clock=SystemClock())
