@@ -59,6 +59,7 @@ def cli() -> None:
     help="Switch a safeguard of the service off: scenarios that guard it must then be refused.",
 )
 @click.option("--driver", type=click.Choice(["virtual", "live", "locust"]), default="virtual", show_default=True)
+@click.option("--allow", multiple=True, metavar="NAME", help="An environment or a host that would else be refused.")
 @click.option("--set", "choices", multiple=True, metavar="NAME=VALUE", help="Only matrix cells with this value.")
 @_with_workers
 @_out(_REPORTS / "latest")

@@ -23,11 +23,13 @@ _target = click.argument("target", type=click.Path(path_type=Path, dir_okay=Fals
 @click.option("--rows", type=click.Path(path_type=Path, dir_okay=False), help="Legal rows, one JSON object a line.")
 @click.option("--population", help="Take the rows of this population instead.")
 @click.option("--version", "versions", multiple=True, help="The version that serves, and another one to release.")
+@click.option("--allow", multiple=True, metavar="NAME", help="An environment or a host that would else be refused.")
 @click.option("--json", "as_json", is_flag=True, help="Print every finding with its whole evidence as JSON.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the findings to this file, as Markdown.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def conform(
-    target: Path, *, rows: Path | None, population: str | None, versions: tuple[str, ...], as_json: bool,
+    target: Path, *, rows: Path | None, population: str | None, versions: tuple[str, ...],
+    allow: tuple[str, ...], as_json: bool,
     markdown: Path | None, quiet: bool,
 ) -> int:  # fmt: skip
     """Try what any inference server owes its callers, from outside: no labels and no cooperation needed.
@@ -39,10 +41,13 @@ def conform(
 
     from simulator.conformance import render  # noqa: PLC0415 - lazy
     from simulator.conformance.suite import run  # noqa: PLC0415 - lazy
-    from simulator.drivers.live import TargetDown  # noqa: PLC0415 - lazy
+    from simulator.drivers.start import TargetDown  # noqa: PLC0415 - lazy
+    from simulator.targets.guard import objections  # noqa: PLC0415 - lazy
     from simulator.targets.load import load  # noqa: PLC0415 - lazy
 
     known = load(target)
+    if why := objections(known, allow):
+        raise click.UsageError(f"{target}: {'; '.join(why)}")
     sample = _rows(rows, population)
     tell = (lambda _: None) if quiet else (lambda name: click.echo(f"  {name}", err=True))
     try:

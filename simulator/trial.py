@@ -32,6 +32,7 @@ from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.feasibility import check
 from simulator.scenario.load import Cell
 from simulator.scenario.load import load as load_scenario
+from simulator.targets.guard import objections
 from simulator.targets.load import digest as target_digest
 from simulator.targets.load import find
 from simulator.targets.load import load as load_target
@@ -60,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True):
     switchable: tuple[str, ...]
     folders: dict[str, str]  # role → folder
     tolerance: float = 0.0  # the target's own: scores that differ by no more are equal
+    allow: tuple[str, ...] = ()  # environments and hosts that the user named
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def certify(
     without: str | None = None,
     workers: int = 1,
     driver: str = "virtual",
+    allow: Sequence[str] = (),
     listen: Listener = lambda _: None,
 ) -> Verdict:
     """Run and judge every cell; writes evidence and ``verdict.json`` under `out`.
@@ -91,6 +94,7 @@ def certify(
         without: Safeguard to switch off in the service: a scenario that guards it must then be refused.
         workers: Runs at once; the verdict does not depend on it.
         driver: ``virtual``, ``live`` or ``locust``.
+        allow: Environments and hosts that the user names, which would else be refused.
         listen: Told what happens while it happens.
 
     Raises:
@@ -98,7 +102,7 @@ def certify(
     """
     if driver != "virtual":
         cells = tuple(cell for cell in cells if driver in cell.scenario.runs_on)
-    trials = _prepare([_seeded(c, seed) for c in cells], out, target, without, driver)
+    trials = _prepare([_seeded(c, seed) for c in cells], out, target, without, driver, allow=tuple(allow))
     ledger = _Ledger(trials, listen)
     wanted = [spec for spec in ledger.specs.values() if not _have(spec)]
     ledger.pending = {spec.folder for spec in wanted}
@@ -188,7 +192,7 @@ def replay(out: Path, run_id: str, *, into: Path, workers: int = 1, listen: List
     cell, manifest = _manifest(out, old)
     return certify(
         [cell], out=into, target=Path(manifest.target), seed=manifest.seed, without=manifest.without,
-        workers=workers, driver=manifest.driver, listen=listen,
+        workers=workers, driver=manifest.driver, allow=manifest.allow, listen=listen,
     )  # fmt: skip
 
 
@@ -206,14 +210,17 @@ def _seeded(cell: Cell, seed: int | None) -> Cell:
     return replace(cell, scenario=cell.scenario.model_copy(update={"seed": seed}))
 
 
-def _prepare(cells: Sequence[Cell], out: Path, target: Path | None, without: str | None, driver: str) -> list[_Trial]:
+def _prepare(
+    cells: Sequence[Cell], out: Path, target: Path | None, without: str | None, driver: str, *,
+    allow: tuple[str, ...] = (),
+) -> list[_Trial]:  # fmt: skip
     problems: list[Problem] = []
     trials = []
     if not cells:
         problems.append(Problem("no-scenario", "no scenario runs on this driver", "."))
     for cell in cells:
         try:
-            trials.append(_trial(cell, out, target or find(cell), without, driver))
+            trials.append(_trial(cell, out, target or find(cell), without, driver, allow=allow))
         except BadInput as error:
             problems += error.problems
     if problems:
@@ -221,7 +228,9 @@ def _prepare(cells: Sequence[Cell], out: Path, target: Path | None, without: str
     return trials
 
 
-def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver: str) -> _Trial:
+def _trial(
+    cell: Cell, out: Path, target_path: Path, without: str | None, driver: str, *, allow: tuple[str, ...]
+) -> _Trial:  # fmt: skip
     target = load_target(target_path)
     population = _population(cell)
     traffic = cell.scenario.given.traffic
@@ -238,6 +247,14 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
     if driver == "virtual" and not target.start.asgi:
         hint = "use --driver live for a command or a url"
         problems = (*problems, Problem("no-asgi", "virtual time needs start.asgi", str(target_path), hint=hint))
+    if without and driver != "virtual" and not target.start.takes_settings:
+        hint = "a started service can: give its command `$settings`, the path of a JSON file"
+        problems = (
+            *problems,
+            Problem("no-switch", f"{without} cannot be switched off from here", str(target_path), hint=hint),
+        )
+    if driver != "virtual":
+        problems = (*problems, *(Problem("not-allowed", why, str(target_path)) for why in objections(target, allow)))
     if driver != "virtual" and not target.start.url:
         problems = (*problems, Problem("no-url", "a run in real time needs start.url", str(target_path)))
     if problems:
@@ -247,7 +264,9 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
         seen = _hash("recorded", seen, population.digest)
     scenario = cell.scenario
     watched = {e.safeguard for e in scenario.then} - {None}
-    off = () if without else tuple(s for s in target.safeguards if s in watched)
+    # A service that somebody else configured keeps its safeguards.
+    switchable = driver == "virtual" or target.start.takes_settings
+    off = () if without or not switchable else tuple(s for s in target.safeguards if s in watched)
     base = RunSpec(
         scenario, str(cell.path), dict(cell.values), "main", target, target_path, seen, out / cell.folder / "main",
         steadiness, (without,) if without else (), driver, _versions(),
@@ -281,6 +300,7 @@ def _trial(cell: Cell, out: Path, target_path: Path, without: str | None, driver
         off,
         folders,
         target.tolerance,
+        allow,
     )
     _ask(cell, manifest, out)
     return _Trial(cell, manifest, target, runs)

@@ -16,8 +16,8 @@ from typing import Final
 
 import httpx
 
-from simulator.drivers.live import TargetDown, free_port
 from simulator.drivers.spec import substitute
+from simulator.drivers.start import TargetDown, free_port
 from simulator.targets.model import Target
 
 _START_WITHIN: Final = 120.0

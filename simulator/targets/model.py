@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,7 +19,8 @@ class Frozen(BaseModel):
 class Start(Frozen):
     """How to get the service: its ASGI app in process, a command to run, or the URL of a running one.
 
-    In `settings`, `env` and `command`, ``$here`` is the folder of the target file, ``$sink`` the harness' alert
+    In `env` and `command`, ``$settings`` is the path of a JSON file with the settings.
+    There and in `settings`, ``$here`` is the folder of the target file, ``$sink`` the harness' alert
     receiver, ``$token`` the control plane's token of this run and ``$port`` a free port.
     """
 
@@ -32,6 +34,11 @@ class Start(Frozen):
     settings: dict[str, Any] = {}
     env: dict[str, str] = {}
     ready: str | None = Field(None, description="path that answers 200 once the service can be called")
+
+    @property
+    def takes_settings(self) -> bool:
+        """Whether the command is told the settings, which safeguards are switched by."""
+        return any("$settings" in part for part in (*(self.command or ()), *self.env.values()))
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -78,10 +85,20 @@ class Heartbeat(Frozen):
 Route = Literal["alertmanager", "slack", "pagerduty"]
 
 
+class Poll(Frozen):
+    """A Prometheus whose alerts are asked for: ``GET <url>/api/v1/alerts``."""
+
+    prometheus: str
+    every: Duration = 5_000_000_000
+
+
 class Alerts(Frozen):
     """How alerts reach the harness."""
 
     receive: tuple[Route, ...] = ("alertmanager",)
+    listen: str = Field("127.0.0.1:0", description="live: address and port of the receiver; port 0 is any free one")
+    reach: str | None = Field(None, description="live: the receiver's URL as the service sees it, if it is another")
+    poll: Poll | None = None
     heartbeat: Heartbeat | None = None
     match: Match = Match()
 
@@ -123,6 +140,11 @@ class Target(Frozen):
 
     target: Literal[1]
     environment: str = "local"
+    hosts: tuple[str, ...] = Field((), description="hosts beyond this machine that may be sent synthetic traffic")
+    marker: str | None = Field(
+        "x-synthetic-traffic: seatrial",
+        description="header of every live request; null for a service that must not know",
+    )
     start: Start
     bundles: str | None = Field(
         None, description="folder with one folder a version; `$bundles` in settings is it, or a copy with one damaged"
@@ -142,8 +164,15 @@ class Target(Frozen):
     service_time: ServiceTime | None = None
     tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
 
+    def marked(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The marker as headers: one, or none."""
+        if self.marker is None:
+            return ()
+        name, _, value = self.marker.partition(":")
+        return ((name.strip().lower().encode(), value.strip().encode()),)
+
     @model_validator(mode="after")
-    def _not_production(self) -> Self:
-        if self.environment == "production":
-            raise ValueError("production is never a target; rehearse on staging")
+    def _marker_is_a_header(self) -> Self:
+        if self.marker is not None and not re.fullmatch(r"[\w-]+: ?[ -~]+", self.marker):
+            raise ValueError("marker is one header, such as `x-synthetic-traffic: seatrial`, or null")
         return self

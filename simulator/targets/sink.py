@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import h11
 
 from simulator.history.schema import AlertRecord, Note
 from simulator.targets.alert_formats import parse
-from simulator.targets.model import Alerts
+from simulator.targets.model import Alerts, Match
 from simulator.targets.seams import Injected
 
 HOST: Final = "alerts.seatrial.invalid"  # RFC 2606: never a real host
@@ -51,6 +51,30 @@ class Sink:
             else:
                 self.alerts.append(record)
         return 200
+
+    # ------------------------------------------------------------ for observers that ask
+
+    @property
+    def match(self) -> Match:
+        """Which label names what."""
+        return self._config.match
+
+    def take(self, route: str, changed: Iterable[tuple[str, str, str, str, bool]]) -> None:
+        """Alerts that began or ended: fingerprint, name, field, severity, whether it fires."""
+        heartbeat = self._config.heartbeat
+        for fingerprint, name, field, severity, firing in changed:
+            if heartbeat is None or name != heartbeat.name:
+                self.alerts.append(AlertRecord(self._now_ns(), route, fingerprint, name, field, severity, firing))
+
+    def beats(self, route: str, names: Collection[str]) -> None:
+        """The names of everything that fires: if the heartbeat is among them, silence is silence."""
+        heartbeat = self._config.heartbeat
+        if heartbeat is not None and heartbeat.name in names:
+            self.notes.append(Note(self._now_ns(), "heartbeat", {"route": route, "every_ns": heartbeat.every}))
+
+    def unread(self, route: str, why: str) -> None:
+        """An observer got no answer."""
+        self.notes.append(Note(self._now_ns(), "action", {"what": f"poll {route}", "status": 0, "body": why}))
 
     def protocol(self) -> asyncio.Protocol:
         """A server protocol for one connection."""

@@ -16,8 +16,9 @@ from simulator import trial
 from simulator.checks.evaluate import CHECKS
 from simulator.checks.premises import LATE_P99_NS, PremiseError, on_schedule
 from simulator.cli import invoke
-from simulator.drivers.live import _Live
+from simulator.drivers.live import Sockets
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.voyage import Voyage
 from simulator.history import Altered, seal
 from simulator.report import text
 from simulator.scenario.load import load
@@ -188,12 +189,11 @@ def live(grounds, monkeypatch):
     async def silent(*_):
         pass
 
-    driver = _Live(spec, lambda _: None)
+    driver = Voyage(spec, lambda _: None, "live")
     driver.clock = 0
-    monkeypatch.setattr(_Live, "now", lambda self: self.clock)
-    monkeypatch.setattr(_Live, "_spawn", lambda *_: None)
-    monkeypatch.setattr(_Live, "_request", lambda *_: None)
-    monkeypatch.setattr(_Live, "_observe", silent)
+    monkeypatch.setattr(Voyage, "now", lambda self: self.clock)
+    monkeypatch.setattr(Sockets, "_post", lambda *_: None)
+    monkeypatch.setattr(Voyage, "_observe", silent)
     return driver
 
 
@@ -215,7 +215,7 @@ def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, act
         called.append((method, path))
         return status, b""
 
-    monkeypatch.setattr(_Live, "_call", call)
+    monkeypatch.setattr(Voyage, "_call", call)
     admin = live.spec.target.admin.model_copy(update={"rollback": action})
     live.spec = replace(live.spec, target=live.spec.target.model_copy(update={"admin": admin}))
     live.releasing = released
@@ -236,8 +236,8 @@ def test_a_live_driver_that_was_held_up_knows(live, monkeypatch, held_up_ns):
             self.clock += held_up_ns
 
     live.held_up = False
-    monkeypatch.setattr(_Live, "_until", until)
-    asyncio.run(live._send_all())
+    monkeypatch.setattr(Voyage, "until", until)
+    asyncio.run(Sockets().send(live))
     history = live._close()
     assert np.all(history.items["sent_ns"] < 0)
     if held_up_ns:

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator
 from typing import Final
 from zlib import crc32
 
-from simulator.drivers.live import Progress, Sent, Voyage, carry_out, free_port
 from simulator.drivers.locust import launch
 from simulator.drivers.locust.frames import (
     HEAD,
@@ -39,6 +38,8 @@ from simulator.drivers.locust.launch import NoFleet
 from simulator.drivers.locust.shards import parcels
 from simulator.drivers.retry import patience_ns
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import free_port
+from simulator.drivers.voyage import Progress, Sent, Voyage
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.scenario.quantities import SECOND
 
@@ -60,13 +61,13 @@ def run_fleet(spec: RunSpec, progress: Progress = lambda _: None) -> History:
 
     async def go() -> History:
         async with _enlisted() as (reader, writer):
-            return await carry_out(spec, progress, "locust", Fleet(reader, writer))
+            return await Voyage(spec, progress, "locust").go(Fleet(reader, writer))
 
     return asyncio.run(go())
 
 
 class Fleet:
-    """Sends a plan through Locust's workers; a `simulator.drivers.live.Sender`."""
+    """Sends a plan through Locust's workers; a `simulator.drivers.voyage.Sender`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -90,7 +91,7 @@ class Fleet:
         self._reported = bytearray(len(voyage.requests))
         self._say(
             Job(
-                self._run, _name(spec), url, codec.path, tuple(codec.headers), timeout, fine, spec.target.errors.shed,
+                self._run, _name(spec), url, codec.path, tuple(voyage.headers), timeout, fine, spec.target.errors.shed,
                 spec.scenario.given.traffic.retries,
             )
         )  # fmt: skip

@@ -1,0 +1,259 @@
+"""One run in real time, whoever sends its requests: the target, the alerts, the labels, the releases, the healing.
+
+Who sends is handed to it: this very process (`simulator.drivers.live`) or a fleet (`simulator.drivers.locust`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import httpx
+import msgspec
+
+from simulator.drivers.labels import Due
+from simulator.drivers.labels import body as label_body
+from simulator.drivers.operators import action_of
+from simulator.drivers.poll import watch
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.record import Planned, Recorder
+from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import started
+from simulator.history.schema import NEVER, History, Outcome
+from simulator.plan import end_ns, plan
+from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
+from simulator.targets.codecs import codec
+from simulator.targets.model import Alerts
+from simulator.targets.sink import Sink
+from simulator.world.populations import get
+
+Progress = Callable[[float], None]
+_NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
+_LEAD: Final = SECOND // 2  # between "ready" and the plan's zero
+
+
+@dataclass(slots=True)
+class Sent:
+    """How one request went. Over a socket, the service saw it no later than its reply came back."""
+
+    planned: Planned
+    sent_ns: int
+    seen_ns: int
+    replied_ns: int
+    ended_ns: int
+    attempt: int
+    status: int
+    reply: bytes
+    failure: Outcome | None
+
+
+class Sender(Protocol):
+    """Carries a voyage's requests to the service, each at its moment, and concludes each with its recorder.
+
+    It adds how late each request left to ``voyage.lateness``, and stops when ``voyage.sending`` no longer holds.
+    """
+
+    async def prepare(self, voyage: Voyage, url: str) -> None:
+        """Whatever may take its time, before the plan's zero."""
+
+    async def send(self, voyage: Voyage) -> None:
+        """Until the last request has left."""
+
+    async def finish(self, voyage: Voyage) -> None:
+        """Until the last request is concluded, or given up."""
+
+
+class Voyage:
+    """The state of one run in real time."""
+
+    def __init__(self, spec: RunSpec, progress: Progress, driver: str) -> None:
+        self.spec, self.progress = spec, progress
+        scenario = spec.scenario
+        population = get(scenario.given.population, Path(spec.path).parent)
+        self.end = end_ns(scenario, population)
+        self.codec = codec(spec.target, population.fields)
+        self.recorder = Recorder(spec, self.codec, driver, self.end, self._schedule_labels)
+        # The whole plan is ready before the first request: encoding must not make the driver late.
+        self.requests = [
+            planned for chunk in plan(scenario, population) for planned in self.recorder.take(chunk)
+        ]  # fmt: skip
+        self.sink = Sink(spec.target.alerts, self.now)
+        self.zero_ns = 0
+        self.token = os.environ.get("SEATRIAL_TOKEN") or secrets.token_urlsafe(24)
+        self.lateness: list[int] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.receipts: dict[str, ServiceReceipt] = {}
+        self.sending = True
+        self.releasing = False  # a version was released and has to be taken back
+        self.http: httpx.AsyncClient
+        self.headers = (*self.codec.headers, *spec.target.marked())
+
+    def now(self) -> int:
+        """Nanoseconds since the plan's zero."""
+        return time.monotonic_ns() - self.zero_ns
+
+    async def go(self, sender: Sender) -> History:
+        """The whole run, from starting the target to sealing the history."""
+        alerts = self.spec.target.alerts or Alerts()
+        host, _, port = alerts.listen.rpartition(":")
+        sink = await asyncio.get_running_loop().create_server(self.sink.protocol, host, int(port))
+        reach = alerts.reach or f"http://127.0.0.1:{sink.sockets[0].getsockname()[1]}"
+        traffic = self.spec.scenario.given.traffic
+        async with (
+            sink,
+            started(self.spec, reach, self.token) as url,
+            httpx.AsyncClient(
+                base_url=url, timeout=traffic.timeout / SECOND, headers=list(self.spec.target.marked()), trust_env=False
+            ) as self.http,
+        ):
+            await sender.prepare(self, url)
+            self.zero_ns = time.monotonic_ns() + _LEAD
+            self.spawn(self._steady())
+            if alerts.poll is not None:
+                self.spawn(watch(alerts.poll, self.sink, self.until))
+            if any(expectation.readiness for expectation in self.spec.scenario.then):
+                self.spawn(self._ask_readiness())
+            for k, event in enumerate(self.spec.scenario.when):
+                if event.layer == "service":
+                    self.spawn(self._begin(k, event))
+            try:
+                await sender.send(self)
+                await self.until(self.end - SECOND)
+                await self._observe("quality", self.spec.target.quality)
+                await self.until(self.end)
+                await sender.finish(self)
+                if self.tasks:
+                    await asyncio.wait(self.tasks, timeout=traffic.timeout / SECOND + 1)
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+                await self._heal()
+        return self._close()
+
+    def spawn(self, work: Any) -> None:
+        """Work beside the sending, until the run ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def until(self, when_ns: int) -> None:
+        """Wait for that moment of the plan."""
+        wait = when_ns - self.now()
+        if wait > 0:
+            await asyncio.sleep(wait / SECOND)
+
+    async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
+        try:
+            response = await self.http.request(method, path, content=body, headers=headers)
+        except httpx.TransportError as error:
+            return 0, str(error).encode()
+        return response.status_code, response.content
+
+    def _schedule_labels(self, tick: int) -> None:
+        if self.spec.target.labels is not None and tick <= self.end:
+            self.spawn(self._deliver_labels(tick))
+
+    async def _deliver_labels(self, tick: int) -> None:
+        await self.until(tick)
+        for batch in self.recorder.due(tick):
+            await self._post_labels(batch)
+
+    async def _post_labels(self, batch: list[Due]) -> None:
+        assert self.spec.target.labels is not None  # noqa: S101 - only scheduled if there is an intake
+        status, _ = await self._call("POST", self.spec.target.labels.post, label_body(batch))
+        if 200 <= status < 300:  # noqa: PLR2004 - acknowledged
+            self.recorder.labelled(batch, self.now())
+
+    async def _steady(self) -> None:
+        await self.until(self.spec.scenario.given.warmup)
+        holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
+        self.recorder.note(self.now(), "steady_state", holds=holds, why=why)
+        self.sending = holds
+
+    async def _ask_readiness(self) -> None:
+        """Every second; on record are changes, and one answer a minute as a sign of life."""
+        path, was, second = self.spec.target.start.ready, None, 1
+        while path is not None:
+            await self.until(second * SECOND)
+            status, _ = await self._call("GET", path)
+            ready = status == 200  # noqa: PLR2004 - as the target file says
+            if ready != was or second % 60 == 0:
+                self.recorder.note(self.now(), "ready", ready=ready)
+            was, second = ready, second + 1
+
+    async def _begin(self, k: int, event: Event) -> None:
+        await self.until(event.at)
+        release = event.release
+        if event.operator is not None:
+            await self._operate(event)
+            return
+        reachable = release is not None and release.defect is None and release.by != "shadow"
+        if release is None or not reachable or self.spec.target.admin.release is None:
+            detail = "a live target's dependencies and models are out of the harness' reach"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        method, _, path = self.spec.target.admin.release.partition(" ")
+        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        status, answer = await self._call(method, path, body)
+        accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
+        if accepted:
+            self.recorder.released(release.version, 1 << k)
+            self.releasing = True
+        at = self.now() if accepted else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
+        what = f"release {release.version}"
+        self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _operate(self, event: Event) -> None:
+        action, body = action_of(event, self.spec.target.admin)
+        if action is None:
+            detail = f"the target file has no admin.{event.params.does}"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        method, _, path = action.partition(" ")
+        status, answer = await self._call(method, path, body)
+        done = 200 <= status < 300  # noqa: PLR2004 - accepted
+        at = self.now() if done else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        said = answer.decode("utf-8", "replace")
+        self.recorder.note(self.now(), "action", what=event.params.does, status=status, body=said)
+
+    async def _heal(self) -> None:
+        # Only a release outlives its request, and it would be there in the twin, too.
+        healed, why = True, "nothing was broken that outlives its request"
+        action = self.spec.target.admin.rollback
+        if self.releasing and self.spec.target.start.command:
+            why = "the service that was started for this run ends with it"
+        elif self.releasing and action is None:
+            healed, why = False, "a version was released, and the target file has no admin.rollback"
+        elif self.releasing and action is not None:
+            method, _, path = action.partition(" ")
+            status, _ = await self._call(method, path)
+            healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
+            why = f"{path} answered {status}"
+        self.recorder.note(self.now(), "heal", healed=healed, why=why)
+
+    async def _observe(self, kind: str, path: str | None) -> None:
+        if path is None:
+            return
+        status, body = await self._call("GET", path)
+        if status == 200:  # noqa: PLR2004 - an answer
+            shift = time.time_ns() - self.now()
+            document = msgspec.json.decode(body)
+            since = {k: v - shift for k, v in document.items() if k.endswith("_ns")}
+            self.recorder.note(self.now(), kind, **(document | since))
+
+    def _close(self) -> History:
+        late = sorted(self.lateness)
+        p99 = late[min(len(late) - 1, len(late) * 99 // 100)] if late else 0
+        now = self.now()
+        self.recorder.note(now, "driver", late_p99_ns=p99, late_max_ns=late[-1] if late else 0)
+        return self.recorder.close(self.sink.alerts, self.sink.notes, self.receipts)
