@@ -8,12 +8,15 @@ per second of the driver's own CPU, recording included, beside Locust's FastHttp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -32,7 +35,7 @@ from simulator.scenario.quantities import SECOND
 from simulator.targets.model import Target
 
 RATE, SECONDS = 300, 12  # of the latencies
-FAST, LONG = 2000, 5  # of the rate
+FAST, LONG = 8000, 4  # of the rate: more than one core holds, so that nobody is paid for waiting
 SHARES = (0.5, 0.9, 0.99, 0.999)
 CLIENTS = 8
 PAIRS = 3
@@ -131,13 +134,22 @@ def latencies(folder: Path, stall_at: int, name: str) -> None:
 
 def closed_loop(stall_at: int, voyage: Voyage) -> np.ndarray:
     """What clients measure that send their next request only after the last reply, from the sending on."""
+    with scripted(stall_at, delays=True) as url, asyncio.Runner(loop_factory=precise_loop) as runner:
+        return runner.run(_closed(url, voyage))
+
+
+@contextlib.contextmanager
+def scripted(stall_at: int, *, delays: bool) -> Iterator[str]:
+    """The URL of a scripted server."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.scripted_server", str(port), str(stall_at), "1"]
+    command = [sys.executable, "-m", "benchmarks.scripted_server", str(port), str(stall_at), str(int(delays))]
     with subprocess.Popen(command) as server:
         try:
-            time.sleep(1.0)
-            with asyncio.Runner(loop_factory=precise_loop) as runner:
-                return runner.run(_closed(f"http://127.0.0.1:{port}", voyage))
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
 
@@ -186,15 +198,11 @@ def locusts_rate(folder: Path, body: bytes) -> float:
     """Requests per CPU second of FastHttpUser at full speed, with its statistics as they are."""
     (folder / "locustfile.py").write_text(LOCUSTFILE, encoding="utf-8")
     (folder / "body").write_bytes(body)
-    port = free_port()
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.scripted_server", str(port), "0", "0"]) as server:
-        try:
-            time.sleep(1.0)
-            command = [sys.executable, "-m", "locust", "-f", "locustfile.py", "--headless", "-u", "16", "-r", "16"]
-            command += ["-t", f"{LONG}s", "--host", f"http://127.0.0.1:{port}", "--only-summary"]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        finally:
-            server.terminate()
+    with scripted(0, delays=False) as url:
+        command = [sys.executable, "-m", "locust", "-f", "locustfile.py", "--headless", "-u", "16", "-r", "16"]
+        subprocess.run(
+            [*command, "-t", f"{LONG}s", "--host", url, "--only-summary"], cwd=folder, check=True, capture_output=True
+        )
     return float((folder / "rate").read_text(encoding="utf-8"))
 
 

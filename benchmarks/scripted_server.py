@@ -52,7 +52,7 @@ class Line(asyncio.Protocol):
 async def main(port: int, stall_at: int, *, delays: bool) -> None:
     """Serve until the end."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Line(stall_at, delays=delays), "127.0.0.1", port)
+    server = await loop.create_server(lambda: Line(stall_at, delays=delays), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

@@ -18,10 +18,11 @@ import pytest
 
 from simulator.checks.evidence import Evidence
 from simulator.controls.judge import judge
-from simulator.drivers.live import Voyage, free_port
 from simulator.drivers.locust.fleet import run_fleet
 from simulator.drivers.locust.launch import FLEET, LOCUSTFILE, PROCESSES
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import free_port
+from simulator.drivers.voyage import Voyage
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.drivers.live import Sent, Sockets, Voyage
+from simulator.drivers.live import Sockets
 from simulator.drivers.locust.fleet import Fleet
 from simulator.drivers.locust.frames import (
     Done,
@@ -35,6 +36,8 @@ from simulator.drivers.locust.launch import FLEET, NoFleet, environment, trial
 from simulator.drivers.locust.shards import PARCEL, parcels, worker_of
 from simulator.drivers.record import Planned
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.voyage import Sent, Voyage
+from simulator.drivers.wire import Answer as WireAnswer
 from simulator.history.read import column_digests
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
@@ -263,18 +266,47 @@ def test_a_run_that_must_not_go_on_stops_its_fleet(tmp_path):
 
 def test_the_own_sender_is_handed_the_same_voyage(tmp_path):
     voyage = voyage_in(tmp_path / "run")
-    spawned = []
-
-    def spawn(work):
-        spawned.append(work)
-        work.close()
+    posted = []
 
     async def until(_):
         pass
 
-    voyage.spawn, voyage.until = spawn, until  # type: ignore[method-assign]
-    asyncio.run(Sockets().send(voyage))
-    assert len(spawned) == len(voyage.requests) == len(voyage.lateness)
+    voyage.until = until  # type: ignore[method-assign]
+    sender = Sockets()
+    sender._wire = SimpleNamespace(post=lambda body, *_: posted.append(body))
+    asyncio.run(sender.send(voyage))
+    assert posted == [planned.body for planned in voyage.requests]
+    assert len(voyage.lateness) == len(posted)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(429, 3), (500, 1), (200, 1), (422, 1)])
+def test_clients_try_again_after_a_refusal_for_load_and_not_after_an_error(tmp_path, monkeypatch, status, attempts):
+    """By the rule of the plan (S11); what is recorded is the last attempt."""
+    monkeypatch.setattr("simulator.drivers.retry._BACKOFF", 1000)
+    voyage = voyage_in(tmp_path / "run")
+    traffic = voyage.spec.scenario.given.traffic.model_copy(update={"retries": 2})
+    given = voyage.spec.scenario.given.model_copy(update={"traffic": traffic})
+    voyage.spec = replace(voyage.spec, scenario=voyage.spec.scenario.model_copy(update={"given": given}))
+    voyage.now = lambda: 7  # type: ignore[method-assign]
+    concluded, sent = [], []
+    voyage.recorder.concluded = concluded.append  # type: ignore[method-assign]
+    sender = Sockets()
+
+    def post(body, told, key):
+        sent.append((body, key))
+        told(WireAnswer(5, 6, 6, status, b'{"score": 0.5}', None))
+
+    sender._wire = SimpleNamespace(post=post)
+    sender._unanswered = 1
+
+    async def go():
+        sender._post(voyage, voyage.requests[0], 1)
+        while sender._unanswered:  # noqa: ASYNC110 - one count, no event
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(go(), 10))
+    assert [one.attempt for one in concluded] == [attempts]
+    assert sent == [(voyage.requests[0].body, "")] * attempts
 
 
 def test_the_trial_of_a_fleet_is_the_command_that_people_type():
