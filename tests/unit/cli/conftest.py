@@ -37,7 +37,9 @@ def judged_as(word: str) -> tuple[Judged, ...]:
     return (Judged("paged", "alert", True, finding, seen, ("T",), 12, "an alert fires"),)
 
 
-def certify(cells, *, out, target=None, seed=None, without=None, workers=1, driver="virtual", listen=lambda _: None):
+def certify(
+    cells, *, out, target=None, seed=None, without=None, workers=1, driver="virtual", allow=(), listen=lambda _: None
+):
     verdicts = []
     for cell in cells:
         listen(RunStarted(cell.name, "main"))
