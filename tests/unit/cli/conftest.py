@@ -40,6 +40,7 @@ def judged_as(word: str) -> tuple[Judged, ...]:
 def certify(
     cells, *, out, target=None, seed=None, without=None, workers=1, driver="virtual", allow=(), listen=lambda _: None
 ):
+    del allow
     verdicts = []
     for cell in cells:
         listen(RunStarted(cell.name, "main"))
