@@ -122,6 +122,19 @@ def ready(*unready: int, every: int = 60) -> Evidence:
     return replace(found, main=replace(found.main, notes=(*found.main.notes, *said)))
 
 
+def called(per_second: int, twin: int = 10) -> Evidence:
+    """The store is called so often a second, in the main run while the event lasts; counted every minute."""
+
+    def counted(run: Any, during: int, otherwise: int) -> Any:
+        totals = [otherwise * at + (during - otherwise) * min(max(at - 600, 0), 600) for at in range(60, N, 60)]
+        said = tuple(Note(at * SECOND, "calls", {"store": n}) for at, n in zip(range(60, N, 60), totals, strict=True))
+        return replace(run, notes=(*run.notes, *said))
+
+    base = evidence()
+    assert base.twin is not None
+    return replace(base, main=counted(base.main, per_second, twin), twin=counted(base.twin, twin, twin))
+
+
 def answered(status: int | None) -> Evidence:
     """The release of v2 is answered by this status, and v2 answers nobody."""
     base = evidence(run(columns(), events=(record(planned=1, delivered=1, potent=1),)))
@@ -257,6 +270,10 @@ SPECIMENS: dict[str, Specimen] = {
     "idempotent": Specimen(
         {"idempotent": {"min_pairs": 100}, "of": "e"}, again(), again(wrong=1), again(copies=50),
         when=[{"event": "e", "at": "1650s", "duplicate": {"key": True}}],
+    ),
+    "amplification": Specimen(
+        {"amplification": {"to": "store", "times": 1.2}, "during": "e"}, called(12), called(13), called(12, twin=0),
+        when=OUTAGE,
     ),
     "readiness": Specimen(
         {"readiness": {"to": "unready"}, "after": "e", "within": "1m"}, ready(630, 660), ready(), evidence(),

@@ -220,7 +220,9 @@ def clean_reject(
         (items["outcome"] == Outcome.REJECT) | (items["outcome"] == Outcome.SHED) | (items["outcome"] == Outcome.ERROR)
     )
     leaks = np.asarray(items["leak"] != 0, bool)
-    return _requests(expectation, evidence, window, leaks, drop=~told), Limit.at_least(expectation.params.min)
+    grouped = selection.requests(evidence, evidence.main)
+    quiet = ~grouped.any(told)[grouped.group]  # of requests of which no row was refused
+    return _requests(expectation, evidence, window, leaks, drop=quiet), Limit.at_least(expectation.params.min)
 
 
 def review(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:

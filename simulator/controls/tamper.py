@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from simulator.controls import edits, tamper_alerts, tamper_lasting, tamper_releases, tamper_shares, tamper_values
+from simulator.controls import (
+    edits,
+    tamper_alerts,
+    tamper_lasting,
+    tamper_loading,
+    tamper_releases,
+    tamper_shares,
+    tamper_values,
+)
 from simulator.controls.case import Case, Edit, Tampering
 from simulator.controls.naive import needed
 from simulator.verdict import Status
@@ -26,12 +34,15 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "quality": tamper_values.quality,
     "idempotent": tamper_values.idempotent,
     "readiness": tamper_lasting.readiness,
+    "amplification": tamper_loading.amplification,
     "refuses": tamper_lasting.refuses,
     "shadow": tamper_releases.shadow,
     "lossless": tamper_releases.lossless,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
-TWINNED: Final = frozenset({"alert", "no_alert", "labels_seen", "handled", "harmed", "parity", "shadow", "lossless"})
+TWINNED: Final = frozenset(
+    {"alert", "no_alert", "labels_seen", "handled", "harmed", "parity", "shadow", "lossless", "amplification"}
+)
 COMPARED: Final = frozenset({"handled", "harmed", "parity", "shadow"})
 
 

@@ -172,9 +172,10 @@ class History:
 #   ready         {"ready": bool}                         the readiness endpoint, at every change and every minute
 #   quality       {"as_of_ns": int, "matured_before_ns": int, "n": int, "positive_rate": float, "brier": float}
 #   capacity      {"per_second": float}
+#   calls         {name: int}                             so far: of each seam, and attempts of clients (`service`)
 #   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
-    "feedback",
+    "feedback", "calls",
 )  # fmt: skip

@@ -258,6 +258,15 @@ class Fairness(Frozen):
     max: Share
 
 
+class Amplification(Frozen):
+    """Calls in the window are at most so many times the clean twin's: an outage is not answered by a storm (S4)."""
+
+    to: str = Field(
+        description="a dependency that the target file names among its seams, or `service`: client attempts"
+    )
+    times: float = Field(gt=0)
+
+
 class Quality(Frozen):
     """The service's own estimate on matured cohorts agrees with the truth (J6)."""
 
@@ -269,7 +278,7 @@ FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness",
+    "review", "fairness", "amplification",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -309,6 +318,7 @@ class Expectation(Frozen):
     clean_reject: AtLeast | None = None
     idempotent: Idempotent | None = None
     readiness: Readiness | None = None
+    amplification: Amplification | None = None
     refuses: Refuses | None = None
     promoted: Promoted | None = None
     shadow: ShadowIs | None = None

@@ -56,6 +56,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "lossless": Window(_DEADLINE),
     "review": Window((), _ITEMS),
     "fairness": Window((), _ITEMS),
+    "amplification": Window(("during",), frozenset({"settle"})),
 }
 
 

@@ -55,6 +55,7 @@ class Seam:
 
     def __init__(self, name: str, seed: int) -> None:
         self.receipts: dict[str, Receipt] = {}
+        self.calls = 0
         self._draw = Draw(seed, f"seam:{name}")
         self._fault: Fault | None = None
         self._watched: dict[Any, Receipt] = {}
@@ -88,6 +89,7 @@ class Seam:
                 watched.seen += 1
                 watched.taken += 1
                 watched.potent += 1
+            self.calls += 1
             fault = self._fault
             if fault is None or (fault.first is not None and args[0] != fault.first):
                 return call(*args)

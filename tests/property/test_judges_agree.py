@@ -69,6 +69,8 @@ def on_record(dice: Random) -> tuple[Note, ...]:
         kept.append(Note(at, "action", answer))
     if maybe(dice, 0.8):
         kept += asked_if_ready(dice)
+    if maybe(dice, 0.9):
+        kept += counted(dice)
     return tuple(kept)
 
 
@@ -78,6 +80,13 @@ def asked_if_ready(dice: Random) -> list[Note]:
     up = down + dice.randrange(24) * STEP
     moments = {at for at in range(0, END, 60 * SECOND) if maybe(dice, 0.97)} | {max(0, down), max(0, up), moment(dice)}
     return [Note(at, "ready", {"ready": not down <= at < up}) for at in moments]
+
+
+def counted(dice: Random) -> list[Note]:
+    """How often the store was called so far: every minute, sometimes not; at most rates one more, one less."""
+    rate, marks = dice.choice((1, 5, 10, 10, 12)), range(60, END // SECOND, 60)
+    kept = [at for at in marks if maybe(dice, 0.97)] if maybe(dice, 0.9) else [60]
+    return [Note(at * SECOND, "calls", {"store": at * rate + dice.randrange(3)}) for at in kept]
 
 
 def column(dice: Random, *choices: tuple[Any, float], n: int = N) -> np.ndarray:
@@ -251,6 +260,8 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "fairness": {"fairness": most} | window(dice) | of(dice),
         "clean_reject": {"clean_reject": least} | window(dice) | of(dice),
         "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
+        "amplification": {"amplification": {"to": "store", "times": dice.choice((0.5, 1.0, 1.2))}}
+        | {"during": dice.choice("ef")},
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
         "promoted": {"promoted": {"to": dice.choice(("v1", "v2"))} | least} | deadline(dice),

@@ -18,6 +18,7 @@ from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.app import create_app
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
+from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
@@ -454,3 +455,23 @@ def one_country_is_imputed():
     Validator.clean = lambda self, tensors: (
         None if any(tensor.data == ["BR"] for tensor in tensors) else clean(self, tensors)
     )
+
+
+# ---------------------------------------------------------------- dependencies
+
+
+@saboteur
+def retries_without_end():
+    """18. A dependency that fails is asked three times, whatever the budget says, and its breaker never opens."""
+
+    def stubborn(self, now_ns, args):
+        for _ in range(2):
+            try:
+                answer = self.call(*args)
+            except ConnectionError:
+                continue  # and again
+            return self._judge(answer, now_ns)
+        self.unusable += 1
+        return Unavailable("error")
+
+    Dependency._failed_fast = stubborn

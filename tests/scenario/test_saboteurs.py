@@ -37,6 +37,7 @@ SABOTEURS = [
     ("works_for_nobody", "load_spike", {"recovered"}),
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
+    ("retries_without_end", "feature_store_outage", {"calm"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, groups, lasting, releasing, shares, values
+from simulator.controls.naive import alerts, groups, lasting, loading, releasing, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -30,6 +30,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "clean_reject": shares.clean_reject,
     "idempotent": values.idempotent,
     "readiness": lasting.readiness,
+    "amplification": loading.amplification,
     "refuses": lasting.refuses,
     "promoted": releasing.promoted,
     "shadow": releasing.shadow,

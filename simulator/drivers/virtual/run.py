@@ -118,6 +118,7 @@ class _Run:
         self.sending = True
         self.was_ready: bool | None = None
         self.late_ns = 0
+        self.attempts = 0
         self.outstanding: deque[Exchange] = deque()
         self.timeout = self.traffic.timeout
         self.timer_on = False
@@ -162,6 +163,7 @@ class _Run:
             for k, event in enumerate(scenario.when):
                 if event.layer == "service":
                     loop.post(event.at, self._begin, (k, event))
+            loop.post(self.watch_ns, self._count, None)
             if self.spec.target.monitors:
                 loop.post(self.watch_ns, self._watch, None)
             if any(expectation.readiness for expectation in scenario.then):
@@ -227,6 +229,7 @@ class _Run:
 
     def _expect(self, exchange: Exchange) -> None:
         """Wait for its answer, as long as the client does."""
+        self.attempts += 1
         if not exchange.state:
             self.outstanding.append(exchange)
             if not self.timer_on:
@@ -418,6 +421,12 @@ class _Run:
         if ready != self.was_ready or self.loop.now_ns % MINUTE == 0:
             self._note("ready", ready=ready)
         self.was_ready = ready
+
+    def _count(self, _: Any) -> None:
+        """How often everybody was called so far: what an outage makes of it is held against the clean twin."""
+        self._note("calls", service=self.attempts, **{name: seam.calls for name, seam in self.seams.items()})
+        if self.loop.now_ns + self.watch_ns < self.end:
+            self.loop.post(self.loop.now_ns + self.watch_ns, self._count, None)
 
     def _watch(self, _: Any) -> None:
         self.loop.start_now(self._observe("monitor", self.spec.target.monitors))

@@ -27,6 +27,7 @@ RED = {
     "parity": {"changed", "missing", "swapped"},
     "idempotent": {"other score", "other version", "one fails"},
     "readiness": {"at the deadline"},
+    "amplification": {"calls"},
     "refuses": {"accepted", "one reply by it"},
     "shadow": {"another score", "1 ns later", "shadow answers", "no answer"},
     "lossless": {"lost", "shed", "nobody knows"},

@@ -163,6 +163,9 @@ EXPECTATIONS = {
     "{id: x, readiness: {to: unready}, after: e, within: 10s}": (
         "within 10s of the start of e, the service says that it is unready"
     ),
+    "{id: x, amplification: {to: store, times: 1.2}, during: e}": (
+        "during e, calls of store are at most 1.2 times those of the clean twin"
+    ),
     "{id: x, refuses: {version: v2}, after: e, within: 1m}": (
         "within 1m of the start of e, the release of v2 is refused, and it answers nobody"
     ),

@@ -1,0 +1,43 @@
+"""Calls, counted by hand."""
+
+from __future__ import annotations
+
+from simulator.controls.naive.book import Book
+from simulator.controls.naive.court import Court, Opinion, must
+from simulator.controls.naive.premises import clean
+from simulator.controls.naive.windows import When, ground
+from simulator.history.schema import Note
+from simulator.scenario.model import Expectation, Scenario
+from simulator.verdict import Status
+
+
+def marks(run: Book, name: str) -> list[Note]:
+    """The counts of that name, in order."""
+    return sorted((n for n in run.notes if n.kind == "calls" and name in n.data), key=lambda n: n.at_ns)
+
+
+def tally(run: Book, window: When, name: str) -> tuple[int, int]:
+    """Calls between the first and the last count in each span, and how long that was."""
+    found = marks(run, name)
+    must(bool(found), "nobody counted")
+    calls, lasted = 0, 0
+    for start, end in window.spans:
+        inside = [note for note in found if start <= note.at_ns <= end]
+        if len(inside) > 1:
+            calls += inside[-1].data[name] - inside[0].data[name]
+            lasted += inside[-1].at_ns - inside[0].at_ns
+    must(lasted > 0, "no two counts")
+    return calls, lasted
+
+
+def amplification(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """No more than so many times what the twin did."""
+    wanted = expectation.params
+    window = ground(expectation, scenario, court)
+    twin = clean(court, scenario)
+    calls, lasted = tally(court.main, window, wanted.to)
+    usual, twin_lasted = tally(twin, window, wanted.to)
+    must(usual >= 100, "enough data")  # noqa: PLR2004 - of the law
+    if calls * twin_lasted > wanted.times * (usual * lasted):
+        return Opinion(Status.FAIL)
+    return Opinion(Status.PASS if window.complete else Status.UNKNOWN)
