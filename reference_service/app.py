@@ -17,7 +17,7 @@ import msgspec
 from reference_service import features as stores
 from reference_service import policy as policies
 from reference_service import settings as configuration
-from reference_service.api.http import Edge, Receive, Scope, Send
+from reference_service.api.http import ASGI, Edge, Receive, Scope, Send
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.audit.decision_log import DecisionLog, Sink
@@ -30,14 +30,17 @@ from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
 from reference_service.guards.limiter import Limiter
 from reference_service.guards.retry_budget import RetryBudget
+from reference_service.monitor import rules
 from reference_service.monitor.alerts import AlertBook
 from reference_service.monitor.anomaly import Anomaly
 from reference_service.monitor.cohorts import Cohorts
+from reference_service.monitor.cost import Cost
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.review import ReviewQueue
 from reference_service.monitor.routes import Routes, new_client
+from reference_service.monitor.rules import Rules
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
 from reference_service.policy import Bands, Policy
@@ -89,12 +92,13 @@ class App:
         self._ticker: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.edge: Edge | None = None
+        self.serve: ASGI | None = None  # the edge, and what stands around it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI scope."""
         if scope["type"] == "http":
-            if self.edge is not None:
-                await self.edge(scope, receive, send)
+            if self.serve is not None:
+                await self.serve(scope, receive, send)
             else:
                 await _unready(scope, send)
         elif scope["type"] == "lifespan":
@@ -105,7 +109,12 @@ class App:
     async def startup(self) -> Service:
         """Load, compose, and start ticking. Raises BundleError, PolicyError or OSError."""
         service = compose(self._settings, self._clock, self._seams)
-        self.edge = Edge(service)
+        self.edge = self.serve = Edge(service)
+        if self._settings.traces:
+            # Only who traces needs the library, and only then does a request pay for it.
+            from reference_service.api.tracing import Traced  # noqa: PLC0415
+
+            self.serve = Traced(self.edge, self._clock)
         loop = asyncio.get_running_loop()
         self._ticker = loop.create_task(_tick_for_ever(service))
         if service.follower is not None:
@@ -116,7 +125,7 @@ class App:
         """Stop ticking, write what is left of the log, let go of the routes."""
         if self.edge is None or self._ticker is None:
             return
-        service, self.edge = self.edge.service, None
+        service, self.edge, self.serve = self.edge.service, None, None
         self._ticker.cancel()
         if service.follower is not None and self._following is not None:
             self._following.cancel()
@@ -188,6 +197,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         book=AlertBook(settings.service, policy.hold_ns),
         routes=routes,
         started_ns=started_ns,
+        rules=rules.read(Path(settings.rules)) if settings.rules is not None else Rules(),
     )
     reviews = ReviewQueue(policy)
     needs_store = store is not None and bool(champion.validator.stored_positions)
@@ -234,6 +244,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         keeper=keeper,
         reviews=reviews,
         follower=follower,
+        cost=Cost(policy),
     )
 
 

@@ -83,6 +83,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     group_field: str = ""  # a category of the contract by whose values service is compared; empty: by none
     fairness_gap: float = 0.05  # a group may be answered otherwise than by the model so much more often than the rest
 
+    # Cost
+    owner: str = ""  # of the model: who answers for it, and who pays for it
+    cpu_hour_price: float = 0.04  # of an hour of one CPU, in whatever currency the budget is in
+    cost_budget: float = 0.0  # for a thousand predictions; 0: none
+
     # Labels
     label_horizon_ns: int = 6 * HOUR  # 99 % of labels are in by then; a cohort is judged no earlier
     cohort_ns: int = MINUTE

@@ -10,6 +10,7 @@ from reference_service.clock import Clock
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor.cohorts import Cohorts
+from reference_service.monitor.cost import Cost
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
@@ -43,6 +44,7 @@ class Service:
     pipeline: Pipeline
     tick: Callable[[Service, int], None]
     reviews: ReviewQueue
+    cost: Cost
     keeper: Keeper | None = None
     follower: Follower | None = None  # where a registry is shared or must survive
 
@@ -77,6 +79,7 @@ def tick(service: Service, now_ns: int) -> None:
         unlogged=service.log.failing,
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
+        more=service.cost.tick(service.counters.answers),
     )
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+
+# alertmanager: its webhook's payload, for who listens in its place; alertmanager_v2: the API of Alertmanager itself.
+ROUTES: Final = frozenset({"alertmanager", "alertmanager_v2", "slack", "pagerduty"})
 
 
 class SettingsError(ValueError):
@@ -31,7 +34,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     serving: str = "v1"
     token: str = ""  # of the control plane; empty: the control plane refuses everybody
     service: str = "seatrial-reference"  # label on alerts
-    alerts: dict[str, str] = {}  # route (alertmanager | slack | pagerduty) → URL
+    alerts: dict[str, str] = {}  # route (one of `ROUTES`) → URL
+    rules: str | None = None  # rules file: severities, owners, routes, objectives
+    traces: bool = False  # spans to whatever OpenTelemetry's environment variables name; needs the extra [otel]
     routing_key: str = ""  # PagerDuty's
     safeguards: Safeguards = Safeguards()
     feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
@@ -49,7 +54,7 @@ def read(settings: Mapping[str, Any] | None) -> Settings:
         parsed = msgspec.convert(dict(settings or {}), Settings)
     except msgspec.ValidationError as problem:
         raise SettingsError(f"settings: {problem}") from None
-    unknown = sorted(set(parsed.alerts) - {"alertmanager", "slack", "pagerduty"})
+    unknown = sorted(set(parsed.alerts) - ROUTES)
     if unknown:
         raise SettingsError(f"settings: no such alert route: {', '.join(unknown)}")
     if parsed.workers < 1:

@@ -280,6 +280,11 @@ async def model(service: Service, _body: bytes, _query: str) -> Reply:
     )
 
 
+async def costs(service: Service, _body: bytes, _query: str) -> Reply:
+    """What a thousand predictions cost, and whom."""
+    return _ok(service.cost.view())
+
+
 async def exposition(service: Service, _body: bytes, _query: str) -> Reply:
     """Prometheus text."""
     return Reply(200, metrics.render(service))
@@ -306,6 +311,7 @@ def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
         ("GET", "/v1/monitors"): monitors,
         ("GET", "/v1/decisions"): decisions,
         ("GET", "/v1/decision"): reviews.decision,
+        ("GET", "/v1/costs"): costs,
         ("GET", "/v1/reviews"): reviews.waiting,
         ("POST", "/v1/reviews"): reviews.decide,
     }

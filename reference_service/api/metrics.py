@@ -1,58 +1,130 @@
-"""Prometheus text: one prefix, base units, bounded labels. Never a value of a row."""
+"""Prometheus text: one prefix, base units, `_total` on counters, bounded labels. Never a value of a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from reference_service.monitor.counters import BUCKETS, Counters
 from reference_service.service import Service
 
-_PREFIX = "seatrial_service"
+PREFIX: Final = "seatrial_service"
+Sample = tuple[Mapping[str, str], Any]
 
 
 def render(service: Service) -> bytes:
     """The exposition of everything that is counted."""
+    lines: list[str] = []
+    for name, kind, help_, samples in (*_answers(service), *_monitors(service), *_operations(service)):
+        full = f"{PREFIX}_{name}"
+        lines += [f"# HELP {full} {help_}", f"# TYPE {full} {kind}"]
+        lines += [f"{full}{_labels(on)} {value}" for on, value in samples]
+    return ("\n".join([*lines, *_latency(service.counters)]) + "\n").encode()
+
+
+Family = tuple[str, str, str, Iterable[Sample]]
+
+
+def _answers(service: Service) -> Iterator[Family]:
     counters = service.counters
     sources = {**counters.sources, "model": counters.model + counters.sources["model"]}
-    lines = [
-        *_family("requests_total", "counter", [({"code": str(k)}, v) for k, v in sorted(counters.statuses.items())]),
-        *_family("rows_total", "counter", [({"source": k}, v) for k, v in sorted(sources.items())]),
-        *_family("shed_total", "counter", [({}, counters.shed)]),
-        *_fields("invalid_total", counters.invalid),
-        *_fields("missing_total", counters.missing),
-        *_fields("unknown_total", counters.unknown),
-        *_fields("repaired_total", counters.repaired),
-        *_latency(counters),
-        *_family("in_flight", "gauge", [({}, service.limiter.in_flight)]),
-        *_family("psi", "gauge", [({"field": k}, round(v["psi"], 6)) for k, v in service.watch.inputs.view().items()]),
-        *_family("alert_firing", "gauge", [({"alertname": n, "field": f}, 1) for n, f in service.watch.book.episodes]),
-        *_family("log_failures_total", "counter", [({}, service.log.failures)]),
-        *_family("log_lost_total", "counter", [({}, service.log.lost)]),
-        *_family("alerts_sent_total", "counter", [({"route": k}, r.sent) for k, r in service.routes.routes.items()]),
-        *_family(
-            "alerts_failed_total", "counter", [({"route": k}, r.failed) for k, r in service.routes.routes.items()]
-        ),
-        *_family("build_info", "gauge", [(_build(service), 1)]),
-    ]
-    for name, dependency in service.dependencies():
-        lines.append(f'{_PREFIX}_dependency_calls_total{{dependency="{name}"}} {dependency.calls}')
-        lines.append(f'{_PREFIX}_dependency_unusable_total{{dependency="{name}"}} {dependency.unusable}')
-        lines.append(f'{_PREFIX}_dependency_retries_total{{dependency="{name}"}} {dependency.retried}')
-    return ("\n".join(lines) + "\n").encode()
+    statuses = sorted(counters.statuses.items())
+    yield (
+        "requests_total",
+        "counter",
+        "Inference requests answered, by HTTP status.",
+        [({"code": str(code)}, count) for code, count in statuses],
+    )
+    yield (
+        "rows_total",
+        "counter",
+        "Rows answered, by where the answer came from.",
+        [({"source": source}, count) for source, count in sources.items()],
+    )
+    yield "answers_total", "counter", "Rows that got a score.", [({}, counters.answers)]
+    yield "fallbacks_total", "counter", "Rows answered by the heuristic.", [({}, counters.fallbacks)]
+    yield "shed_total", "counter", "Requests refused for load.", [({}, counters.shed)]
+    yield "invalid_total", "counter", "Values of a wrong type or out of range.", _fields(counters.invalid)
+    yield "missing_total", "counter", "Rows without a field.", _fields(counters.missing)
+    yield "unknown_total", "counter", "Rows with a field that the contract does not know.", _fields(counters.unknown)
+    yield "repaired_total", "counter", "Rows whose field came under an alias.", _fields(counters.repaired)
+    yield "in_flight", "gauge", "Requests being answered.", [({}, service.limiter.in_flight)]
 
 
-def _build(service: Service) -> dict[str, str]:
+def _monitors(service: Service) -> Iterator[Family]:
+    watch, queue = service.watch, service.reviews
+    yield (
+        "psi",
+        "gauge",
+        "Population stability index of a field in the last window.",
+        [({"field": name}, round(view["psi"], 6)) for name, view in watch.inputs.view().items()],
+    )
+    score = watch.inputs.score
+    yield "score_psi", "gauge", "The same of the scores.", [({}, round(score.drift.psi, 6))]
+    if score.estimate.confidence is not None:
+        yield (
+            "confidence_ratio",
+            "gauge",
+            "Mean probability of the likelier class in the last window.",
+            [({}, round(score.estimate.confidence, 6))],
+        )
+    yield (
+        "alert_firing",
+        "gauge",
+        "Episodes that stand.",
+        [
+            ({"alertname": name, "field": field, "severity": note.severity, "owner": note.owner}, 1)
+            for (name, field), note in watch.book.episodes.items()
+        ],
+    )
+    yield "review_cases_total", "counter", "Decisions that people were to look at.", [({}, queue.offered)]
+    yield (
+        "review_dropped_total",
+        "counter",
+        "Of those, the ones that nobody had looked at in time.",
+        [({}, queue.dropped)],
+    )
+    owner = {"owner": service.policy.owner}
+    yield "compute_seconds_total", "counter", "CPU time of this process.", [(owner, round(service.cost.cpu_seconds, 6))]
+
+
+def _operations(service: Service) -> Iterator[Family]:
+    log, routes = service.log, service.routes.routes.items()
+    yield "log_failures_total", "counter", "Writes of the decision log that failed.", [({}, log.failures)]
+    yield "log_lost_total", "counter", "Decisions that could not be kept.", [({}, log.lost)]
+    yield "alerts_sent_total", "counter", "Notifications delivered.", [({"route": k}, r.sent) for k, r in routes]
+    yield (
+        "alerts_failed_total",
+        "counter",
+        "Attempts to deliver that failed.",
+        [({"route": k}, r.failed) for k, r in routes],
+    )
+    yield (
+        "alerts_lost_total",
+        "counter",
+        "Notifications for which there was no room.",
+        [({"route": k}, r.lost) for k, r in routes],
+    )
     champion = service.releases.champion
-    return {"version": champion.version, "bundle": champion.bundle.digest[:12]}
+    yield (
+        "build_info",
+        "gauge",
+        "What serves.",
+        [({"version": champion.version, "bundle": champion.bundle.digest[:12]}, 1)],
+    )
+    named = [({"dependency": name}, dependency) for name, dependency in service.dependencies()]
+    yield "dependency_calls_total", "counter", "Calls of a dependency.", [(on, each.calls) for on, each in named]
+    yield (
+        "dependency_unusable_total",
+        "counter",
+        "Calls without a usable answer.",
+        [(on, each.unusable) for on, each in named],
+    )
+    yield "dependency_retries_total", "counter", "Second attempts.", [(on, each.retried) for on, each in named]
 
 
-def _fields(name: str, counts: Mapping[str, int]) -> list[str]:
-    return _family(name, "counter", [({"field": field}, count) for field, count in sorted(counts.items())])
-
-
-def _family(name: str, kind: str, samples: Iterable[tuple[Mapping[str, str], Any]]) -> list[str]:
-    return [f"# TYPE {_PREFIX}_{name} {kind}", *(f"{_PREFIX}_{name}{_labels(on)} {value}" for on, value in samples)]
+def _fields(counts: Mapping[str, int]) -> list[Sample]:
+    return [({"field": field}, count) for field, count in sorted(counts.items())]
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -66,8 +138,9 @@ def _escape(value: str) -> str:
 
 
 def _latency(counters: Counters) -> list[str]:
-    name = f"{_PREFIX}_request_duration_seconds"
-    lines, total = [f"# TYPE {name} histogram"], 0
+    name = f"{PREFIX}_request_duration_seconds"
+    lines = [f"# HELP {name} From entering the service to the answer.", f"# TYPE {name} histogram"]
+    total = 0
     for edge, count in zip((*map(str, BUCKETS), "+Inf"), counters.latency, strict=True):
         total += count
         lines.append(f'{name}_bucket{{le="{edge}"}} {total}')

@@ -21,6 +21,9 @@ class Condition(NamedTuple):
     severity: Severity
     firing: bool
     summary: str = ""
+    owner: str = ""
+    routes: tuple[str, ...] = ()  # none: all
+    runbook: str = ""
 
 
 class Notification(NamedTuple):
@@ -34,6 +37,9 @@ class Notification(NamedTuple):
     summary: str
     starts_ns: int
     ends_ns: int  # 0 while firing
+    owner: str = ""
+    routes: tuple[str, ...] = ()  # none: all
+    runbook: str = ""
 
 
 def fingerprint(service: str, name: str, field: str) -> str:
@@ -65,11 +71,12 @@ class AlertBook:
         standing = {(condition.name, condition.field): condition for condition in conditions}
         for key, condition in standing.items():
             if condition.firing and key not in self.episodes:
-                name, field, severity, _, summary = condition
+                name, field, severity, _, summary, owner, routes, runbook = condition
                 mark = fingerprint(self._service, name, field)
                 opened = Notification(
-                    name, field, severity, mark, firing=True, summary=summary, starts_ns=now_ns, ends_ns=0
-                )
+                    name, field, severity, mark, firing=True, summary=summary, starts_ns=now_ns, ends_ns=0,
+                    owner=owner, routes=routes, runbook=runbook,
+                )  # fmt: skip
                 self.episodes[key] = opened
                 told.append(opened)
         for key, episode in list(self.episodes.items()):

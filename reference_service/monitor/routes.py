@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -40,6 +40,7 @@ class Route:
         "_task",
         "_url",
         "failed",
+        "lost",
         "outbox",
         "sent",
     )
@@ -57,6 +58,7 @@ class Route:
         self.outbox: deque[Notification] = deque(maxlen=_OUTBOX)
         self.sent = 0
         self.failed = 0
+        self.lost = 0  # notifications for which there was no room
 
     def flush(self) -> None:
         """Start sending what is due, unless that is still under way."""
@@ -118,8 +120,16 @@ class Routes:
 
     def tell(self, notes: list[Notification]) -> None:
         """Queue notifications for every receiver."""
-        for route in self.routes.values():
-            route.outbox.extend(notes)
+        for name, route in self.routes.items():
+            due = [note for note in notes if not note.routes or name in note.routes]
+            route.lost += max(0, len(route.outbox) + len(due) - _OUTBOX)
+            route.outbox.extend(due)
+
+    def repeat(self, standing: Iterable[Notification]) -> None:
+        """Tell again what stands, where a receiver takes silence for the end."""
+        route = self.routes.get("alertmanager_v2")
+        if route is not None and not route.outbox:
+            route.outbox.extend(note for note in standing if not note.routes or "alertmanager_v2" in note.routes)
 
     def flush(self) -> None:
         """Start sending, together with what is left from before."""

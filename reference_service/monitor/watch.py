@@ -8,6 +8,7 @@ from typing import Any
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
 from reference_service.monitor.alerts import AlertBook, Condition
+from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.eprocess import LossDetector
@@ -17,10 +18,12 @@ from reference_service.monitor.keeping import keep, recall
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
+from reference_service.monitor.rules import Rules
 from reference_service.monitor.traffic import TrafficMonitors
 from reference_service.policy import Policy
 from reference_service.settings import Safeguards
 
+NO_RULES = Rules()
 _DISTRUST = frozenset({"feature_drift"})  # names whose alerts alone put their field into quarantine
 
 
@@ -36,6 +39,7 @@ class Watch:
         book: open episodes.
         routes: where alerts go.
         started_ns: ticks and windows are counted from here.
+        rules: severities, owners, routes, objectives.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Watch:
         book: AlertBook,
         routes: Routes,
         started_ns: int,
+        rules: Rules = NO_RULES,
     ) -> None:
         self._policy = policy
         self._safeguards = safeguards
@@ -57,6 +62,9 @@ class Watch:
         self._heartbeat_ns = started_ns
         self.book = book
         self.traffic = TrafficMonitors(counters, policy)
+        self.burn = BurnRates(rules.objectives, started_ns)
+        self._counters = counters
+        self._rules = rules
         self.review = ReviewShare(policy)
         self.quarantined: Mapping[int, tuple[str, Action]] = {}
         self.start(bundle, started_ns)
@@ -84,6 +92,7 @@ class Watch:
         unlogged: bool = False,
         distrusted: bool = False,
         shifted: Mapping[str, float] | None = None,
+        more: Sequence[Condition] = (),
     ) -> list[Condition]:
         """Look at everything once; returns how everything stands.
 
@@ -93,6 +102,7 @@ class Watch:
             taken_back: version → when it was rolled back by the judge.
             unlogged: whether decisions wait for a log that cannot be written.
             distrusted: whether no version is fit to serve, so that the fallback answers everybody.
+            more: what was found elsewhere.
             shifted: version on trial → how far its scores lie from the champion's (PSI).
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
@@ -103,6 +113,8 @@ class Watch:
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),
             *self.traffic.tick(dependencies),
+            *self.burn.tick(now_ns, self._counters),
+            *more,
             Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
             Condition("both_arms_bad", "", "page", distrusted, "no version is fit to serve: the fallback answers"),
@@ -119,11 +131,12 @@ class Watch:
         ]  # fmt: skip
         told = []
         if self._safeguards.alerts:
-            told = self.book.update(now_ns, standing)
+            told = self.book.update(now_ns, self._rules.apply(standing))
             self._distrust()
         if now_ns >= self._heartbeat_ns:
             self._heartbeat_ns += self._policy.heartbeat_ns
             told.append(self._routes.heartbeat(now_ns))
+            self._routes.repeat(self.book.episodes.values())
         self._routes.tell(told)
         return standing
 
@@ -133,6 +146,7 @@ class Watch:
             "inputs": self.inputs.keep(),
             "groups": self.groups.keep(),
             "traffic": self.traffic.keep(),
+            "burn": self.burn.keep(),
             "concept": keep(self._concept),
             "book": self.book.keep(),
             "cohorts": self._cohorts.keep(),
@@ -144,6 +158,7 @@ class Watch:
         self.inputs.recall(kept["inputs"])
         self.groups.recall(kept["groups"])
         self.traffic.recall(kept["traffic"])
+        self.burn.recall(kept["burn"])
         recall(self._concept, kept["concept"])
         self.book.recall(kept["book"])
         self._cohorts.recall(kept["cohorts"])
