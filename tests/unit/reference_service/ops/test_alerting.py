@@ -161,11 +161,11 @@ def burning(minutes, per_minute=600):
 
 
 def test_two_percent_of_failures_page_within_the_hour_and_stop_soon_after():
-    found = burning([0.0] * 60 + [0.02] * 60 + [0.0] * 20)
+    found = burning([0.0] * 60 + [0.02] * 60 + [0.0] * 60)
     onset = next(k for k, alerts in enumerate(found) if "fast_burn" in alerts)
     assert 60 + 20 <= onset <= 60 + 46  # the longer window has seen little more than the hour, and speaks first
-    ends = max(k for k, alerts in enumerate(found[:140]) if "fast_burn" in alerts)
-    assert ends <= 120 + 5
+    ends = max(k for k, alerts in enumerate(found) if "fast_burn" in alerts)
+    assert ends <= 120 + 30  # the short window of the slower page
 
 
 def test_a_total_outage_pages_within_a_minute_of_enough_requests():
@@ -284,8 +284,8 @@ def test_a_rules_file_that_is_wrong_is_bad_input(tmp_path, capsys):
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
 def test_promtool_accepts_the_rules():
-    done = subprocess.run([str(shutil.which("promtool")), "check", "rules", str(OPS / "prometheus.rules.yaml")], check=False,
-                          capture_output=True, text=True)  # fmt: skip
+    command = [str(shutil.which("promtool")), "check", "rules", str(OPS / "prometheus.rules.yaml")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
