@@ -79,6 +79,37 @@ def run(
 
 @cli.command(epilog=_EXITS)
 @_paths
+@click.option("--target", type=click.Path(path_type=Path), required=True, help="The service that is to be certified.")
+@click.option("--driver", type=click.Choice(["virtual", "live", "locust"]), default="live", show_default=True)
+@click.option("--allow", multiple=True, metavar="NAME", help="An environment or a host that would else be refused.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed, instead of each scenario's own.")
+@_with_workers
+@_out(_REPORTS / "certificate")
+@_with_json
+@_with_quiet
+@_with_debug
+def certify(paths: tuple[Path, ...], *, out: Path, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Run a suite against one target, and write a certificate: certificate.json, an in-toto statement.
+
+    Scenarios that do not run on the driver are left out, and said so on stderr.
+    """
+    from simulator.trial import certificate  # noqa: PLC0415 - lazy
+    from simulator.trial import certify as tried  # noqa: PLC0415 - lazy
+
+    cells = _cells(paths)
+    there = [cell for cell in cells if options["driver"] in cell.scenario.runs_on]
+    for name in sorted({cell.stem for cell in cells} - {cell.stem for cell in there}):
+        click.echo(f"left out: {name} does not run on {options['driver']}", err=True)
+    verdict = tried(there, out=out, listen=_listener(len(there), quiet=quiet), **options)
+    path = out / "certificate.json"
+    path.write_bytes(certificate(out))
+    code = _deliver(verdict, out, as_json=as_json)
+    click.echo(f"certificate: {path}", err=True)
+    return code
+
+
+@cli.command(epilog=_EXITS)
+@_paths
 @_with_debug
 def check(paths: tuple[Path, ...]) -> int:
     """Find everything that is wrong with scenarios and target files, without running them."""

@@ -27,6 +27,7 @@ from simulator.drivers.spec import RunSpec
 from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted, TrialEvent
 from simulator.history.read import Altered, read, verify
 from simulator.history.schema import SCHEMA_VERSION, History
+from simulator.report.certificate import Tried, statement
 from simulator.report.json_ import from_json, to_json
 from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.feasibility import check
@@ -199,6 +200,17 @@ def replay(out: Path, run_id: str, *, into: Path, workers: int = 1, listen: List
 def history(out: Path, cell: CellVerdict, role: str = "main") -> History:
     """The evidence of one judged cell, for reports."""
     return read(out / _manifest(out, cell)[1].folders[role])
+
+
+def certificate(out: Path) -> bytes:
+    """The verdict under `out` as a statement of digests. Raises `Altered` if there is none, or it was altered."""
+    verdict = read_verdict(out)
+    tried = []
+    for cell in verdict.cells:
+        asked, manifest = _manifest(out, cell)
+        digest = hashlib.sha256((out / asked.folder / "scenario.yaml").read_bytes()).hexdigest()
+        tried.append(Tried(cell, digest, manifest.target_digest, manifest.driver, manifest.without))
+    return statement(verdict, tried)
 
 
 # ---------------------------------------------------------------- preparing
@@ -411,5 +423,5 @@ def _manifest(out: Path, verdict: CellVerdict) -> tuple[Cell, Manifest]:
 
 __all__ = [
     "CellJudged", "Manifest", "RunFinished", "RunProgress", "RunStarted", "TrialEvent",
-    "certify", "history", "read_verdict", "recheck", "replay",
+    "certificate", "certify", "history", "read_verdict", "recheck", "replay",
 ]  # fmt: skip

@@ -15,7 +15,8 @@ NEEDS = {
     "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0"],
     "litserve": ["litserve==0.2.19", "numpy"],
     "bentoml": ["bentoml==1.4.39"],
-    "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1"],
+    # Its workers die with a newer uvloop, which no longer makes an event loop for whoever asks.
+    "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
     "mlflow": ["mlflow==3.17.2", "scikit-learn"],
     "ray": ["ray[serve]==2.60.0"],
 }

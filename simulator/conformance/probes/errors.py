@@ -38,6 +38,8 @@ async def _http(bench: Bench) -> Finding:
         told.append(f"{what}: {exchange.status or exchange.failure}")
         if not 400 <= exchange.status < 500:  # noqa: PLR2004 - HTTP's client errors
             wrong.append(exchange)
+    if wrong and all(exchange.failure for exchange in wrong):
+        return unknown("errors", "http", "; ".join(told) + ": nobody is there to be held to it")
     if wrong:
         first = wrong[0]
         return failed("errors", "http", "; ".join(told), wrong, curl(first.method, first.path))
