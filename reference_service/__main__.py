@@ -6,6 +6,7 @@ seatrial-service features TABLE --to URL         fill the shared feature store
 seatrial-service registry FOLDER …               list, add, export to and import from MLflow
 seatrial-service ops RULES                        rules of Prometheus and a dashboard of Grafana
 seatrial-service reproduce settings.json ID       compute a decision again
+seatrial-service retrain …                         from data to a version that serves, through the gate
 seatrial-service warm                             compile the kernels, for quick starts later
 """
 
@@ -15,7 +16,7 @@ import importlib
 import sys
 from typing import Final
 
-_COMMANDS: Final = frozenset({"audit", "features", "ops", "registry", "reproduce", "warm"})
+_COMMANDS: Final = frozenset({"audit", "features", "ops", "registry", "reproduce", "retrain", "warm"})
 
 
 def main(arguments: list[str] | None = None) -> int:

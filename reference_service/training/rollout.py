@@ -1,0 +1,48 @@
+"""From a bundle that passed the gate to one that serves: shadow, canary, promotion, or back.
+
+The service judges and rolls back by itself; this only asks for the next step when the one before has lasted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+from reference_service.clock import SECOND, Clock
+
+Call = Callable[[str, str, dict[str, Any] | None], Awaitable[tuple[int, dict[str, Any]]]]
+Outcome = Literal["promoted", "rolled_back", "refused"]
+_ACCEPTED: Final = 300
+_POLL_NS: Final = 10 * SECOND
+
+
+async def roll_out(
+    call: Call, version: str, clock: Clock, *, shadow_ns: int, canary_ns: int, share: float = 0.1
+) -> tuple[Outcome, str]:
+    """Shadow for a while, canary for a while, then promote; (what became of it, why).
+
+    Args:
+        call: (method, path, body) of the control plane → (status, document).
+        version: in the service's registry.
+        clock: waits.
+        shadow_ns: beside every request, answering none.
+        canary_ns: answering `share` of the customers.
+        share: of the canary.
+    """
+    for by, lasts_ns in (("shadow", shadow_ns), ("canary", canary_ns)):
+        status, reply = await call("POST", "/v1/releases", {"version": version, "by": by, "share": share})
+        if status >= _ACCEPTED:
+            return "refused", f"{by}: {reply.get('detail', status)}"
+        number, until_ns = reply["id"], clock.now_ns() + lasts_ns
+        while clock.now_ns() < until_ns:
+            await clock.sleep(min(_POLL_NS, until_ns - clock.now_ns()))
+            state, why = await _state(call, number)
+            if state != "on_trial":
+                return "rolled_back", f"{by}: {why or state}"
+    status, reply = await call("POST", "/v1/releases/promote", None)
+    return ("promoted", "") if status < _ACCEPTED else ("refused", f"promote: {reply.get('detail', status)}")
+
+
+async def _state(call: Call, number: int) -> tuple[str, str]:
+    _, document = await call("GET", "/v1/releases", None)
+    return next((each["state"], each["reason"]) for each in document["releases"] if each["id"] == number)

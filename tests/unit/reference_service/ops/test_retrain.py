@@ -1,0 +1,183 @@
+"""A retrained model gets as far as it deserves: compared, gated, shadowed, put before a few, then before all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import MINUTE, SECOND, plain, run
+
+from reference_service import bundle as bundles
+from reference_service.contract import Contract, Field
+from reference_service.training import retrain as retraining
+from reference_service.training.package import Window, package
+from reference_service.training.retrain import Refused, due, retrain
+from reference_service.training.rollout import roll_out
+from reference_service.training.train import Recipe, train
+from reference_service.training.validate import validate
+
+CONTRACT = Contract(
+    model="m", version="v1", entity="who",
+    fields=(Field(name="size", kind="number"), Field(name="colour", kind="category", categories=("red", "green"))),
+)  # fmt: skip
+RECIPE = Recipe(seed=1, trees=20, leaves=7, min_rows_in_leaf=50)
+PASSES, FAILS = [sys.executable, "-c", ""], [sys.executable, "-c", "raise SystemExit(3)"]
+
+
+def rows(n=8_000, *, seed=1, turned=False):
+    draw = np.random.default_rng(seed)
+    size, green = draw.uniform(0, 1, n), draw.integers(0, 2, n)
+    chance = 0.1 + 0.6 * np.where(turned, 1 - size, size) * green
+    label = (draw.random(n) < chance).astype(int)
+    return {"size": size, "colour": np.where(green, "green", "red"), "event_ns": np.arange(n), "label": label}
+
+
+def file_of(folder, **options):
+    found = rows(**options)
+    label = [None if k % 50 == 0 else int(v) for k, v in enumerate(found["label"])]
+    pq.write_table(pa.table({**found, "label": label}), folder / "data.parquet")
+    return folder / "data.parquet"
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory):
+    """The folder of a bundle that was trained before the world turned."""
+    folder, found = tmp_path_factory.mktemp("champion"), rows()
+    values = np.column_stack([found["size"], (found["colour"] == "green").astype(float)])
+    booster = train(RECIPE, ["size", "colour"], values, found["label"])
+    report = validate(found["label"], np.asarray(booster.predict(values)), found["event_ns"])
+    package(folder / "v1", contract=CONTRACT, policy={"review_from": 0.5, "block_from": 0.65}, booster=booster,
+            window=Window(values, found["event_ns"], found["label"]), report=report,
+            fallback_field="colour")  # fmt: skip
+    return folder / "v1"
+
+
+def again(champion, folder, command=PASSES, **options):
+    told = []
+    data = file_of(folder, **options)
+    place = retrain(champion, data, "v2", staging=folder / "staging", command=command, recipe=RECIPE, tell=told.append)
+    return place, told
+
+
+def test_after_the_world_has_turned_a_better_model_comes_out_with_the_same_work_for_people(champion, tmp_path):
+    place, told = again(champion, tmp_path, seed=2, turned=True)
+    new, old = bundles.load(place), bundles.load(champion)
+    assert (new.version, place.parent.name) == ("v2", "staging")
+    assert new.contract.fields == old.contract.fields
+    assert 0 < new.policy["review_from"] <= new.policy["block_from"] < 1
+    assert new.profile.brier < 0.25
+    assert "has passed the gate" in told[-1]
+
+
+def test_a_model_that_is_worse_than_the_champion_is_refused_before_anything_is_packed(champion, tmp_path, monkeypatch):
+    fit = retraining.train
+    monkeypatch.setattr(retraining, "train", lambda r, names, x, y: fit(r, names, x, 1 - y))
+    with pytest.raises(Refused, match="compare: Brier"):
+        again(champion, tmp_path, seed=3)
+    assert not (tmp_path / "staging").exists()
+
+
+@pytest.mark.parametrize(("command", "why"), [(FAILS, "ended with 3"), ([], "no command is configured")])
+def test_nothing_passes_that_the_gate_has_not_let_through(champion, tmp_path, command, why):
+    with pytest.raises(Refused, match=why):
+        again(champion, tmp_path, command, seed=2, turned=True)
+
+
+def test_the_gate_sees_the_very_bundle(champion, tmp_path):
+    look = "import os, pathlib; p = pathlib.Path(os.environ['SEATRIAL_BUNDLES'], os.environ['SEATRIAL_VERSION'])"
+    again(
+        champion,
+        tmp_path,
+        [sys.executable, "-c", f"{look}; assert (p / 'manifest.json').exists()"],
+        seed=2,
+        turned=True,
+    )
+
+
+def test_data_without_a_column_or_without_labels_are_refused(champion, tmp_path):
+    found = rows(2_000)
+    pq.write_table(pa.table({k: v for k, v in found.items() if k != "size"}), tmp_path / "d.parquet")
+    with pytest.raises(Refused, match="no column size"):
+        retraining.pull(tmp_path / "d.parquet", CONTRACT)
+    with pytest.raises(Refused, match="later labelled rows"):
+        again(champion, tmp_path, n=2_000)
+
+
+def test_it_is_due_by_schedule_or_by_evidence_and_a_broken_field_is_none():
+    assert due([], 0, 10, 5) == "schedule"
+    assert due([], 0, 4, 5) == due([], 0, 100, 0) == ""
+    assert due(["null_rate", "concept_drift"], 0, 0, 0) == "concept_drift"
+    assert due(["feature_drift", "schema_change"], 0, 0, 0) == ""
+
+
+# ---------------------------------------------------------------- before customers
+
+
+def rolled(h, version="v2", **options):
+    """The outcome of a roll-out while traffic goes on."""
+
+    async def call(method, path, body):
+        status, reply = await h.call(method, path, b"" if body is None else json.dumps(body).encode())
+        return status, json.loads(reply)
+
+    async def traffic(task):
+        k = 0
+        while not task.done():
+            for _ in range(5):
+                await h.infer(plain(k))
+                k += 1
+            h.tick()
+            await h.clock.advance(SECOND)
+
+    async def both():
+        task = asyncio.get_running_loop().create_task(
+            roll_out(call, version, h.clock, shadow_ns=MINUTE, canary_ns=2 * MINUTE, share=0.3, **options)
+        )
+        await traffic(task)
+        return task.result()
+
+    return both()
+
+
+def test_a_sound_version_is_shadowed_put_before_a_few_and_promoted(harness):
+    async def body():
+        h = harness()
+        assert await rolled(h) == ("promoted", "")
+        assert h.service.releases.champion.version == "v2"
+        assert [each.by for each in h.service.releases.history][:2] == ["shadow", "canary"]
+
+    run(body())
+
+
+def test_a_version_that_fails_comes_back_and_is_not_promoted(harness):
+    async def body():
+        broken = lambda call: lambda version, values: math.nan if version == "v2" else call(version, values)  # noqa: E731
+        h = harness({"model": broken})
+        outcome, why = await rolled(h)
+        assert outcome == "rolled_back"
+        assert why
+        assert h.service.releases.champion.version == "v1"
+
+    run(body())
+
+
+def test_a_version_that_is_not_there_is_refused(harness):
+    async def body():
+        assert (await rolled(harness(), "v9"))[0] == "refused"
+
+    run(body())
+
+
+def test_the_candidate_is_plain_data_for_a_scheduler(champion, tmp_path):
+    old = bundles.load(champion)
+    data = retraining.pull(file_of(tmp_path, seed=4, turned=True), old.contract)
+    candidate = retraining.compare(retraining.fit(old, data, RECIPE))
+    place = retraining.gate(retraining.pack(old, candidate, "v3", tmp_path), PASSES)
+    assert msgspec.json.decode((place / "contract.json").read_bytes())["version"] == "v3"
