@@ -6,6 +6,8 @@ finds at the same moment as somebody else acts is dropped: the evidence stays, a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -87,8 +89,23 @@ class Follower:
         """For ever: take up what others did. `changed` is called whenever there was something."""
         while True:
             await clock.sleep(EVERY_NS)
+            for version in self._unknown():
+                # Verifying and compiling takes its time; requests are answered meanwhile.
+                with contextlib.suppress(BundleError, ValueError):  # told when it is taken up
+                    await asyncio.to_thread(self._registry.get, version)
             if self.take_up():
                 changed()
+
+    def _unknown(self) -> list[str]:
+        """Versions of the state that this process has not loaded yet."""
+        data = self._store.read_state() if self._store.stamp() != self._stamp else None
+        if data is None:
+            return []
+        try:
+            found = kept.decode(data)
+        except ValueError:
+            return []
+        return [version for version in kept.versions(found) if not self._registry.knows(version)]
 
     def _point(self, releases: Releases) -> None:
         trial = releases.trial

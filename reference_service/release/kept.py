@@ -81,6 +81,12 @@ def decode(data: bytes) -> Kept:
     return _decode.decode(data)
 
 
+def versions(kept: Kept) -> list[str]:
+    """Those that have to be loaded to adopt it."""
+    running = [] if kept.trial is None else [kept.history[-1].version, kept.trial.previous]
+    return list(dict.fromkeys([kept.champion, kept.certified, *running]))
+
+
 def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None:
     """Make it so. A trial that is already running here keeps what its judge has seen.
 

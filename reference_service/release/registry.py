@@ -95,6 +95,10 @@ class Registry:
             self._loaded[version] = self._assemble(bundle)
         return self._loaded[version]
 
+    def knows(self, version: str) -> bool:
+        """Whether `get` would answer at once."""
+        return version in self._loaded
+
     def _verified(self, version: str) -> Bundle:
         store = self.store
         if store is None:

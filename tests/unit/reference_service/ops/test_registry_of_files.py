@@ -15,8 +15,13 @@ from reference_service.release.store import ALIASES, Store
 
 
 @pytest.fixture
-def shared(harness, tmp_path):
+def shared(harness, tmp_path, monkeypatch):
     """A factory of services on one registry, each following it."""
+
+    async def at_once(call, *arguments):  # the clock stands still while a thread works
+        return call(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
     for version in ("v1", "v2", "v3"):
         (tmp_path / "bundles" / version).mkdir(parents=True)
         (tmp_path / "bundles" / version / "manifest.json").write_text(version)
@@ -210,6 +215,20 @@ def test_a_reader_never_sees_half_a_pointer(tmp_path):
     stop.set()
     reader.join()
     assert seen <= set(names)
+
+
+def test_a_follower_loads_before_it_takes_up(shared):
+    async def body():
+        a, b = shared(), shared()
+        follower, known = b.service.follower, []
+        take_up = follower.take_up
+        follower.take_up = lambda: known.append(b.service.registry.knows("v2")) or take_up()
+        await post(a, version="v2", by="canary", share=0.5)
+        await b.clock.advance(SECOND)
+        assert known
+        assert all(known)
+
+    run(body())
 
 
 def test_following_goes_on_when_nothing_changes(shared):
