@@ -295,6 +295,26 @@ HOPELESS = {
         "v2 is to take 10%, so no sample shows that it takes no more than this",
         "leave it some room",
     ),
+    "too little asked of the canary": (
+        [
+            *verb("release: {version: v2, share: 10%}"),
+            *more("{id: x, exposure: {version: v2, min: 10%}, during: unit_change}"),
+        ],
+        "undecidable",
+        "10%",
+        "v2 is to take 10%, so no sample shows that it takes no less than this",
+        "leave it some room",
+    ),
+    "a promotion whose hold outlasts the run": (
+        [
+            *verb("release: {version: v2, share: 10%}"),
+            *more("{id: x, promoted: {to: v2}, after: unit_change, within: 59m, hold: 2m}"),
+        ],
+        "past-the-end",
+        "59m",
+        "the window and its hold of 2m ends 1m after the run",
+        "`within` can be at most 58m",
+    ),
     "nothing touched": (
         verb("scale: {field: amount, by: 3, share: 0%}"),
         "no-effect",

@@ -566,6 +566,50 @@ MISTAKES = {
         "a swap is always whole",
         "drop it",
     ),
+    "a share of a shadow": (
+        [
+            (EVENT, "{event: unit_change, at: 30m, release: {version: v2, by: shadow, share: 10%}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "senseless-key",
+        "share",
+        "a shadow is asked about everything",
+        "drop it",
+    ),
+    "a freeze of nothing": (
+        [
+            (EVENT, "{event: unit_change, at: 30m, operator: {does: freeze}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "missing-key",
+        "freeze",
+        "`freeze` needs a `version`",
+        "such as",
+    ),
+    "a promotion of a version": (
+        [
+            (EVENT, "{event: unit_change, at: 30m, operator: {does: promote, version: v2}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+        ],
+        "senseless-key",
+        "version",
+        "what is promoted is the canary on trial",
+        "drop it",
+    ),
+    "an exposure with two limits": (
+        [("error_rate: {max: 0.5%}", "exposure: {version: v1, min: 1%, max: 2%}")],
+        "bad-value",
+        "exposure",
+        "exactly one of `max` and `min`",
+        "for both write two",
+    ),
+    "a promotion to a version that nobody releases": (
+        [("error_rate: {max: 0.5%}", "promoted: {to: v7}, after: unit_change, within: 5m")],
+        "unknown-version",
+        "v7",
+        "`v7` is neither served nor released here",
+        "the versions are v1",
+    ),
     "a date that is none": (
         [("rate: 10/s, for: 90m", "replay: {from: 2013-02-30, to: 2013-03-01}")],
         "bad-value",
