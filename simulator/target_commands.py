@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from simulator.verdict import EXIT_HARNESS_FAULT
+from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED
 
 if TYPE_CHECKING:
     from simulator.conformance.rows import Row
 
 EXITS: Final = "Exit: 0 all kept, 1 a promise is broken, 2 bad input, 3 something could not be told, 4 harness fault."
+_DOCTOR: Final = "Exit: 0 what the file says holds, 1 some of it does not, 2 bad input, 4 the target is not there."
 _target = click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -62,6 +63,74 @@ def conform(
     return report.exit_code
 
 
+@click.command(epilog=_DOCTOR)
+@_target
+@click.option(
+    "--rows", type=click.Path(path_type=Path, dir_okay=False), help="Rows to ask with, one JSON object a line."
+)
+@click.option("--population", help="Take the rows of this population instead.")
+@click.option("--allow", multiple=True, metavar="NAME", help="An environment or a host that would else be refused.")
+@click.option("--offline", is_flag=True, help="Read the target file only; start nothing and ask nothing.")
+def doctor(
+    target: Path, *, rows: Path | None, population: str | None, allow: tuple[str, ...], offline: bool
+) -> int:  # fmt: skip
+    """Say what can be proven of a target, what cannot, and what to write into its file.
+
+    Reads the file, then starts the target (or reaches it) and tries what it says, without harm: it releases nothing.
+    """
+    import asyncio  # noqa: PLC0415 - lazy
+
+    from simulator.drivers.start import TargetDown  # noqa: PLC0415 - lazy
+    from simulator.survey.abilities import abilities, prospects  # noqa: PLC0415 - lazy
+    from simulator.survey.look import look  # noqa: PLC0415 - lazy
+    from simulator.targets.guard import objections  # noqa: PLC0415 - lazy
+    from simulator.targets.load import load  # noqa: PLC0415 - lazy
+
+    known = load(target)
+    found, seen = abilities(known), ()
+    for ability in found:
+        click.echo(f"{'yes' if ability.there else 'no ':<4}{ability.name:<22}{ability.why}")
+    if known.start.url is not None and not offline:
+        if why := objections(known, allow):
+            raise click.UsageError(f"{target}: {'; '.join(why)}")
+        try:
+            seen = asyncio.run(look(known, target, _rows(rows, population) if rows or population else []))
+        except TargetDown as error:
+            click.echo(f"the target is not there: {error}", err=True)
+            return EXIT_HARNESS_FAULT
+        click.echo()
+        for ability in seen:
+            click.echo(f"{'ok' if ability.there else 'BAD':<4}{ability.name:<22}{ability.why}")
+    click.echo()
+    for prospect in prospects(found):
+        said = "can be decided" if not prospect.lacks else f"UNKNOWN: needs {', '.join(prospect.lacks)}"
+        click.echo(f"    {prospect.family:<22}{said}")
+    return EXIT_CERTIFIED if all(ability.there for ability in seen) else EXIT_REFUSED
+
+
+@click.command(epilog="Exit: 0 drafted, 2 bad input, 4 the service is not there or says nothing of itself.")
+@click.argument("url")
+def init(url: str) -> int:
+    """Draft a target file, on stdout, from what the service at URL says of itself.
+
+    Asks for the metadata of the Open Inference Protocol, MLflow's version, and an OpenAPI document.
+    """
+    import httpx  # noqa: PLC0415 - lazy
+
+    from simulator.survey.draft import Unknown, draft  # noqa: PLC0415 - lazy
+
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("give a whole URL, such as http://127.0.0.1:8080", param_hint="URL")
+    with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
+        try:
+            http.get("/")
+            click.echo(draft(url.rstrip("/"), http.get), nl=False)
+        except (httpx.HTTPError, Unknown) as error:
+            click.echo(f"no draft: {error}", err=True)
+            return EXIT_HARNESS_FAULT
+    return EXIT_CERTIFIED
+
+
 def _rows(rows: Path | None, population: str | None) -> list[Row]:
     from simulator.conformance import rows as samples  # noqa: PLC0415 - lazy
 
@@ -78,4 +147,4 @@ def _rows(rows: Path | None, population: str | None) -> list[Row]:
         raise click.BadParameter(str(error), param_hint="--population") from error
 
 
-COMMANDS: Final = (conform,)
+COMMANDS: Final = (conform, doctor, init)

@@ -67,3 +67,22 @@ def test_a_target_that_is_not_there_is_no_finding(tmp_path, capsys):
     target.write_text(json.dumps({"target": 1, "start": start, "protocol": "json"}), encoding="utf-8")
     assert invoke(["conform", str(target), "--population", "payments"]) == 4
     assert "ended with code 7" in capsys.readouterr().err
+
+
+def test_the_doctor_tells_what_holds_and_what_does_not(harbour, capsys):
+    target, rows = harbour("none")
+    assert invoke(["doctor", target, "--rows", rows]) == 0
+    shown = capsys.readouterr().out
+    assert "ok  scores a row" in shown
+    assert "no_alert              UNKNOWN: needs alerts, heartbeat" in shown
+    path = Path(target)
+    path.write_text(path.read_text(encoding="utf-8")[:-1] + ', "quality": "/none"}', encoding="utf-8")
+    assert invoke(["doctor", target, "--rows", rows]) == 1
+    assert "BAD answers quality       GET /none: 404" in capsys.readouterr().out
+    assert invoke(["doctor", target, "--offline"]) == 0
+
+
+def test_nothing_is_drafted_from_silence(capsys):
+    assert invoke(["init", "127.0.0.1:1"]) == 2
+    assert invoke(["init", "http://127.0.0.1:1"]) == 4
+    assert "no draft" in capsys.readouterr().err

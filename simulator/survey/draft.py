@@ -1,0 +1,114 @@
+"""A first target file, from what a running service says of itself: its inference protocol, or its OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+_OPENAPI: Final = ("/openapi.json", "/docs.json", "/v3/api-docs")
+_READY: Final = ("/v2/health/ready", "/readyz", "/health/ready", "/health", "/healthz", "/ping", "/-/healthz")
+
+
+class Unknown(LookupError):  # noqa: N818 - says what is the case
+    """The service says nothing that a draft could be made of."""
+
+
+def draft(url: str, get: Callable[[str], httpx.Response]) -> str:
+    """The text of a target file; `get` fetches a path of the service. Raises Unknown."""
+    lines = ["target: 1", "environment: staging  # never production", f'start: {{url: "{url}"{_ready(get)}}}']
+    found = _oip(get) or _mlflow(get) or _openapi(get)
+    if found is None:
+        raise Unknown(f"{url} speaks neither the Open Inference Protocol nor MLflow's, and has no OpenAPI document")
+    lines += [*found, *_REST]
+    host = httpx.URL(url).host
+    if host not in {"localhost", "127.0.0.1", "::1"}:
+        lines.insert(2, f"hosts: [{host}]  # may be sent synthetic traffic")
+    return "\n".join(lines) + "\n"
+
+
+_REST: Final = (
+    "errors: {reject: [400, 413, 422], shed: [429]}  # what means: you are wrong; what means: not now",
+    "# alerts: {receive: [alertmanager], heartbeat: {name: Watchdog, every: 60s}}",
+    "# labels: {post: /labels}",
+    "# admin: {release: POST /releases, rollback: POST /releases/rollback}",
+)
+
+
+def _document(get: Callable[[str], httpx.Response], path: str) -> Any:
+    try:
+        response = get(path)
+        return response.json() if response.status_code == 200 else None  # noqa: PLR2004 - OK
+    except (httpx.HTTPError, ValueError):
+        return None
+
+
+def _ready(get: Callable[[str], httpx.Response]) -> str:
+    for path in _READY:
+        try:
+            if get(path).status_code == 200:  # noqa: PLR2004 - OK
+                return f", ready: {path}"
+        except httpx.HTTPError:
+            continue
+    return ""
+
+
+def _oip(get: Callable[[str], httpx.Response]) -> list[str] | None:
+    server = _document(get, "/v2")
+    if not isinstance(server, Mapping) or "name" not in server:
+        return None
+    index = _document(get, "/v2/models")
+    models = index.get("models", index) if isinstance(index, Mapping) else index
+    first = models[0] if isinstance(models, list) and models else None
+    name = first.get("name") if isinstance(first, Mapping) else first
+    if not isinstance(name, str):
+        return [
+            "protocol: oip-v2",
+            "model: model  # its name is not to be found out: write it here",
+            "read: {score: score}",
+        ]
+    about = _document(get, f"/v2/models/{name}")
+    outputs = about.get("outputs", []) if isinstance(about, Mapping) else []
+    tensors = [o["name"] for o in outputs if isinstance(o, Mapping) and isinstance(o.get("name"), str)]
+    known = [t for t in ("score", "decision", "source", "reasons") if t in tensors]
+    if "score" not in known and tensors:
+        known, score = [t for t in known if t != tensors[0]], tensors[0]
+        read = [f"score: {score}", *(f"{t}: {t}" for t in known)]
+    else:
+        read = [f"{t}: {t}" for t in known or ["score"]]
+    return ["protocol: oip-v2", f"model: {name}", f"read: {{{', '.join(read)}}}"]
+
+
+def _mlflow(get: Callable[[str], httpx.Response]) -> list[str] | None:
+    try:
+        version, ping = get("/version"), get("/ping")
+    except httpx.HTTPError:
+        return None
+    plain = version.status_code == ping.status_code == 200 and version.text.strip()[:1].isdigit()  # noqa: PLR2004 - OK
+    return ["protocol: mlflow", "read: {score: $.predictions}"] if plain else None
+
+
+def _openapi(get: Callable[[str], httpx.Response]) -> list[str] | None:
+    for place in _OPENAPI:
+        document = _document(get, place)
+        if isinstance(document, Mapping) and isinstance(document.get("paths"), Mapping):
+            posts = [
+                path for path, verbs in document["paths"].items() if isinstance(verbs, Mapping) and "post" in verbs
+            ]
+            likely = [p for p in posts if any(word in p for word in ("predict", "score", "infer", "invocations"))]
+            if posts:
+                path = (likely or posts)[0]
+                score = _score(document, path)
+                return ["protocol: json", f"path: {path}", f"read: {{score: $.{score}}}  # where a reply has the score"]
+    return None
+
+
+def _score(document: Mapping[str, Any], path: str) -> str:
+    """The first number of the reply's schema; ``score`` if there is none."""
+    schema: Any = document["paths"][path]["post"].get("responses", {}).get("200", {})
+    schema = schema.get("content", {}).get("application/json", {}).get("schema", {})
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    schema = document.get("components", {}).get("schemas", {}).get(name, schema)
+    numbers = [k for k, v in schema.get("properties", {}).items() if v.get("type") == "number"]
+    return numbers[0] if numbers else "score"
