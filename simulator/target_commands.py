@@ -13,6 +13,7 @@ from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED
 
 if TYPE_CHECKING:
     from simulator.conformance.rows import Row
+    from simulator.survey.abilities import Ability
 
 EXITS: Final = "Exit: 0 all kept, 1 a promise is broken, 2 bad input, 3 something could not be told, 4 harness fault."
 _DOCTOR: Final = "Exit: 0 what the file says holds, 1 some of it does not, 2 bad input, 4 the target is not there."
@@ -87,7 +88,8 @@ def doctor(
     from simulator.targets.load import load  # noqa: PLC0415 - lazy
 
     known = load(target)
-    found, seen = abilities(known), ()
+    found = abilities(known)
+    seen: tuple[Ability, ...] = ()
     for ability in found:
         click.echo(f"{'yes' if ability.there else 'no ':<4}{ability.name:<22}{ability.why}")
     if known.start.url is not None and not offline:
