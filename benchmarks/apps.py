@@ -71,6 +71,13 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": _encode(reply(request.id, score(request.inputs)))})
 
 
+async def null(_scope: Any, receive: Any, send: Any) -> None:
+    """Reads the body and answers nothing: what is left is the driver."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def starlette() -> Any:
     """The same in Starlette."""
     from starlette.applications import Starlette

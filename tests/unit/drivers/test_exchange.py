@@ -132,3 +132,30 @@ def test_skipping_a_wait_changes_nothing(jobs, cores, ticking):
             return False
 
     assert rehearse(VirtualLoop()) == rehearse(Patient())
+
+
+def test_requests_that_have_ended_are_let_go_and_those_that_wait_are_not(loop):
+    """The register of tasks stays small however many requests had to wait, and knows all that still do."""
+    ends = []
+
+    async def app(scope, receive, send):
+        await receive()
+        if scope.get("stays"):
+            await loop.create_future()
+        await answer(send)
+
+    def begin(k):
+        client = Client(loop, app, {"stays": k < 3}, VirtualCpu(loop, 1), (0, MS), ends.append)
+        loop.start_now(Exchange(client, Planned(k, "", loop.now_ns, BODY, None, (-1,), 0.0), loop.now_ns).run())
+
+    for k in range(2000):
+        loop.post(k * MS, begin, k)
+        loop.post(k * MS + MS // 2, lambda _: None, None)  # so that no wait is skipped
+    loop.run_until(3000 * MS)
+    assert len(ends) == 1997
+    assert len(asyncio.all_tasks(loop)) == 3
+    assert len(asyncio.tasks._all_tasks.noted) < 600
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until(3001 * MS)
+    assert asyncio.all_tasks(loop) == set()

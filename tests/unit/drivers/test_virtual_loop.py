@@ -212,3 +212,7 @@ def test_a_client_library_reaches_the_harness_and_nobody_else():
     assert "refused" in out
     assert "AlertRecord(at_ns=7000000000, route='alertmanager', fingerprint='f', name='a', field='x'" in out
     assert "opened a connection to 10.1.2.3:80" in out
+
+
+def test_what_the_fork_server_has_imported_is_not_collected_again_by_every_run():
+    assert "True" in in_a_process("import gc, simulator.drivers.frozen; print(gc.get_freeze_count() > 10_000)")
