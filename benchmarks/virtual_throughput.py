@@ -5,7 +5,7 @@
 `reference_service` is a whole run as `seatrial run` does it: plan, encoding, event loop, virtual CPU, the service
 with all safeguards and monitors, decoding, labels, history on disk and its digest. `plain`, `starlette` and `fastapi`
 are the driver alone around a small app: arrivals, a task per request, the virtual CPU, a reply; `plain_recorded` is
-the plain app in a whole run. Not timed are imports and the start of the service.
+the plain app in a whole run. Not timed are imports; the start of the service is.
 
 `null` is the driver around an app that answers nothing, and `machine` the least that any such driver can be: a heap of
 times and a task for each, which ends at once. What a request costs beyond those two is ours; a machine on which
@@ -15,7 +15,8 @@ Each measurement has a process of its own; rounds go through all in turn, so tha
 peer is `plain` of the same round. `python -m benchmarks.virtual_throughput NAME` prints one measurement of one of them.
 
 Each figure comes twice: per second of real time, and as `NAME.core` per second of processor time, which is the same
-where a core is free, and still tells something where others take half of it.
+where a core is free, and still tells something where others take half of it. From the latter follow the `step`s: where
+each microsecond of a request goes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ from benchmarks.figures import show
 WHOLE = ("reference_service", "plain_recorded")
 DRIVER = ("plain", "starlette", "fastapi", "null")
 MACHINE = ("machine", "loop")
+# What a request costs with and without a part: the difference is the part's.
+STEPS = {
+    "machine": ("machine", ""),
+    "driver": ("null", "machine"),
+    "small_app": ("plain", "null"),
+    "plan_and_record": ("plain_recorded", "plain"),
+    "service": ("reference_service", "plain_recorded"),
+}
 SCENARIO = """
 seatrial: 1
 title: a clean stretch
@@ -195,6 +204,10 @@ def main() -> None:
             unit = "additions/s" if app == "loop" else "requests/s"
             ours, peers = ([each[clock] for each in measured[name]] for name in (app, "plain"))
             show(f"virtual_throughput.{app}{suffix}", ours, peers, peer_name="plain", unit=unit)
+    spent = {app: [1e6 / each[1] for each in measured[app]] for app in apps} | {"": [0.0] * rounds}
+    for step, (whole, less) in STEPS.items():
+        ours = [a - b for a, b in zip(spent[whole], spent[less], strict=True)]
+        show(f"virtual_throughput.step.{step}", ours, spent["machine"], peer_name="machine", unit="us")
 
 
 if __name__ == "__main__":
