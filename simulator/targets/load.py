@@ -15,7 +15,7 @@ SUFFIX: Final = ".target.yaml"
 
 
 def find(cell: Cell) -> Path:
-    """The scenario's target file: ``targets/<name>.target.yaml`` beside it or in the folder above.
+    """The scenario's target file: ``targets/<name>.target.yaml`` beside it or up to two folders above.
 
     Its name is the population's unless the scenario says another.
 
@@ -24,7 +24,7 @@ def find(cell: Cell) -> Path:
     """
     name = cell.scenario.target or cell.scenario.given.population
     here = cell.path.parent
-    places = [folder / "targets" / f"{name}{SUFFIX}" for folder in (here, here.parent)]
+    places = [folder / "targets" / f"{name}{SUFFIX}" for folder in (here, *here.parents[:2])]
     for path in places:
         if path.is_file():
             return path
