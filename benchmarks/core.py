@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.figures import show
 from reference_service.core import kernel
+from reference_service.core.cache import Cache, Known
 from reference_service.core.compiled import compile_model
 from reference_service.core.trees import parse
 
@@ -99,6 +100,16 @@ def compare(name: str, peer_name: str, ours: Callable[[], Any], peer: Callable[[
     show(name, *zip(*pairs, strict=True), peer_name=peer_name, unit="rows/s")
 
 
+def recall(arena: np.ndarray, row: np.ndarray) -> Callable[[], Any]:
+    """One row by a cache that knows it, among 10,000 others."""
+    cache = Cache(1 << 25, always=True)
+    known = Known(cache, "00" * 32, FEATURES, partial(kernel.codes_rows, arena))
+    for number in range(ROWS):
+        cache.put(number.to_bytes(32 + FEATURES, "big"), 0.0)
+    cache.put(known.key(row[None]), kernel.score(arena, row))
+    return lambda: known.get(known.key(row[None]))
+
+
 def measure(booster: lightgbm.Booster, values: np.ndarray) -> None:
     """Print the figures of one forest: a batch and a row, beside each peer."""
     batch, row = values[:ROWS].copy(), values[17].copy()
@@ -133,6 +144,7 @@ def measure(booster: lightgbm.Booster, values: np.ndarray) -> None:
     compare(f"one row, {size}", predict, ours_row, lightgbm_row, rows=1)
     compare(f"one row, {size}", runtime, ours_row, onnx_row, rows=1)
     compare(f"one row, {size}", c_api, ours_row, lightgbm_fast, rows=1)
+    compare(f"a hit of the exact cache, {size}", "the forest itself", recall(arena, row), ours_row, rows=1)
 
 
 def main() -> None:

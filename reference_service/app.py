@@ -24,6 +24,7 @@ from reference_service.audit.decision_log import DecisionLog, Sink
 from reference_service.audit.files import FileSink, Tail
 from reference_service.bundle import Bundle
 from reference_service.clock import Clock, LoopClock
+from reference_service.core.cache import Cache, Known, pays
 from reference_service.features import FeatureRow, FeatureStore
 from reference_service.guards.breaker import Breaker
 from reference_service.guards.dependency import Dependency
@@ -174,7 +175,9 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
     model_call = seams["model"](scorer) if "model" in seams else scorer
     store = stores.load(Path(settings.feature_store)) if settings.feature_store else None
     files = Store(Path(settings.registry)) if settings.registry is not None else None
-    registry = Registry(Path(settings.bundles), _assembler(settings, clock, scorer, model_call, store), files)
+    cache = Cache(settings.cache_bytes, always=settings.cache == "on")
+    assemble = _assembler(settings, clock, scorer, model_call, store=store, cache=cache)
+    registry = Registry(Path(settings.bundles), assemble, files)
     champion = registry.get(settings.serving)
     policy = champion.policy
     started_ns = clock.now_ns()
@@ -241,6 +244,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         log=pipeline.log,
         pipeline=pipeline,
         tick=tick,
+        cache=cache,
         keeper=keeper,
         reviews=reviews,
         follower=follower,
@@ -249,7 +253,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
 
 
 def _assembler(
-    settings: Settings, clock: Clock, scorer: Scorer, model_call: Call, store: FeatureStore | None
+    settings: Settings, clock: Clock, scorer: Scorer, model_call: Call, *, store: FeatureStore | None, cache: Cache
 ) -> Callable[[Bundle], Loaded]:
     """What makes a bundle answerable."""
     columns = store.columns if store is not None else ()
@@ -281,9 +285,17 @@ def _assembler(
             Replies(bundle.contract.model, bundle.version, bundle.digest[:12]),
             model,
             bundle.scores if model_call is scorer else None,  # what stands before the model sees each row
+            _known(settings, cache, bundle),
         )
 
     return assemble
+
+
+def _known(settings: Settings, cache: Cache, bundle: Bundle) -> Known | None:
+    """The cache, in front of a model that is slow enough or of any that an operator says."""
+    if settings.cache == "off" or (settings.cache == "auto" and not pays(bundle.blocks)):
+        return None
+    return Known(cache, bundle.digest, len(bundle.contract.fields), bundle.encode)
 
 
 def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams, reviews: ReviewQueue) -> DecisionLog:

@@ -64,6 +64,7 @@ class Bundle:
     profile: Profile
     sigmoid: float
     golden: Golden
+    blocks: int  # of the compiled forest: what a row costs
     arena: np.ndarray  # of `kernel.build_arena`
 
     def new_counts(self) -> np.ndarray:
@@ -87,8 +88,12 @@ class Bundle:
     def codes(self, values: np.ndarray) -> np.ndarray:
         """uint8[n, f] codes of float64[n, f] values, as in `score`; with `digest` exact cache keys."""
         codes = np.empty(values.shape, dtype=np.uint8)
-        kernel.codes_rows(self.arena, values, codes)
+        self.encode(values, codes)
         return codes
+
+    def encode(self, values: np.ndarray, codes: np.ndarray) -> None:
+        """Write the codes of float64[n, f] values into uint8[n, f]."""
+        kernel.codes_rows(self.arena, values, codes)
 
     def count(self, codes: np.ndarray, counts: np.ndarray) -> None:
         """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
@@ -196,6 +201,7 @@ def load(path: Path, *, digest: str | None = None) -> Bundle:
         profile=profile,
         sigmoid=model.sigmoid,
         golden=golden,
+        blocks=len(compiled.forest.starts) - 1,
         arena=kernel.build_arena(compiled.bins, compiled.forest, compiled.cells),
     )
     _check_golden(path, bundle)

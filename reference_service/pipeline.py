@@ -19,6 +19,7 @@ from reference_service.api.oip import OUTPUTS, Malformed, Request, decode, flatt
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import Decision
 from reference_service.clock import Clock
+from reference_service.core.cache import Known, Recalled
 from reference_service.features import FeatureRow
 from reference_service.guards import exploration
 from reference_service.guards.dependency import Dependency, Unavailable
@@ -34,6 +35,7 @@ from reference_service.validation import Columns, Problem, Row
 
 Pending = Coroutine[Any, Any, "Reply"]
 _NOT_ASKED: Final = object()
+_BY_THE_MODEL: Final = frozenset({"model", "cache"})  # sources that are the model's own word
 _KEY_LENGTH: Final = 64  # of an unknown field name that is repeated in alerts and metrics
 
 
@@ -131,30 +133,51 @@ class Pipeline:
             features = _NOT_ASKED
         loaded = releases.route(entity)
         inputs = self.watch.inputs
-        margin = loaded.model.start(now_ns, loaded.version, inputs.received.put(values))
+        row = inputs.received.put(values)  # before anything is answered: what the cache knows was received as well
+        source = "model"
+        if loaded.known is None or not loaded.known.worth():
+            margin = loaded.model.start(now_ns, loaded.version, row)
+        else:
+            margin, source = self._recall(loaded, loaded.known, now_ns, row)
         if type(margin) is not float:
             return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
         decision = loaded.bands.decide(score)
         if decision == "block" and self.policy.explore_share:
-            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
+            held = Recalled(margin) if source == "cache" else margin
+            return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=held)
 
         counters = self.counters
         counters.rows += 1
         counters.answers += 1
-        counters.model += 1
+        if source == "model":
+            counters.model += 1
+        else:
+            counters.sources[source] += 1
         if releases.trial is None:
             inputs.scores.append(score)
         else:
             self._on_trial(loaded, arrived_ns, score, decision, values)
         log = self.log
         made = Decision(
-            log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, "model", "",
+            log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, source, "",
             loaded.tag, loaded.bands.tag,
         )  # fmt: skip
         log.append(made, body, values, values, loaded.bundle)
         self.ledger.add(made)
-        return loaded.replies.one(request_id, score, decision.encode())
+        return loaded.replies.one(request_id, score, decision.encode(), source.encode())
+
+    @staticmethod
+    def _recall(loaded: Loaded, known: Known, now_ns: int, row: np.ndarray) -> tuple[Any, str]:
+        """The margin of one row, and where it comes from. Only what has passed the model's guards is remembered."""
+        key = known.key(row[None])
+        recalled = known.get(key)
+        if recalled is not None:
+            return float(recalled), "cache"
+        margin: Any = loaded.model.start(now_ns, loaded.version, row)
+        if type(margin) is float:
+            known.put(key, margin)
+        return margin, "model"
 
     def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str, values: list[Any]) -> None:
         """An ordinary answer while a release is running."""
@@ -292,7 +315,7 @@ class Pipeline:
         groups = self.watch.groups
         if groups.position >= 0:
             for row in rows:
-                if row.source != "model":
+                if row.source not in _BY_THE_MODEL:
                     groups.degraded[row.received[groups.position]] += 1
 
     def _quarantine(self, rows: Sequence[Row]) -> None:
@@ -319,17 +342,34 @@ class Pipeline:
                 row.cause = "deadline"
             return
         used = np.array([row.used for row in asked], dtype=np.float64)
-        calls = [(loaded.version, values) for values in used]
         if held is _NOT_ASKED:
-            together = None if loaded.many is None else partial(loaded.many, used)
-            answers = loaded.model.start_all(now_ns, calls, together)
+            answers = await self._margins(loaded, used, now_ns, until_ns)
         else:
-            answers = [held] * len(calls)
-        for row, answer in zip(asked, await self._gather(loaded.model, answers, calls, now_ns, until_ns), strict=True):
+            calls = [(loaded.version, values) for values in used]
+            answers = await self._gather(loaded.model, [held] * len(calls), calls, now_ns, until_ns)
+        for row, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Unavailable):
                 row.cause = f"model:{answer.cause}"
-            else:
-                row.score = loaded.bundle.probability(float(answer))
+                continue
+            row.score = loaded.bundle.probability(float(answer))
+            if type(answer) is Recalled and row.source == "model":
+                row.source = "cache"
+
+    async def _margins(self, loaded: Loaded, used: np.ndarray, now_ns: int, until_ns: int) -> list[Any]:
+        """For each row of float64[n, f] its margin or an `Unavailable`, from the cache or else from the model."""
+        known = loaded.known if loaded.known is not None and len(used) and loaded.known.worth() else None
+        keys = [known.key(used[k : k + 1]) for k in range(len(used))] if known is not None else []
+        answers: list[Any] = [known.get(key) for key in keys] if known is not None else [None] * len(used)
+        left = [k for k, answer in enumerate(answers) if answer is None]
+        rest = used[left]
+        calls = [(loaded.version, values) for values in rest]
+        together = None if loaded.many is None else partial(loaded.many, rest)
+        started = loaded.model.start_all(now_ns, calls, together)
+        for k, answer in zip(left, await self._gather(loaded.model, started, calls, now_ns, until_ns), strict=True):
+            answers[k] = answer
+            if known is not None and not isinstance(answer, Unavailable):
+                known.put(keys[k], float(answer))
+        return answers
 
     def _fall_back(self, loaded: Loaded, rows: Sequence[Row]) -> Reply | None:
         """Answer by the heuristic where the model did not; or refuse, where that safeguard is off."""
@@ -365,7 +405,7 @@ class Pipeline:
             fell_back=any(row.cause for row in rows),
             breach=any(row.cause == "model:nan" for row in rows),
             # Only what the model itself refused: a fallback or a default is not its doing.
-            blocked=any(row.decision == "block" and row.source == "model" for row in rows),
+            blocked=any(row.decision == "block" and row.source in _BY_THE_MODEL for row in rows),
         )
         self.releases.observe(loaded, now_ns, answer)
 

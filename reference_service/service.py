@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.clock import Clock
+from reference_service.core.cache import Cache
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor.cohorts import Cohorts
@@ -43,6 +44,7 @@ class Service:
     log: DecisionLog
     pipeline: Pipeline
     tick: Callable[[Service, int], None]
+    cache: Cache
     reviews: ReviewQueue
     cost: Cost
     keeper: Keeper | None = None

@@ -48,6 +48,11 @@ def _answers(service: Service) -> Iterator[Family]:
     yield "missing_total", "counter", "Rows without a field.", _fields(counters.missing)
     yield "unknown_total", "counter", "Rows with a field that the contract does not know.", _fields(counters.unknown)
     yield "repaired_total", "counter", "Rows whose field came under an alias.", _fields(counters.repaired)
+    cache = service.cache
+    lookups = [({"result": "hit"}, cache.hits), ({"result": "miss"}, cache.misses)]
+    yield "cache_lookups_total", "counter", "Margins that were looked for in the cache.", lookups
+    yield "cache_evictions_total", "counter", "Margins that made room for others.", [({}, cache.evictions)]
+    yield "cache_entries", "gauge", "Margins in the cache.", [({}, len(cache))]
     yield "in_flight", "gauge", "Requests being answered.", [({}, service.limiter.in_flight)]
 
 

@@ -106,13 +106,13 @@ class Replies:
         self._one = self._head + (
             b'{"name":"score","shape":[1],"datatype":"FP64","data":[%.6f]},'
             b'{"name":"decision","shape":[1],"datatype":"BYTES","data":["%b"]},'
-            b'{"name":"source","shape":[1],"datatype":"BYTES","data":["model"]},'
+            b'{"name":"source","shape":[1],"datatype":"BYTES","data":["%b"]},'
             b'{"name":"reasons","shape":[1],"datatype":"BYTES","data":[""]}]}'
         )
 
-    def one(self, request_id: str, score: float, decision: bytes) -> bytes:
-        """The ordinary reply: one row, answered by the model, nothing to explain."""
-        return self._one % (_encode(request_id), score, decision)
+    def one(self, request_id: str, score: float, decision: bytes, source: bytes) -> bytes:
+        """The ordinary reply: one row, answered by the model or from the cache, nothing to explain."""
+        return self._one % (_encode(request_id), score, decision, source)
 
     def many(self, request: Request, rows: Sequence[Row]) -> bytes:
         """Any other reply. A refused row has no score and no decision; its neighbours are not affected."""

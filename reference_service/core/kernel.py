@@ -26,6 +26,7 @@ from reference_service.core.forest import BLOCK, STRIDE, Forest
 _HEADER: Final = 16  # int64: f, B, then where each part begins, counted in float64
 _LINE: Final = 8  # float64 to a cache line
 _ROWS: Final = 256  # rows taken through one block of the forest, or one feature's cuts, while those are in the cache
+_FEW: Final = 8  # rows that are not worth taking by columns
 _ONE: Final = np.uint64(1)
 _STRIDE: Final = np.uint64(STRIDE)
 _WORDS: Final = np.uint64(BLOCK)
@@ -192,12 +193,17 @@ def score(arena: Any, values: Any) -> Any:
 def codes_rows(arena: Any, values: Any, codes: Any) -> None:
     """Write the uint8[n, f] codes of float64[n, f] values.
 
-    By columns, so that the same step of the search is done for many rows at once, in vector registers. Indices are
-    unsigned here, because numba lets a signed one count from the end and would look at its sign each time.
+    Few rows one by one. Many by columns, so that the same step of the search is done for many rows at once, in vector
+    registers. Indices are unsigned here, because numba lets a signed one count from the end and would look at its
+    sign each time.
     """
     head = arena.view(np.int64)
     if values.shape != codes.shape or values.shape[1] != head[0]:
         raise ValueError("values and codes must have one column for each feature")
+    if len(values) < _FEW:
+        for i in range(len(values)):
+            _codes_row(arena, head, values[i], codes[i])
+        return
     x, code = np.empty(_ROWS), np.empty(_ROWS, np.uint64)
     rows, nothing = np.uint64(len(values)), np.uint64(0)
     for start in range(nothing, rows, np.uint64(_ROWS)):

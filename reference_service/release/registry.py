@@ -15,6 +15,7 @@ from reference_service import bundle as bundles
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.bundle import Bundle, BundleError
+from reference_service.core.cache import Known
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
 from reference_service.policy import Bands, Policy
@@ -41,6 +42,7 @@ class Loaded:
     replies: Replies
     model: Dependency
     many: Callable[[np.ndarray], list[float]] | None  # margins of float64[n, f] at once; None: row by row only
+    known: Known | None  # margins that need not be computed again; None: the cache is off, or would not pay
 
 
 class Scorer:

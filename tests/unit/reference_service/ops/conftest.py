@@ -44,6 +44,7 @@ class LinearBundle:
     def __init__(self, version="v1", fields=FIELDS, policy=None, bias=0.0):
         self.version = version
         self.bias = bias
+        self.blocks = 1
         self.digest = (version.encode().hex() + "0" * 64)[:64]
         self.contract = Contract(model="payments", version=version, entity="customer", fields=fields)
         self.policy = {"review_from": 0.6, "block_from": 0.8, **(policy or {})}
@@ -86,6 +87,9 @@ class LinearBundle:
 
     def scores(self, values):
         return [self.score(row) for row in values]
+
+    def encode(self, values, codes):
+        codes[:] = self.codes(values)
 
     def codes(self, values):
         out = np.empty(values.shape, dtype=np.uint8)
