@@ -229,9 +229,10 @@ class Releases:
         if trial is None or trial.judge is None:
             return
         reason = self._unfit(trial.loaded)
-        if reason and self.enabled:
-            self._take_back(trial, reason, now_ns)
-            return
+        if reason:
+            if self.enabled:
+                self._take_back(trial, reason, now_ns)
+            return  # whatever is not taken back is neither promoted nor certified
         release, policy = trial.release, self.policy
         whole_ns = release.started_ns if release.by == "swap" else release.promoted_ns  # since when it serves everybody
         if whole_ns and now_ns - whole_ns >= policy.hold_back_ns:

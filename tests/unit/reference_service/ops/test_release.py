@@ -540,6 +540,18 @@ def test_a_wrong_golden_row_takes_a_version_back_at_the_next_tick(harness):
     run(body())
 
 
+def test_an_unfit_version_is_not_promoted_although_nothing_takes_it_back(harness):
+    async def body():
+        h = harness({"model": fault("v2", lambda: 0.123)}, policy=SOON, safeguards={"rollback": False})
+        await start(h)
+        await versions_of(h, 150)
+        await h.clock.advance(5 * MINUTE)
+        h.tick()
+        assert (await view(h))["releases"][0]["state"] == "on_trial"
+
+    run(body())
+
+
 def test_no_answer_to_a_golden_row_is_no_wrong_answer(harness):
     async def body():
         for answer in (explode, lambda: asyncio.get_running_loop().create_future(), lambda: asyncio.sleep(1)):
