@@ -79,7 +79,7 @@ class Workers:
             code = await process.wait()
             del self._running[number]
             if self._stopped.is_set():
-                return code == 0
+                return code in {0, -signal.SIGTERM}  # the latter: it had not begun to serve
             short = short + 1 if self._clock.now_ns() - began_ns < _LIVED_NS else 0
             if short == _HOPELESS:
                 _log.error("worker %d does not start (exit code %d)", number, code)
