@@ -13,8 +13,8 @@ PLACE = Path(os.environ.get("SEATRIAL_SERVERS") or Path.home() / ".cache/seatria
 UV = shutil.which("uv") or "uv"
 NEEDS = {
     "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0"],
-    "litserve": ["litserve==0.2.19", "numpy"],
-    "bentoml": ["bentoml==1.4.39"],
+    "litserve": ["litserve==0.2.19", "numpy", "lightgbm==4.7.0"],
+    "bentoml": ["bentoml==1.4.39", "lightgbm==4.7.0"],
     # Its workers die with a newer uvloop, which no longer makes an event loop for whoever asks.
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
     "mlflow": ["mlflow==3.17.2", "scikit-learn"],
