@@ -125,7 +125,14 @@ def _network(p: Any) -> str:
 
 
 def _model(p: Any) -> str:
-    does = {"hang": "hangs", "raise": "raises", "slow": "is slow", "nan": "answers NaN", "wrong": "answers wrongly"}
+    does = {
+        "hang": "hangs",
+        "raise": "raises",
+        "slow": "is slow",
+        "nan": "answers NaN",
+        "wrong": "answers wrongly",
+        "off": "is off by a thousandth",
+    }
     return f"the model {does[p.fault]}" + ("" if p.by is None else f" by {show_duration(p.by)}")
 
 

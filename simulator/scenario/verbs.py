@@ -263,9 +263,9 @@ class Restart(Frozen):
 
 
 class ModelFault(Frozen):
-    """The model behind the service hangs, raises, is slow, answers NaN, or answers wrongly (W11, W13)."""
+    """The model behind the service hangs, raises, is slow, answers NaN, wrongly, or a little off (W11, W13)."""
 
-    fault: Literal["hang", "raise", "slow", "nan", "wrong"]
+    fault: Literal["hang", "raise", "slow", "nan", "wrong", "off"]
     by: Duration | None = Field(None, description="slow: added latency")
     share: Share = 1.0
 

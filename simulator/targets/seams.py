@@ -21,6 +21,7 @@ from simulator.world.keyed import Draw
 
 Call = Callable[..., Any]
 _BLOCK: Final = 4096
+OFF: Final = 1e-3  # what a margin is off by, if the model is `off`
 
 
 class Injected(ConnectionError):  # noqa: N818 - it names its cause, so that a log that shows it explains itself
@@ -29,7 +30,7 @@ class Injected(ConnectionError):  # noqa: N818 - it names its cause, so that a l
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What to do to calls: down, full, raise, slow, hang, stale, nan or wrong.
+    """What to do to calls: down, full, raise, slow, hang, stale, nan, wrong or off.
 
     `by` is a latency or an age in nanoseconds; `first`, if given, restricts it to calls with that first argument.
     """
@@ -153,6 +154,17 @@ def _wrong(_: Fault, receipt: Receipt, call: Call, args: tuple[Any, ...]) -> Any
     return -result
 
 
+def _off(_: Fault, receipt: Receipt, call: Call, args: tuple[Any, ...]) -> Any:
+    # Another quantisation, another BLAS: each score a little beside what it was, and no monitor minds.
+    result = call(*args)
+    receipt.potent += 1
+    return _shifted(result) if isawaitable(result) else result + OFF
+
+
+async def _shifted(result: Awaitable[float]) -> float:
+    return await result + OFF
+
+
 async def _negated(receipt: Receipt, result: Awaitable[float]) -> float:
     margin = await result
     receipt.potent += margin != 0
@@ -168,4 +180,5 @@ _ACTS: Final[dict[str, Callable[[Fault, Receipt, Call, tuple[Any, ...]], Any]]] 
     "stale": _stale,
     "nan": _nan,
     "wrong": _wrong,
+    "off": _off,
 }

@@ -94,6 +94,7 @@ EVENTS = {
     "load: {to: 500/s}": "traffic rises to 500 per second",
     "dependency: {name: store, fault: slow, by: 300ms, share: 20%}": "store is slow by 300ms, in 20% of calls",
     "model: {fault: nan}": "the model answers NaN",
+    "model: {fault: 'off'}": "the model is off by a thousandth",
     "network: {fault: latency, by: 300ms}": "requests arrive 300ms later",
     "network: {fault: reset, share: 10%}": "requests are cut off before the answer, in 10% of rows",
     "restart: {how: kill}": "the service is killed, and starts again",
