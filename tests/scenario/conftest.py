@@ -94,8 +94,9 @@ class Range:
         """The verdict on a service in a scenario; each is asked once."""
         out = self.out(name, factory)
         if out not in self._verdicts:
-            target = short.target(factory or self.honest, self.folder)
-            self._verdicts[out] = certify(self.cells(name), out=out, target=target)
+            cells = self.cells(name)
+            target = short.target(factory or self.honest, self.folder, cells[0].scenario.given.population)
+            self._verdicts[out] = certify(cells, out=out, target=target)
         return self._verdicts[out]
 
 

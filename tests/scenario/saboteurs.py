@@ -24,7 +24,6 @@ from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.drift import DriftDetector
-from reference_service.monitor.labels import Ledger
 from reference_service.monitor.received import Received
 from reference_service.monitor.review import ReviewShare
 from reference_service.pipeline import Pipeline
@@ -413,18 +412,6 @@ def early_labels_are_believed():
         return known._replace(matured_before_ns=now_ns, **known.naive._replace(status="matured")._asdict())
 
     Cohorts.quality = hasty
-
-
-@saboteur
-def labels_counted_twice():
-    """32. A label that is delivered again counts again."""
-    Ledger.label = _any_number_of_times
-
-
-def _any_number_of_times(self, request_id, row, label):
-    del label
-    made = self.find(request_id, row)
-    return ("accepted", made) if made is not None and made.score is not None else ("unknown", None)
 
 
 # ---------------------------------------------------------------- people

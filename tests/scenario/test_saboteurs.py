@@ -53,3 +53,9 @@ def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
     failed = {judged.id for judged in verdict.cells[0].judged if judged.finding.status is Status.FAIL}
     assert caught_by <= failed, text.render(verdict)
+
+
+@pytest.mark.slow
+def test_early_labels_are_refused_by_the_truth(grounds):
+    """A recorded week, too long for the default run: the first labels say .18 where the truth is .26."""
+    test_a_saboteur_is_refused(grounds, "early_labels_are_believed", "clean_week", {"honest_rate"})
