@@ -57,7 +57,7 @@ SHORT = {
         "lasts": "8m",
         "events": {"first": ("40s", "1m"), "second": ("100s", "1m")},
     },
-    "rollback_is_final": {"warmup": "30s", "lasts": "14m", "events": {"trial": ("40s", "5m")}},
+    "rollback_is_final": {"warmup": "30s", "lasts": "11m", "events": {"trial": ("40s", "5m")}},
     "ab_arm_down": {"warmup": "30s", "lasts": "9m", "events": {"trial": ("1m", "5m")}, "rate": "3/s"},
     "canary_share_honest": {"warmup": "30s", "lasts": "8m", "events": {"trial": ("40s", "7m")}, "rate": "20/s"},
     "feature_store_outage": {
