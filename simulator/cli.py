@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -329,6 +330,8 @@ def _explained(error: Exception) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    # Told to end by whoever runs it, it must still stop and heal what it started, as if by hand.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(invoke(sys.argv[1:]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,9 +81,12 @@ def _work(spec: RunSpec, parent: Connection) -> None:
     from simulator.drivers.locust.fleet import run_fleet  # noqa: PLC0415 - same
     from simulator.drivers.virtual.run import rehearse  # noqa: PLC0415 - same
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is ended heals its target first
     runs = {"virtual": rehearse, "live": run_live, "locust": run_fleet}
     try:
         runs[spec.driver](spec, lambda share: parent.send(("progress", share)))
+    except KeyboardInterrupt:
+        pass  # the parent knows
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         parent.send(("died", f"{type(error).__name__}: {error}"))
     else:

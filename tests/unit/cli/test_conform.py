@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,33 @@ def test_nothing_is_drafted_from_silence(capsys):
     assert invoke(["init", "127.0.0.1:1"]) == 2
     assert invoke(["init", "http://127.0.0.1:1"]) == 4
     assert "no draft" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["conform", "run"])
+def test_what_is_told_to_end_stops_what_it_started(harbour, tmp_path, command):
+    """SIGTERM, as a pipeline sends it: the server must not stay behind."""
+    target, rows = harbour("none")
+    document = json.loads(Path(target).read_text(encoding="utf-8"))
+    mark = tmp_path / "pid"
+    wrapped = f"import os, runpy, sys; open({str(mark)!r}, 'w').write(str(os.getpid())); "
+    wrapped += f"sys.argv = ['x', sys.argv[1], 'none']; sys.path.insert(0, {str(HERE)!r}); "
+    wrapped += f"runpy.run_path({str(HERE / 'harbour_server.py')!r}, run_name='__main__')"
+    document["start"]["command"] = ["$python", "-c", wrapped, "$port"]
+    Path(target).write_text(json.dumps(document), encoding="utf-8")
+    scenario = tmp_path / "x.scenario.yaml"
+    given = {"population": "payments", "traffic": {"rate": "20/s", "for": "10m"}, "warmup": "10s"}
+    asked = {"seatrial": 1, "title": "long", "seed": 1, "runs_on": ["live"], "given": given, "when": []}
+    scenario.write_text(json.dumps(asked | {"then": [{"id": "up", "error_rate": {"max": "5%"}}]}), encoding="utf-8")
+    more = {"conform": [target, "--rows", rows], "run": [str(scenario), "--driver", "live", "--target", target]}
+    with subprocess.Popen(
+        [sys.executable, "-m", "simulator.cli", command, *more[command]], cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        process.terminate()
+        assert process.wait(60) == 4
+    pid = int(mark.read_text())
+    assert not Path(f"/proc/{pid}").exists()
