@@ -17,18 +17,24 @@ import msgspec
 from reference_service import features as stores
 from reference_service import policy as policies
 from reference_service import settings as configuration
+from reference_service.api import keyed
 from reference_service.api.http import ASGI, Edge, Receive, Scope, Send
-from reference_service.api.oip import Replies
+from reference_service.api.oip import Replies, problem
 from reference_service.api.ordinary import Ordinary
+from reference_service.audit import recall
 from reference_service.audit.decision_log import DecisionLog, Sink
 from reference_service.audit.files import FileSink, Tail
 from reference_service.bundle import Bundle
 from reference_service.clock import Clock, LoopClock
+from reference_service.contract import Contract
 from reference_service.core.cache import Cache, Known, pays
-from reference_service.features import FeatureRow, FeatureStore
+from reference_service.features import FeatureRow, Features
+from reference_service.guards import idempotency
 from reference_service.guards.breaker import Breaker
 from reference_service.guards.dependency import Dependency
+from reference_service.guards.fair_share import FairShare
 from reference_service.guards.fallback import Heuristic
+from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.guards.limiter import Limiter
 from reference_service.guards.retry_budget import RetryBudget
 from reference_service.monitor import rules
@@ -50,7 +56,8 @@ from reference_service.release.registry import Loaded, Registry, Scorer, finite
 from reference_service.release.rollback import Releases
 from reference_service.release.store import Store
 from reference_service.service import Service, tick
-from reference_service.settings import Settings
+from reference_service.settings import REDIS, Settings
+from reference_service.shared.connect import Connections
 from reference_service.validation import Validator
 
 Call = Callable[..., Any]
@@ -110,6 +117,7 @@ class App:
     async def startup(self) -> Service:
         """Load, compose, and start ticking. Raises BundleError, PolicyError or OSError."""
         service = compose(self._settings, self._clock, self._seams)
+        await _recall(service)
         self.edge = self.serve = Edge(service)
         if self._settings.traces:
             # Only who traces needs the library, and only then does a request pay for it.
@@ -133,6 +141,7 @@ class App:
             service.follower.save()
         await service.log.close()
         await service.routes.close()
+        await service.connections.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -149,10 +158,23 @@ class App:
 
 async def _unready(scope: Scope, send: Send) -> None:
     live = scope["path"] == "/v2/health/live"
-    body = b'{"live":true}' if live else b'{"ready":false}'
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200 if live else 503, "headers": headers})
+    asked = live or scope["path"] == "/v2/health/ready"
+    body = b'{"live":true}' if live else b'{"ready":false}' if asked else problem(503, "Starting", "not ready yet")
+    kind = b"application/json" if asked else b"application/problem+json"
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 200 if live else 503, "headers": headers[: 2 if live else 3]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _recall(service: Service) -> None:
+    """Know the answers again that were given before the restart."""
+    folder, guard = service.settings.decision_log, service.idempotency
+    if folder is None or guard is None:
+        return
+    policy = service.policy
+    since_ns = service.clock.now_ns() - policy.idempotency_ns
+    decisions = recall.keyed(Path(folder), since_ns, policy.idempotency_recall)
+    await keyed.recall(guard.store, decisions, service.releases.champion.bundle.contract.model)
 
 
 async def _tick_for_ever(service: Service) -> None:
@@ -168,12 +190,27 @@ async def _tick_for_ever(service: Service) -> None:
         await clock.sleep(due - clock.now_ns())
 
 
-def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncClient | None = None) -> Service:
-    """The parts of a service, wired. Nothing is started and nothing is sent yet."""
+def compose(
+    settings: Settings,
+    clock: Clock,
+    seams: Seams,
+    client: httpx.AsyncClient | None = None,
+    answers: idempotency.Store | None = None,
+) -> Service:
+    """The parts of a service, wired. Nothing is started and nothing is sent yet.
+
+    Args:
+        settings: checked.
+        clock: injected into every part.
+        seams: wrappers of dependency calls.
+        client: sends alerts.
+        answers: where answers under idempotency keys are kept, in place of what the settings say.
+    """
     guards = settings.safeguards
     scorer = Scorer()
     model_call = seams["model"](scorer) if "model" in seams else scorer
-    store = stores.load(Path(settings.feature_store)) if settings.feature_store else None
+    connections = Connections()
+    store = _features(settings, connections)
     files = Store(Path(settings.registry)) if settings.registry is not None else None
     cache = Cache(settings.cache_bytes, always=settings.cache == "on")
     assemble = _assembler(settings, clock, scorer, model_call, store=store, cache=cache)
@@ -219,8 +256,12 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         policy.max_in_flight,
         round(policy.queue_share * policy.deadline_ns),
         policy.queue_floor,
+        fair=FairShare(policy.fair_callers, policy.fair_burst) if guards.fairness else None,
+        retry_s=policy.retry_after_s,
         enabled=guards.shedding,
     )
+    if answers is None:
+        answers = _answers(settings, policy, connections)
     keeper = Keeper(Path(settings.state)) if settings.state is not None else None
     kept = keeper.load() if keeper is not None else None
     if kept is not None:
@@ -237,6 +278,7 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         releases=releases,
         counters=counters,
         limiter=limiter,
+        idempotency=idempotency.Idempotency(answers, clock) if guards.idempotency else None,
         ledger=ledger,
         cohorts=cohorts,
         watch=watch,
@@ -249,11 +291,36 @@ def compose(settings: Settings, clock: Clock, seams: Seams, client: httpx.AsyncC
         reviews=reviews,
         follower=follower,
         cost=Cost(policy),
+        connections=connections,
     )
 
 
+def _features(settings: Settings, connections: Connections) -> Features | None:
+    """The feature store that the settings name: a table of our own, or one that all replicas ask."""
+    where = settings.feature_store
+    if where is None:
+        return None
+    if not where.startswith(REDIS):
+        return stores.load(Path(where))
+    from reference_service.shared.features import RedisFeatures  # noqa: PLC0415  # an extra
+
+    # What the contract wants of it; the bundle around it is verified before it is served.
+    document = (Path(settings.bundles) / settings.serving / "contract.json").read_bytes()
+    fields = msgspec.json.decode(document, type=Contract).fields
+    return RedisFeatures(connections.to(where), [field.name for field in fields if field.origin == "store"])
+
+
+def _answers(settings: Settings, policy: Policy, connections: Connections) -> idempotency.Store:
+    """Where answers under idempotency keys are kept: in this process, or where all replicas find them."""
+    if settings.answers is None:
+        return KeptAnswers(policy.idempotency_ns, policy.idempotency_bytes)
+    from reference_service.shared.answers import RedisAnswers  # noqa: PLC0415  # an extra
+
+    return RedisAnswers(connections.to(settings.answers), policy.idempotency_ns, 2 * policy.deadline_ns)
+
+
 def _assembler(
-    settings: Settings, clock: Clock, scorer: Scorer, model_call: Call, *, store: FeatureStore | None, cache: Cache
+    settings: Settings, clock: Clock, scorer: Scorer, model_call: Call, *, store: Features | None, cache: Cache
 ) -> Callable[[Bundle], Loaded]:
     """What makes a bundle answerable."""
     columns = store.columns if store is not None else ()
@@ -324,7 +391,7 @@ def _nowhere(_records: bytes, _payloads: bytes) -> None:
     """A log that forgets, for rehearsing what is done when writing fails."""
 
 
-def _feature_store(settings: Settings, policy: Policy, clock: Clock, seams: Seams, store: FeatureStore) -> Dependency:
+def _feature_store(settings: Settings, policy: Policy, clock: Clock, seams: Seams, store: Features) -> Dependency:
     def check(row: FeatureRow, now_ns: int) -> str:
         return "stale" if now_ns - row.as_of_ns > policy.max_staleness_ns else ""
 

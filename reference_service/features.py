@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,17 @@ class FeatureRow(msgspec.Struct, frozen=True, gc=False):
 
 
 StoreCall = Callable[[Any, int], "FeatureRow | Awaitable[FeatureRow]"]
+
+
+class Features(Protocol):
+    """A store that is called for a customer."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names, in the order of the values."""
+
+    def __call__(self, entity: Any, now_ns: int, /) -> FeatureRow | Awaitable[FeatureRow]:
+        """What is known of a customer. Whatever it raises is an outage."""
 
 
 class FeatureStore:

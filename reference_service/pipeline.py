@@ -53,6 +53,7 @@ class Arrival(NamedTuple):
     body: bytes
     arrived_ns: int
     pinned: Loaded | None = None
+    key: str = ""  # mark of its idempotency key, for the log
 
 
 class Pipeline:
@@ -192,6 +193,10 @@ class Pipeline:
         releases.observe(loaded, now_ns, Answer(slow=slow, blocked=blocked) if slow or blocked else GOOD, score)
 
     # ------------------------------------------------------------ everything else
+
+    def keyed(self, body: bytes, arrived_ns: int, now_ns: int, mark: str, pinned: Loaded | None = None) -> Pending:
+        """What has to be awaited for the reply to a request under an idempotency key. Raises Malformed."""
+        return self.thorough(Arrival(decode(body), body, arrived_ns, pinned, mark), now_ns)
 
     async def thorough(
         self, arrival: Arrival, now_ns: int, *, features: Any = _NOT_ASKED, margin: Any = _NOT_ASKED
@@ -433,7 +438,7 @@ class Pipeline:
             score = None if row.source == "rejected" else row.score
             made = Decision(
                 log.seq, now_ns, request_id, row.index, count, loaded.version, score, row.decision, row.source,
-                ",".join(row.reasons), loaded.tag, loaded.bands.tag,
+                ",".join(row.reasons), loaded.tag, loaded.bands.tag, arrival.key,
             )  # fmt: skip
             used = row.received if row.used == row.received else row.used
             log.append(made, arrival.body, row.received, used, loaded.bundle)

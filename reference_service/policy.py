@@ -44,6 +44,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     max_in_flight: int = 2048  # 2048 requests queue for about 100 ms at 20,000/s: under half the deadline
     queue_share: float = 0.5  # of the deadline that the queue may eat, once the drain rate is known
     queue_floor: int = 16  # so few waiting are never shed, whatever the estimate says
+    retry_after_s: int = 30  # the longest that a refused client is told to stay away: nobody waits longer for a payment
+    fair_callers: int = 1024  # told apart while the queue is long; more than call at once, about 200 kB
+    fair_burst: int = 32  # requests that a caller may have beyond its share at once: a page's worth
+
+    # Idempotency keys
+    idempotency_ns: int = 24 * HOUR  # how long an answer stands; retries come seconds later, batch jobs the next day
+    idempotency_bytes: int = 1 << 26  # of answers kept in memory: about 50,000 of one row
+    idempotency_recall: int = 1 << 28  # bytes of the log that are read for them at a start: half a second
 
     # Dependencies
     max_staleness_ns: int = 2 * HOUR  # the store refreshes hourly; twice that means a refresh was missed
@@ -54,6 +62,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     breaker_open_ns: int = 5 * SECOND
     breaker_jitter: float = 0.2  # ± of the open time, seeded: a fleet must not probe in step
     breaker_probes: int = 5  # all must succeed
+    ready_ns: int = 500_000_000  # for the row that the readiness endpoint has scored: orchestrators wait one second
     retry_share: float = 0.1  # retries per call: an outage is amplified by no more than this
     retry_burst: float = 10.0  # tokens at most: a quiet night does not save up a storm
 

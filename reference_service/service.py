@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.clock import Clock
 from reference_service.core.cache import Cache
-from reference_service.guards.dependency import Dependency
+from reference_service.guards.dependency import Dependency, Unavailable
+from reference_service.guards.idempotency import Idempotency
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.cost import Cost
@@ -24,6 +25,7 @@ from reference_service.release.follow import Follower
 from reference_service.release.registry import Registry
 from reference_service.release.rollback import Releases
 from reference_service.settings import Settings
+from reference_service.shared.connect import Connections
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +39,7 @@ class Service:
     releases: Releases
     counters: Counters
     limiter: Limiter
+    idempotency: Idempotency | None  # None: switched off
     ledger: Ledger
     cohorts: Cohorts
     watch: Watch
@@ -47,6 +50,7 @@ class Service:
     cache: Cache
     reviews: ReviewQueue
     cost: Cost
+    connections: Connections
     keeper: Keeper | None = None
     follower: Follower | None = None  # where a registry is shared or must survive
 
@@ -62,9 +66,18 @@ class Service:
         if self.follower is not None:
             self.follower.take_up()
 
-    def ready(self) -> bool:
-        """Whether the model answers: a service whose scoring hangs is alive, and not ready."""
-        return self.releases.champion.model.breaker.state == "closed"
+    async def ready(self) -> bool:
+        """Whether the model answers: a service whose scoring hangs is alive, and not ready.
+
+        It is asked, about the typical row, whatever its traffic has shown: a quiet service has shown nothing, and who
+        is not ready gets no traffic by which it could show that it is ready again.
+        """
+        loaded, now_ns = self.releases.champion, self.clock.now_ns()
+        call = (loaded.version, loaded.bundle.profile.typical)
+        answer = loaded.model.start(now_ns, *call)
+        if isinstance(answer, Awaitable):
+            answer = await loaded.model.finish(answer, now_ns, now_ns + self.policy.ready_ns, *call)
+        return not isinstance(answer, Unavailable) and loaded.model.breaker.state == "closed"
 
 
 def tick(service: Service, now_ns: int) -> None:

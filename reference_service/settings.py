@@ -11,6 +11,9 @@ import msgspec
 ROUTES: Final = frozenset({"alertmanager", "alertmanager_v2", "slack", "pagerduty"})
 
 
+REDIS: Final = "redis://"
+
+
 class SettingsError(ValueError):
     """Settings that cannot be served; the message says which key and why."""
 
@@ -25,6 +28,9 @@ class Safeguards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     quarantine: bool = True  # finer: alerts without quarantine
     shedding: bool = True  # finer: admit everything
     retries: bool = True  # finer: never ask a dependency twice
+    fairness: bool = True  # finer: a busy queue is first come, first served
+    idempotency: bool = True  # finer: idempotency keys are not looked at
+    presence: bool = True  # finer: work goes on for clients that have left
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,9 +45,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     traces: bool = False  # spans to whatever OpenTelemetry's environment variables name; needs the extra [otel]
     routing_key: str = ""  # PagerDuty's
     safeguards: Safeguards = Safeguards()
+<<<<<<< HEAD
     feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
     cache: Literal["auto", "on", "off"] = "auto"  # of margins; auto: in front of forests that are slow enough
     cache_bytes: int = 1 << 25
+=======
+    feature_store: str | None = None  # customers.npz, or redis://…; absent: the contract has no stored fields
+    answers: str | None = None  # redis://… for answers by idempotency key, shared by replicas; absent: in memory
+>>>>>>> ddfc254 (One answer per idempotency key, no work for clients that have left, fair shares: wired through the core for every transport; readiness asks the model)
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
     on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
     state: str | None = None  # file that monitors keep their evidence and unsent alerts in; absent: a restart forgets
@@ -61,4 +72,6 @@ def read(settings: Mapping[str, Any] | None) -> Settings:
         raise SettingsError(f"settings: no such alert route: {', '.join(unknown)}")
     if parsed.workers < 1:
         raise SettingsError("settings: workers must be 1 or more")
+    if parsed.answers is not None and not parsed.answers.startswith(REDIS):
+        raise SettingsError(f"settings: answers are shared in Redis, and {parsed.answers!r} is no {REDIS}… address")
     return parsed

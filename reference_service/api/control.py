@@ -238,13 +238,13 @@ async def live(_service: Service, _body: bytes, _query: str) -> Reply:
 
 async def ready(service: Service, _body: bytes, _query: str) -> Reply:
     """The model answers."""
-    is_ready = service.ready()
+    is_ready = await service.ready()
     return _ok({"ready": is_ready}, 200 if is_ready else 503)
 
 
 async def model_ready(service: Service, _body: bytes, _query: str) -> Reply:
     """The model answers, as the protocol spells it."""
-    return readiness(service.releases.champion.bundle.contract.model, ready=service.ready())
+    return readiness(service.releases.champion.bundle.contract.model, ready=await service.ready())
 
 
 def readiness(name: str, *, ready: bool) -> Reply:

@@ -7,6 +7,7 @@ inference is answered or given up. What it asks and what it gets is plain data.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,10 @@ import msgspec
 
 from reference_service.api import binary, control
 from reference_service.api.control import authorised, routes
+from reference_service.api.keyed import Caller, once
 from reference_service.api.oip import Malformed
+from reference_service.guards.idempotency import KEY, Idempotency
+from reference_service.guards.presence import while_there
 from reference_service.pipeline import Reply, refusal
 from reference_service.release.registry import Loaded
 from reference_service.service import Service
@@ -25,7 +29,7 @@ _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
 _TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
 _FIRST_ERROR: Final = 400
 NOT_SERVED: Final = refusal(404, "Not found", "no such version is being served")
-_SPECIAL: Final = frozenset({binary.HEADER, b"content-encoding"})
+_SPECIAL: Final = frozenset({binary.HEADER, b"content-encoding", KEY})
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +45,16 @@ class Logging(NamedTuple):
 
     body: bytes
     written: asyncio.Future[bool]  # shared by all who wait for the same write: not to be cancelled
+
+
+class Asked(NamedTuple):
+    """An admitted inference. See `Core.infer`."""
+
+    body: bytes
+    caller: Caller
+    arrived_ns: int
+    now_ns: int
+    version: str
 
 
 class Core:
@@ -80,9 +94,19 @@ class Core:
         return f"/v2/models/{self.model}{slash}{rest}", version or "-"  # no version is called so: 404
 
     def infer(
-        self, body: bytes, headers: Headers, arrived_ns: int, now_ns: int, version: str = ""
+        self,
+        body: bytes,
+        headers: Headers,
+        arrived_ns: int,
+        now_ns: int,
+        version: str = "",
+        *,
+        client: Sequence[Any] | None = None,
     ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
         """The answer to an admitted inference, or what it still takes.
+
+        What still has to be awaited may be cancelled when its client has left: then nothing was decided, or what was
+        decided stands.
 
         Args:
             body: as it came.
@@ -90,10 +114,11 @@ class Core:
             arrived_ns: when it entered the service.
             now_ns: now; the difference is time in the queue, and counts.
             version: that the caller insists on.
+            client: (address, ...) of the caller.
         """
         for name, _ in headers:
             if name in _SPECIAL:
-                return self._special(body, dict(headers), arrived_ns, now_ns, version)
+                return self._special(Asked(body, Caller(headers, client), arrived_ns, now_ns, version))
         return self._ask(body, arrived_ns, now_ns, version)
 
     async def settle(self, found: Answered | Logging | Coroutine[Any, Any, Answered]) -> Answered:
@@ -120,6 +145,12 @@ class Core:
         reply = refusal(429, "Overloaded", "more requests than can be answered in time")
         return answered(reply, (b"retry-after", wait))
 
+    def failed(self, error: Exception) -> Answered:
+        """The answer to a request that met a defect of ours: its stack is in the process' own log."""
+        logging.getLogger("reference_service").error("a request failed", exc_info=error)
+        self.service.counters.crashed += 1
+        return FAILED
+
     def finish(self, status: int, arrived_ns: int) -> None:
         """An admitted inference was answered with this status; 0: its client has left."""
         self.service.limiter.leave()
@@ -127,6 +158,8 @@ class Core:
             counters = self.service.counters
             counters.statuses[status] += 1
             counters.answered(self.service.clock.now_ns() - arrived_ns)
+        else:
+            self.service.counters.left += 1
 
     def _ask(
         self, body: bytes, arrived_ns: int, now_ns: int, version: str
@@ -150,27 +183,59 @@ class Core:
         written = self.service.log.committing() if reply.status < _FIRST_ERROR else None
         return answered(reply) if written is None else await self.settle(Logging(reply.body, written))
 
-    async def _special(
-        self, body: bytes, headers: dict[bytes, bytes], arrived_ns: int, now_ns: int, version: str
-    ) -> Answered:
-        """Bodies in another form than the protocol's JSON."""
+    async def _special(self, asked: Asked) -> Answered:
+        """Bodies in another form than the protocol's JSON, and callers who want one answer however often they ask."""
+        headers = dict(asked.caller.headers)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             return answered(refusal(415, "Unsupported encoding", "send the body as it is, uncompressed"))
         wanted: frozenset[str] = frozenset()
         if binary.HEADER in headers:
             try:
-                body, wanted = binary.decode(body, headers[binary.HEADER])
+                body, wanted = binary.decode(asked.body, headers[binary.HEADER])
             except Malformed:
                 return answered(refusal(400, "Malformed request", "the binary tensors do not fit their descriptions"))
-        found = await self.settle(self._ask(body, arrived_ns, now_ns, version))
+            asked = asked._replace(body=body)
+        guard = self.service.idempotency
+        if KEY in headers and guard is not None:
+            found = await self._keyed(guard, asked)
+        else:
+            found = await self.settle(self._ask(asked.body, asked.arrived_ns, asked.now_ns, asked.version))
         if found.status >= _FIRST_ERROR or not wanted:
             return found
         encoded, length = binary.encode(found.body, wanted)
-        return Answered(
-            found.status,
-            encoded,
-            ((b"content-type", b"application/octet-stream"), (binary.HEADER, b"%d" % length)),
-        )
+        kind, *more = found.headers
+        octets = (kind[0], b"application/octet-stream")
+        return Answered(found.status, encoded, (octets, (binary.HEADER, b"%d" % length), *more))
+
+    async def _keyed(self, guard: Idempotency, asked: Asked) -> Answered:
+        """The one answer of a key.
+
+        It is worked out in a task of its own. A client that leaves ends it while it waits for its decision; once that
+        is made it is written and kept, whoever has left, or the retry would be decided anew.
+        """
+        service, gone = self.service, asyncio.Event()
+        pinned = service.releases.served().get(asked.version) if asked.version else None
+        if asked.version and pinned is None:
+            return answered(NOT_SERVED)
+
+        async def work(mark: str) -> Reply:
+            try:
+                pending = service.pipeline.keyed(asked.body, asked.arrived_ns, asked.now_ns, mark, pinned)
+            except Malformed:
+                return refusal(400, "Malformed request", "the body is not an inference request in JSON")
+            found = await self._wait(while_there(pending, gone.wait))
+            return Reply(found.status, found.body)
+
+        until_ns = asked.arrived_ns + service.policy.deadline_ns
+        what = asked.version.encode() + b"\0" + asked.body
+        task = asyncio.get_running_loop().create_task(once(guard, asked.caller, what, until_ns, work))
+        try:
+            reply, extra = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            gone.set()
+            task.add_done_callback(_end)
+            raise
+        return answered(reply, *extra)
 
     # ------------------------------------------------------------ everything else
 
@@ -199,6 +264,12 @@ class Core:
             return answered(refusal(404, "Not found", "no such resource"))
         allow = sorted({*methods, "HEAD"} if "GET" in methods else methods)
         return answered(refusal(405, "Method not allowed", ""), (b"allow", ", ".join(allow).encode()))
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    """Of work that nobody waits for: look at how it ended, so that asyncio does not complain of an unseen exception."""
+    if not task.cancelled():
+        task.exception()
 
 
 def answered(reply: Reply, *headers: tuple[bytes, bytes]) -> Answered:

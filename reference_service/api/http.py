@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from reference_service.api.core import TOO_SLOW, Answered, Core, too_large
+from reference_service.api.core import TOO_SLOW, Answered, Core, Logging, too_large
 from reference_service.guards.deadline import within
+from reference_service.guards.presence import Left, while_there
 from reference_service.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -62,14 +63,22 @@ class Edge:
                 body = await self._rest(message, receive)
                 # A client that takes its time to upload is not our delay.
                 arrived_ns, now_ns = arrived_ns + clock.now_ns() - now_ns, clock.now_ns()
-            found = core.infer(body, scope["headers"], arrived_ns, now_ns, version)
-            answer = found if type(found) is Answered else await core.settle(found)
+            found = core.infer(body, scope["headers"], arrived_ns, now_ns, version, client=scope.get("client"))
+            if type(found) is Answered:
+                answer = found
+            elif type(found) is Logging or not service.settings.safeguards.presence:
+                answer = await core.settle(found)
+            else:
+                answer = await while_there(core.settle(found), receive)
             status = answer.status
         except TooLarge:
             answer = too_large(service.policy.body_limit)
             status = answer.status
-        except Gone:
+        except (Gone, Left):
             return
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a reply, and no more than that
+            answer = core.failed(error)
+            status = answer.status
         finally:
             if waiting:
                 limiter.turn(clock.now_ns(), ticket)
@@ -89,7 +98,10 @@ class Edge:
         except Gone:
             return TOO_SLOW
         query = scope.get("query_string", b"").decode("latin-1")
-        return await self.core.other(method, scope["path"], query, scope["headers"], body)
+        try:
+            return await self.core.other(method, scope["path"], query, scope["headers"], body)
+        except Exception as error:  # noqa: BLE001  # see `__call__`
+            return self.core.failed(error)
 
     async def _rest(self, message: Message, receive: Receive) -> bytes:
         """The whole of a body that comes in pieces."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from reference_service.guards.idempotency import Idempotency
+from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor.counters import BUCKETS, Counters
 from reference_service.service import Service
 
@@ -54,6 +56,31 @@ def _answers(service: Service) -> Iterator[Family]:
     yield "cache_evictions_total", "counter", "Margins that made room for others.", [({}, cache.evictions)]
     yield "cache_entries", "gauge", "Margins in the cache.", [({}, len(cache))]
     yield "in_flight", "gauge", "Requests being answered.", [({}, service.limiter.in_flight)]
+    yield (
+        "shed_unfair_total",
+        "counter",
+        "Of those refused for load, by their caller's share.",
+        [({}, service.limiter.unfair)],
+    )
+    yield "left_total", "counter", "Requests whose client left before the answer.", [({}, counters.left)]
+    yield "crashed_total", "counter", "Requests that met a defect of the service.", [({}, counters.crashed)]
+    if service.idempotency is not None:
+        yield from _idempotency(service.idempotency)
+
+
+def _idempotency(guard: Idempotency) -> Iterator[Family]:
+    found = {"replayed": guard.replayed, "reused": guard.reused, "busy": guard.busy, "unguarded": guard.unguarded}
+    yield (
+        "idempotency_total",
+        "counter",
+        "Requests under a key that were not simply answered.",
+        [({"outcome": name}, count) for name, count in found.items()],
+    )
+    if isinstance(guard.store, KeptAnswers):
+        yield "idempotency_answers", "gauge", "Answers kept in memory.", [({}, guard.store.entries)]
+        yield "idempotency_bytes", "gauge", "Memory that they take.", [({}, guard.store.bytes)]
+        given_up = guard.store.given_up
+        yield "idempotency_given_up_total", "counter", "Answers given up before their time.", [({}, given_up)]
 
 
 def _monitors(service: Service) -> Iterator[Family]:

@@ -119,10 +119,10 @@ class Idempotency:
         clock: stamps them.
     """
 
-    __slots__ = ("_clock", "_running", "_store", "busy", "replayed", "reused", "unguarded")
+    __slots__ = ("_clock", "_running", "busy", "replayed", "reused", "store", "unguarded")
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._running: dict[bytes, asyncio.Future[tuple[int, bytes] | None]] = {}
         self.replayed = 0  # answered with another request's answer
@@ -148,7 +148,7 @@ class Idempotency:
         while True:
             now_ns = self._clock.now_ns()
             try:
-                kept = await self._store.claim(scope, payload, now_ns)
+                kept = await self.store.claim(scope, payload, now_ns)
             except OSError:
                 self.unguarded += 1
                 return Answer(*await work(), replayed=False)
@@ -174,9 +174,9 @@ class Idempotency:
             # Also where the work was cancelled or raised: nobody may wait for what will not come.
             try:
                 if found is not None and found[0] < _SERVER_ERROR and found[0] != _TOO_MANY:
-                    await self._store.keep(scope, Kept(payload, *found, self._clock.now_ns()))
+                    await self.store.keep(scope, Kept(payload, *found, self._clock.now_ns()))
                 else:
-                    await self._store.drop(scope)
+                    await self.store.drop(scope)
             except OSError:
                 self.unguarded += 1
             finally:

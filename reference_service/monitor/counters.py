@@ -14,12 +14,14 @@ _EDGES_NS: Final = [round(edge * 1e9) for edge in BUCKETS]
 class Counters:
     """Totals since the start of the process."""
 
-    __slots__ = ("answers", "arrived", "fallbacks", "invalid", "latency", "latency_ns", "missing", "model", "repaired",
-                 "rows", "shed", "sources", "statuses", "unknown")  # fmt: skip
+    __slots__ = ("answers", "arrived", "crashed", "fallbacks", "invalid", "latency", "latency_ns", "left", "missing",
+                 "model", "repaired", "rows", "shed", "sources", "statuses", "unknown")  # fmt: skip
 
     def __init__(self) -> None:
         self.arrived = 0  # inference requests, also those refused
         self.shed = 0
+        self.left = 0  # clients that were gone before their answer: their work was given up where it waited
+        self.crashed = 0  # requests that met a defect of ours: a 500, and a stack in the process' own log
         self.rows = 0  # judged by the contract
         self.answers = 0  # rows with a score
         self.fallbacks = 0  # of those by the heuristic, other than by quarantine (which has its own alert)

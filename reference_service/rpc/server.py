@@ -77,7 +77,7 @@ class Rpc:
         return MESSAGES["ServerLiveResponse"](live=True)
 
     async def _ready(self, _request: Any, _context: Any) -> Any:
-        return MESSAGES["ServerReadyResponse"](ready=self._core.service.ready())
+        return MESSAGES["ServerReadyResponse"](ready=await self._core.service.ready())
 
     async def _model_ready(self, request: Any, _context: Any) -> Any:
         answer = await self._core.other("GET", _path(request) + "/ready", "", (), b"")
@@ -106,7 +106,8 @@ class Rpc:
         answer, status = None, 0
         try:
             headers = [(n.encode(), v.encode()) for n, v in context.invocation_metadata() if n in _PASSED_ON]
-            found = core.infer(to_json(request), headers, arrived_ns, service.clock.now_ns(), request.model_version)
+            now_ns, client = service.clock.now_ns(), (context.peer(),)
+            found = core.infer(to_json(request), headers, arrived_ns, now_ns, request.model_version, client=client)
             answer = found if type(found) is Answered else await core.settle(found)
             status = answer.status
         except Malformed:

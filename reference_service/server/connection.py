@@ -7,7 +7,6 @@ connection that had something: what waits for its turn can be seen, and is part 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Coroutine
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from reference_service.api.core import FAILED, HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Logging, too_large
+from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Logging, too_large
 from reference_service.clock import SECOND
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Connection(asyncio.Protocol):
         """Nobody works for a client that has left."""
         self._transport = None
         self._server.left(self)
-        if self._task is not None:
+        if self._task is not None and self._server.core.service.settings.safeguards.presence:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
@@ -192,10 +191,11 @@ class Connection(asyncio.Protocol):
             core.finish(0, request.arrived_ns)
             return
         try:
-            found = core.infer(request.body, request.headers, request.arrived_ns, now_ns, request.version)
-        except Exception:
-            logging.getLogger("reference_service").exception("a request failed")
-            found = FAILED
+            found = core.infer(
+                request.body, request.headers, request.arrived_ns, now_ns, request.version, client=self.client
+            )
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a reply, and no more than that
+            found = core.failed(error)
         if type(found) is Answered:
             self._inferred(request, found)
         elif type(found) is Logging:
@@ -211,9 +211,8 @@ class Connection(asyncio.Protocol):
         answer = None
         try:
             answer = await work
-        except Exception:
-            logging.getLogger("reference_service").exception("a request failed")
-            answer = FAILED
+        except Exception as error:  # noqa: BLE001  # see `serve`
+            answer = self._server.core.failed(error)
         finally:
             self._task = None
             if answer is None:

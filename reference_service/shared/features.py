@@ -8,12 +8,14 @@ never heard of a customer: the first is an outage, the second an ordinary answer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from reference_service.features import FeatureRow
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _LOADED: Final = "features:loaded"
 _TOGETHER: Final = 1000  # rows a round trip of a load

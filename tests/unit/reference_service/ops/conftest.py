@@ -169,7 +169,7 @@ class Harness:
         found = [a for a in found if a["labels"]["alertname"] != "Watchdog"]
         return [a for a in found if name is None or a["labels"]["alertname"] == name]
 
-    async def call(self, method, path, body=b"", *, token="secret", chunks=None, before=None):  # noqa: S107 - a test's
+    async def call(self, method, path, body=b"", *, token="secret", chunks=None, before=None, left=None, headers=()):  # noqa: S107 - a test's
         sent = []
         parts = list(chunks or [body])
 
@@ -177,6 +177,7 @@ class Harness:
             if before is not None:
                 await before()
             if not parts:
+                await (left or asyncio.Event()).wait()
                 return {"type": "http.disconnect"}
             part = parts.pop(0)
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
@@ -185,9 +186,11 @@ class Harness:
             sent.append(message)
 
         path, _, query = path.partition("?")
-        headers = [(b"authorization", b"Bearer " + token.encode())] if token else []
+        headers = [*headers, *([(b"authorization", b"Bearer " + token.encode())] if token else [])]
         scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}
         await self.edge(scope, receive, send)
+        if not sent:  # the client has left
+            return 0, b""
         self.headers = dict(sent[0]["headers"])
         return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -164,21 +165,56 @@ def test_the_contract_can_be_discovered(harness):
     run(body())
 
 
-def test_ready_is_not_alive(harness):
-    async def body():
-        def broken(_):
-            def call(*_args):
+class Moody:
+    """A model that hangs, or raises, while it is told to."""
+
+    def __init__(self):
+        self.mood = ""
+
+    def __call__(self, model):
+        async def hang():
+            await asyncio.Event().wait()
+
+        def call(*asked):
+            if self.mood == "raises":
                 raise RuntimeError
+            return hang() if self.mood == "hangs" else model(*asked)
 
-            return call
+        return call
 
-        h = harness({"model": broken})
-        assert (await h.call("GET", "/v2/health/ready"))[0] == 200
-        for _ in range(20):
-            await h.infer(ROW)
-        assert (await h.call("GET", "/v2/health/ready"))[0] == 503
+
+async def readiness(h):
+    asked = asyncio.create_task(h.call("GET", "/v2/health/ready"))
+    return (await asked)[0]
+
+
+@pytest.mark.parametrize("mood", ["raises", "hangs"])
+def test_a_service_whose_model_does_not_answer_is_alive_and_not_ready_though_nobody_has_asked_it_anything(
+    harness, mood
+):
+    async def body():
+        moody = Moody()
+        h = harness({"model": moody}, policy={"ready_ns": 1_000_000})
+        assert await readiness(h) == 200
+        moody.mood = mood
+        assert await readiness(h) == 503
         assert (await h.call("GET", "/v2/models/payments/ready"))[0] == 503
         assert (await h.call("GET", "/v2/health/live"))[0] == 200
+
+    run(body())
+
+
+def test_a_service_that_gets_no_traffic_while_it_is_not_ready_becomes_ready_again(harness):
+    async def body():
+        moody = Moody()
+        h = harness({"model": moody})
+        moody.mood = "raises"
+        for _ in range(20):
+            await h.infer(ROW)
+        moody.mood = ""
+        assert await readiness(h) == 503  # the breaker is open
+        await h.clock.advance(7 * SECOND)
+        assert [await readiness(h) for _ in range(6)] == [503, 503, 503, 503, 200, 200]  # it wants five probes
 
     run(body())
 
