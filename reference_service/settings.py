@@ -45,14 +45,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     traces: bool = False  # spans to whatever OpenTelemetry's environment variables name; needs the extra [otel]
     routing_key: str = ""  # PagerDuty's
     safeguards: Safeguards = Safeguards()
-<<<<<<< HEAD
-    feature_store: str | None = None  # customers.npz; absent: the contract has no stored fields
-    cache: Literal["auto", "on", "off"] = "auto"  # of margins; auto: in front of forests that are slow enough
-    cache_bytes: int = 1 << 25
-=======
     feature_store: str | None = None  # customers.npz, or redis://…; absent: the contract has no stored fields
     answers: str | None = None  # redis://… for answers by idempotency key, shared by replicas; absent: in memory
->>>>>>> ddfc254 (One answer per idempotency key, no work for clients that have left, fair shares: wired through the core for every transport; readiness asks the model)
+    cache: Literal["auto", "on", "off"] = "auto"  # of margins; auto: in front of forests that are slow enough
+    cache_bytes: int = 1 << 25
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
     on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
     state: str | None = None  # file that monitors keep their evidence and unsent alerts in; absent: a restart forgets

@@ -18,7 +18,6 @@ from reference_service.api.control import authorised, routes
 from reference_service.api.keyed import Caller, once
 from reference_service.api.oip import Malformed
 from reference_service.guards.idempotency import KEY, Idempotency
-from reference_service.guards.presence import while_there
 from reference_service.pipeline import Reply, refusal
 from reference_service.release.registry import Loaded
 from reference_service.service import Service
@@ -27,7 +26,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
 _TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
+_SOON: Final[Headers] = ((b"retry-after", b"1"),)
 _FIRST_ERROR: Final = 400
+_UNAVAILABLE: Final = 503
+UNLOGGED: Final = refusal(503, "Cannot answer", "decisions cannot be written down")
 NOT_SERVED: Final = refusal(404, "Not found", "no such version is being served")
 _SPECIAL: Final = frozenset({binary.HEADER, b"content-encoding", KEY})
 
@@ -134,7 +136,7 @@ class Core:
         """What becomes of an answer whose decision has been written, or may never be found in the log."""
         if written or self.service.settings.on_log_failure == "answer":
             return Answered(200, answer.body, JSON)
-        return answered(refusal(503, "Cannot answer", "decisions cannot be written down"))
+        return answered(UNLOGGED)
 
     def shed(self, now_ns: int) -> Answered:
         """The answer to an inference that was not admitted; `finish` must not follow."""
@@ -164,11 +166,10 @@ class Core:
     def _ask(
         self, body: bytes, arrived_ns: int, now_ns: int, version: str
     ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
-        pinned: Loaded | None = None
-        if version:
-            pinned = self.service.releases.served().get(version)
-            if pinned is None:
-                return answered(NOT_SERVED)
+        try:
+            pinned = self._pinned(version)
+        except LookupError:
+            return answered(NOT_SERVED)
         try:
             found = self.service.pipeline.quick(body, arrived_ns, now_ns, pinned)
         except Malformed:
@@ -207,35 +208,34 @@ class Core:
         octets = (kind[0], b"application/octet-stream")
         return Answered(found.status, encoded, (octets, (binary.HEADER, b"%d" % length), *more))
 
-    async def _keyed(self, guard: Idempotency, asked: Asked) -> Answered:
-        """The one answer of a key.
+    def _pinned(self, version: str) -> Loaded | None:
+        """The version that a caller insists on. Raises KeyError."""
+        return self.service.releases.served()[version] if version else None
 
-        It is worked out in a task of its own. A client that leaves ends it while it waits for its decision; once that
-        is made it is written and kept, whoever has left, or the retry would be decided anew.
+    async def _keyed(self, guard: Idempotency, asked: Asked) -> Answered:
+        """The answer to a request under an idempotency key; the first one's, where there is one.
+
+        It is kept as soon as it is decided, and given once the decision is written down: a client that leaves in
+        between, or a log that fails for a while, must not have it decided twice.
         """
-        service, gone = self.service, asyncio.Event()
-        pinned = service.releases.served().get(asked.version) if asked.version else None
-        if asked.version and pinned is None:
-            return answered(NOT_SERVED)
+        service = self.service
 
         async def work(mark: str) -> Reply:
-            try:
-                pending = service.pipeline.keyed(asked.body, asked.arrived_ns, asked.now_ns, mark, pinned)
-            except Malformed:
-                return refusal(400, "Malformed request", "the body is not an inference request in JSON")
-            found = await self._wait(while_there(pending, gone.wait))
-            return Reply(found.status, found.body)
+            pinned = self._pinned(asked.version)
+            return await service.pipeline.keyed(asked.body, asked.arrived_ns, asked.now_ns, mark, pinned)
 
-        until_ns = asked.arrived_ns + service.policy.deadline_ns
         what = asked.version.encode() + b"\0" + asked.body
-        task = asyncio.get_running_loop().create_task(once(guard, asked.caller, what, until_ns, work))
+        until_ns = asked.arrived_ns + service.policy.deadline_ns
         try:
-            reply, extra = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            gone.set()
-            task.add_done_callback(_end)
-            raise
-        return answered(reply, *extra)
+            reply, beside = await once(guard, asked.caller, what, until_ns, work)
+        except Malformed:
+            return NO_REQUEST
+        except LookupError:
+            return answered(NOT_SERVED)
+        written = service.log.committing() if reply.status < _FIRST_ERROR else None
+        if written is not None and not await asyncio.shield(written) and service.settings.on_log_failure != "answer":
+            return answered(UNLOGGED)
+        return answered(reply, *beside)
 
     # ------------------------------------------------------------ everything else
 
@@ -266,16 +266,11 @@ class Core:
         return answered(refusal(405, "Method not allowed", ""), (b"allow", ", ".join(allow).encode()))
 
 
-def _end(task: asyncio.Task[Any]) -> None:
-    """Of work that nobody waits for: look at how it ended, so that asyncio does not complain of an unseen exception."""
-    if not task.cancelled():
-        task.exception()
-
-
 def answered(reply: Reply, *headers: tuple[bytes, bytes]) -> Answered:
     """A reply and its media type. What operators read is JSON even where it says no (readiness)."""
     is_problem = reply.status >= _FIRST_ERROR and reply.body.startswith(b'{"type"')
-    return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else JSON), *headers))
+    soon = _SOON if is_problem and reply.status == _UNAVAILABLE else ()
+    return Answered(reply.status, reply.body, (*(_PROBLEM if is_problem else JSON), *soon, *headers))
 
 
 NO_REQUEST: Final = answered(refusal(400, "Malformed request", "this is no inference request"))

@@ -174,7 +174,8 @@ class Idempotency:
             # Also where the work was cancelled or raised: nobody may wait for what will not come.
             try:
                 if found is not None and found[0] < _SERVER_ERROR and found[0] != _TOO_MANY:
-                    await self.store.keep(scope, Kept(payload, *found, self._clock.now_ns()))
+                    # Shielded: whoever leaves now leaves after the decision.
+                    await asyncio.shield(self.store.keep(scope, Kept(payload, *found, self._clock.now_ns())))
                 else:
                     await self.store.drop(scope)
             except OSError:

@@ -106,7 +106,8 @@ class Rpc:
         answer, status = None, 0
         try:
             headers = [(n.encode(), v.encode()) for n, v in context.invocation_metadata() if n in _PASSED_ON]
-            now_ns, client = service.clock.now_ns(), (context.peer(),)
+            now_ns = service.clock.now_ns()
+            client = (context.peer().rpartition(":")[0],)  # without the port: a retry may come from another
             found = core.infer(to_json(request), headers, arrived_ns, now_ns, request.model_version, client=client)
             answer = found if type(found) is Answered else await core.settle(found)
             status = answer.status

@@ -248,7 +248,7 @@ def test_metrics_are_what_prometheus_own_parser_reads_and_named_as_the_field_nam
         assert buckets[-1] == next(s.value for s in latency.samples if s.name.endswith("_count"))
         labels = {name for f in families.values() for s in f.samples for name in s.labels}
         assert labels <= {"code", "source", "field", "alertname", "severity", "owner", "route", "dependency", "version",
-                          "bundle", "le", "outcome"}  # fmt: skip
+                          "bundle", "le", "outcome", "result"}  # fmt: skip
         standing = families["seatrial_service_alert_firing"].samples
         assert {s.labels["alertname"] for s in standing} == {"null_rate"}
 
