@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
     if options.worker is not None:
         with socket.socket(fileno=options.socket) as inherited:
-            uvloop.run(serve(_of_worker(settings, options.worker), inherited, grpc, worker=True))
+            uvloop.run(serve(_of_worker(settings, options.worker, options.workers), inherited, grpc, worker=True))
         return 0
     with contextlib.closing(listen(options.host, options.port)) as listening:
         if options.workers == 1:
@@ -64,11 +64,11 @@ async def _supervise(command: Callable[[int], list[str]], count: int, shared: in
     return await Workers(command, count, passed=[shared], clock=SystemClock(), grace_ns=_GRACE_NS).run()
 
 
-def _of_worker(settings: dict[str, Any], number: int) -> dict[str, Any]:
+def _of_worker(settings: dict[str, Any], number: int, count: int) -> dict[str, Any]:
     """The settings of one worker: what it writes is its own."""
     own = {key: f"{settings[key]}/worker-{number}" for key in ("decision_log",) if settings.get(key)}
     own |= {key: f"{settings[key]}-{number}" for key in ("state",) if settings.get(key)}
-    return settings | own
+    return settings | own | {"workers": count}  # each judges a release by its own part of alpha
 
 
 def listen(host: str, port: int) -> socket.socket:
