@@ -95,8 +95,8 @@ def test_a_defect_that_never_reached_the_model_makes_it_unknown(grounds):
         "when": [
             {
                 "event": "bad",
-                "at": "1m",
-                "release": {"version": "v2", "share": "10%", "defect": {"fault": "nan", "share": "20%"}},
+                "at": "60100ms",  # between two ticks: at the next one golden rows are asked, and it is taken back
+                "release": {"version": "v2", "share": "50%", "defect": {"fault": "nan", "share": "20%"}},
             }
         ],
         "then": [{"id": "back", "rollback": {"to": "v1"}, "after": "bad", "within": "2m", "hold": "1m"}],
