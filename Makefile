@@ -20,11 +20,11 @@ help: ## what can be made
 	touch $@
 
 .venv/.synced-tests: .venv/.synced
-	$(UV) sync --frozen --quiet --group mlflow --group locust --group clients
+	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients
 	touch $@
 
 .venv/.synced-bench: .venv/.synced
-	$(UV) sync --frozen --quiet --group bench
+	$(UV) sync --frozen --quiet --inexact --group bench
 	touch $@
 
 setup: .venv/.synced ## install everything that is locked into .venv
