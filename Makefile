@@ -20,7 +20,7 @@ help: ## what can be made
 	touch $@
 
 .venv/.synced-tests: .venv/.synced
-	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients
+	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients --group staging
 	touch $@
 
 .venv/.synced-bench: .venv/.synced

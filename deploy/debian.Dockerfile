@@ -5,4 +5,5 @@ ARG PACKAGE
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ${PACKAGE} curl \
  && rm -rf /var/lib/apt/lists/*
+COPY ops /ops
 COPY deploy /deploy

@@ -16,7 +16,9 @@ COPY scenarios scenarios
 RUN /opt/uv/bin/uv sync --frozen --quiet --no-dev --extra service --extra flights --extra events \
  && python -m scenarios.prepare \
  && useradd --system --create-home --uid 10001 seatrial \
- && mkdir -p /var/lib/seatrial /reports && chown -R seatrial /var/lib/seatrial /reports
+ && mkdir -p /var/lib/seatrial /var/lib/seatrial-releases && chown seatrial /var/lib/seatrial /var/lib/seatrial-releases
+COPY ops ops
 COPY deploy deploy
 USER seatrial
-VOLUME ["/var/lib/seatrial", "/reports"]
+# A named volume takes over the owner of the folder that it covers.
+VOLUME ["/var/lib/seatrial", "/var/lib/seatrial-releases"]

@@ -261,7 +261,7 @@ def compose(
         enabled=guards.shedding,
     )
     if answers is None:
-        answers = _answers(settings, policy, connections)
+        answers = _answers(settings, policy, connections, pipeline.log)
     keeper = Keeper(Path(settings.state)) if settings.state is not None else None
     kept = keeper.load() if keeper is not None else None
     if kept is not None:
@@ -278,7 +278,9 @@ def compose(
         releases=releases,
         counters=counters,
         limiter=limiter,
-        idempotency=idempotency.Idempotency(answers, clock) if guards.idempotency else None,
+        idempotency=idempotency.Idempotency(answers, clock, strict=settings.on_answers_failure == "refuse")
+        if guards.idempotency
+        else None,
         ledger=ledger,
         cohorts=cohorts,
         watch=watch,
@@ -310,13 +312,15 @@ def _features(settings: Settings, connections: Connections) -> Features | None:
     return RedisFeatures(connections.to(where), [field.name for field in fields if field.origin == "store"])
 
 
-def _answers(settings: Settings, policy: Policy, connections: Connections) -> idempotency.Store:
+def _answers(settings: Settings, policy: Policy, connections: Connections, log: DecisionLog) -> idempotency.Store:
     """Where answers under idempotency keys are kept: in this process, or where all replicas find them."""
     if settings.answers is None:
         return KeptAnswers(policy.idempotency_ns, policy.idempotency_bytes)
     from reference_service.shared.answers import RedisAnswers  # noqa: PLC0415  # an extra
 
-    return RedisAnswers(connections.to(settings.answers), policy.idempotency_ns, 2 * policy.deadline_ns)
+    return RedisAnswers(
+        connections.to(settings.answers), policy.idempotency_ns, policy.idempotency_lease_ns, log.committed
+    )
 
 
 def _assembler(

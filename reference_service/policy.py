@@ -50,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Idempotency keys
     idempotency_ns: int = 24 * HOUR  # how long an answer stands; retries come seconds later, batch jobs the next day
+    idempotency_lease_ns: int = 10 * SECOND  # of a claim that replicas share: one that died is back by then, and knows
     idempotency_bytes: int = 1 << 26  # of answers kept in memory: about 50,000 of one row
     idempotency_recall: int = 1 << 28  # bytes of the log that are read for them at a start: half a second
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -12,6 +13,7 @@ ROUTES: Final = frozenset({"alertmanager", "alertmanager_v2", "slack", "pagerdut
 
 
 REDIS: Final = "redis://"
+_NAMED: Final = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 
 
 class SettingsError(ValueError):
@@ -47,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     safeguards: Safeguards = Safeguards()
     feature_store: str | None = None  # customers.npz, or redis://…; absent: the contract has no stored fields
     answers: str | None = None  # redis://… for answers by idempotency key, shared by replicas; absent: in memory
+    on_answers_failure: Literal["answer", "refuse"] = "answer"  # what keyed requests get while those are out of reach
     cache: Literal["auto", "on", "off"] = "auto"  # of margins; auto: in front of forests that are slow enough
     cache_bytes: int = 1 << 25
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
@@ -55,6 +58,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     registry: str | None = None  # folder of the registry of files; absent: releases are kept in memory only
     workers: int = 1  # processes that share the registry: each judges by its own part of alpha
     policy: dict[str, Any] = {}  # overrides of single thresholds of the bundle's policy, for rehearsals
+
+
+def filled(value: Any, environment: Mapping[str, str]) -> Any:
+    """Settings in which each string ``$NAME`` is what the environment says, so that a file need hold no secret.
+
+    Args:
+        value: settings, or any part of them.
+        environment: such as `os.environ`.
+
+    Raises:
+        SettingsError: the environment has no such name, or nothing under it.
+    """
+    if isinstance(value, Mapping):
+        return {key: filled(each, environment) for key, each in value.items()}
+    if isinstance(value, list):
+        return [filled(each, environment) for each in value]
+    named = _NAMED.fullmatch(value) if isinstance(value, str) else None
+    if named is None:
+        return value
+    if not environment.get(named[1]):
+        raise SettingsError(f"settings: ${named[1]} is wanted, and the environment has no {named[1]}")
+    return environment[named[1]]
 
 
 def read(settings: Mapping[str, Any] | None) -> Settings:

@@ -21,6 +21,7 @@ from reference_service.guards.idempotency import (
     Kept,
     Reused,
     Store,
+    Unreachable,
     fingerprint,
     scope,
 )
@@ -65,6 +66,8 @@ async def once(
         return refusal(422, "Key reused", "this key stands for another request"), ()
     except Busy:
         return refusal(409, "In progress", "the first request with this key is not answered yet"), (_SOON,)
+    except Unreachable:
+        return refusal(503, "Answers unavailable", "whether this key was answered before cannot be known now"), (_SOON,)
     return Reply(answer.status, answer.body), (REPLAYED,) if answer.replayed else ()
 
 

@@ -69,12 +69,12 @@ def _answers(service: Service) -> Iterator[Family]:
 
 
 def _idempotency(guard: Idempotency) -> Iterator[Family]:
-    found = {"replayed": guard.replayed, "reused": guard.reused, "busy": guard.busy, "unguarded": guard.unguarded}
+    names = ("replayed", "reused", "busy", "unguarded", "unreachable")
     yield (
         "idempotency_total",
         "counter",
         "Requests under a key that were not simply answered.",
-        [({"outcome": name}, count) for name, count in found.items()],
+        [({"outcome": name}, getattr(guard, name)) for name in names],
     )
     if isinstance(guard.store, KeptAnswers):
         yield "idempotency_answers", "gauge", "Answers kept in memory.", [({}, guard.store.entries)]

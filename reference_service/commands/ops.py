@@ -67,9 +67,12 @@ def prometheus(rules: Rules) -> dict[str, Any]:
     own = [
         {
             "alert": "ServiceAlert",
-            "expr": f'{PREFIX}_alert_firing{{severity="page"}} == 1',
+            # A rule names its alert itself: what the monitor calls it needs a label of its own, or two of one field
+            # would be one. Replicas see the same trouble; people are told once.
+            "expr": f'max by (monitor, field, owner) (label_replace({PREFIX}_alert_firing{{severity="page"}}, '
+            '"monitor", "$1", "alertname", "(.*)")) == 1',
             "labels": {"severity": "page"},
-            "annotations": {"summary": "{{ $labels.alertname }} of {{ $labels.field }} ({{ $labels.owner }})"},
+            "annotations": {"summary": "{{ $labels.monitor }} of {{ $labels.field }} ({{ $labels.owner }})"},
         },
         {
             "alert": "ServiceSilent",

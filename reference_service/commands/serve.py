@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -23,21 +24,25 @@ from reference_service.app import create_app
 from reference_service.clock import SECOND, SystemClock
 from reference_service.server.server import Server
 from reference_service.server.workers import Workers
+from reference_service.settings import SettingsError, filled
 
 if TYPE_CHECKING:
     from reference_service.rpc.server import Rpc
 
 _BACKLOG: Final = 2048
 _GRACE_NS: Final = 10 * SECOND
+_BAD_INPUT: Final = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until stopped."""
+    """Serve until stopped; 2 if the settings name what the environment lacks."""
     parser = argparse.ArgumentParser(
         prog="seatrial-service",
         description="Serve. Other commands: audit, features, reproduce, warm; each with --help.",
     )
-    parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
+    parser.add_argument(
+        "settings", type=Path, help="JSON file, see reference_service/settings.py; $NAME: the environment's"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--grpc-port", type=int, help="also speak gRPC there (extra: grpc)")
@@ -45,7 +50,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # which of them this is
     parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)  # inherited
     options = parser.parse_args(arguments)
-    settings = msgspec.json.decode(options.settings.read_bytes())
+    try:
+        settings = filled(msgspec.json.decode(options.settings.read_bytes()), os.environ)
+    except SettingsError as error:
+        print(f"{options.settings}: {error}", file=sys.stderr)
+        return _BAD_INPUT
     grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
     if options.worker is not None:
         with socket.socket(fileno=options.socket) as inherited:

@@ -9,6 +9,9 @@ A caller that heard no answer cannot know whether there was one, so it asks agai
 - still being answered then, or in another process: `Busy`, and the caller asks again;
 - another payload under the same key: `Reused`.
 
+Where the store cannot be reached, an operator chooses: to answer all the same, perhaps twice (`unguarded`), or to
+refuse (`Unreachable`), so that nothing is decided twice.
+
 What a retry may repair (5xx, 429) is shared with those who wait and not stored. Work that came to nothing, since its
 client left, passes on to the next who waits.
 """
@@ -20,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol
 
-from reference_service.clock import Clock
+from reference_service.clock import SECOND, Clock
 from reference_service.guards.deadline import within
 
 KEY: Final = b"idempotency-key"
@@ -28,6 +31,8 @@ REPLAYED: Final = (b"idempotent-replayed", b"true")
 _LONGEST: Final = 255  # bytes of a key; a UUID has 36
 _SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
+_PAUSE_NS: Final = SECOND // 4  # before an answer is offered to the store again …
+_OFFERS: Final = 20  # … for 5 seconds: within the lease of its claim
 
 
 class BadKey(Exception):  # noqa: N818  # named after what the key is
@@ -40,6 +45,10 @@ class Reused(Exception):  # noqa: N818  # named after what the key is
 
 class Busy(Exception):  # noqa: N818  # an outcome that the caller answers for
     """The first request with this key is not answered yet."""
+
+
+class Unreachable(Exception):  # noqa: N818  # named after what the store is
+    """Nobody knows whether this key was answered before."""
 
 
 class Kept(NamedTuple):
@@ -117,18 +126,21 @@ class Idempotency:
     Args:
         store: where answers are kept.
         clock: stamps them.
+        strict: whether to refuse while the store cannot be reached.
     """
 
-    __slots__ = ("_clock", "_running", "busy", "replayed", "reused", "store", "unguarded")
+    __slots__ = ("_clock", "_running", "_strict", "busy", "replayed", "reused", "store", "unguarded", "unreachable")
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, strict: bool = False) -> None:
         self.store = store
         self._clock = clock
+        self._strict = strict
         self._running: dict[bytes, asyncio.Future[tuple[int, bytes] | None]] = {}
         self.replayed = 0  # answered with another request's answer
         self.reused = 0  # refused: another payload
         self.busy = 0  # refused: in flight
         self.unguarded = 0  # the store could not be reached: answered, perhaps twice
+        self.unreachable = 0  # the same: refused
 
     async def answer(
         self, scope: bytes, payload: bytes, until_ns: int, work: Callable[[], Awaitable[tuple[int, bytes]]]
@@ -144,12 +156,16 @@ class Idempotency:
         Raises:
             Reused: the key stands for another payload.
             Busy: the first request is not answered yet.
+            Unreachable: the store does not answer, and this is strict about it.
         """
         while True:
             now_ns = self._clock.now_ns()
             try:
                 kept = await self.store.claim(scope, payload, now_ns)
             except OSError:
+                if self._strict:
+                    self.unreachable += 1
+                    raise Unreachable from None
                 self.unguarded += 1
                 return Answer(*await work(), replayed=False)
             if kept is None:
@@ -175,7 +191,7 @@ class Idempotency:
             try:
                 if found is not None and found[0] < _SERVER_ERROR and found[0] != _TOO_MANY:
                     # Shielded: whoever leaves now leaves after the decision.
-                    await asyncio.shield(self.store.keep(scope, Kept(payload, *found, self._clock.now_ns())))
+                    await asyncio.shield(self._keep(scope, Kept(payload, *found, self._clock.now_ns())))
                 else:
                     await self.store.drop(scope)
             except OSError:
@@ -185,6 +201,14 @@ class Idempotency:
                     del self._running[scope]
                 running.set_result(found)
         return Answer(*found, replayed=False)
+
+    async def _keep(self, scope: bytes, kept: Kept) -> None:
+        for _ in range(_OFFERS if self._strict else 0):
+            try:
+                return await self.store.keep(scope, kept)
+            except OSError:  # it may be starting again
+                await self._clock.sleep(_PAUSE_NS)
+        return await self.store.keep(scope, kept)
 
     async def _wait(self, scope: bytes, budget_ns: int) -> tuple[int, bytes] | None:
         """The answer that another request is about to get; None if it will get none."""

@@ -2,10 +2,15 @@
 
 A claim is a key with a lease, since whoever made it may die; an answer takes its place. Both steps are one command of
 Redis each, so that two replicas never both have the same request to answer.
+
+An answer is kept once its decision is written down: another replica may give it a moment later, and what is given has
+to be in a log. Whoever dies in between tells the answer from its log when it starts again (`keyed.recall`), and until
+then its claim stands: hence the lease.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import msgspec
@@ -40,13 +45,15 @@ class RedisAnswers:
     Args:
         client: of a Redis that answers in bytes.
         keep_ns: how long an answer stands.
-        lease_ns: how long a claim stands without an answer: somewhat longer than the deadline.
+        lease_ns: how long a claim stands without an answer: longer than a replica takes to start again.
+        committed: waits until what was decided so far is in the log, or cannot be.
     """
 
-    __slots__ = ("_client", "_drop", "_keep", "_keep_ms", "_lease_ms")
+    __slots__ = ("_client", "_committed", "_drop", "_keep", "_keep_ms", "_lease_ms")
 
-    def __init__(self, client: Redis, keep_ns: int, lease_ns: int) -> None:
+    def __init__(self, client: Redis, keep_ns: int, lease_ns: int, committed: Callable[[], Awaitable[object]]) -> None:
         self._client = client
+        self._committed = committed
         self._keep_ms = keep_ns // _MS
         self._lease_ms = max(1, lease_ns // _MS)
         self._keep = client.register_script(_KEEP)
@@ -63,6 +70,7 @@ class RedisAnswers:
 
     async def keep(self, scope: bytes, kept: Kept) -> None:
         """See `Store`."""
+        await self._committed()
         try:
             await self._keep(keys=[_key(scope)], args=[_ANSWER + _encode(tuple(kept)), self._keep_ms])
         except RedisError as error:

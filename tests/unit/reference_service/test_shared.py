@@ -131,8 +131,12 @@ SECOND = 1_000_000_000
 SCOPE, PAYLOAD, OTHER = b"scope-0123456789", b"payload-01234567", b"payload-other-89"
 
 
-def stores(*clients, lease_ns=SECOND):
-    return [RedisAnswers(client, HOUR, lease_ns) for client in clients]
+async def at_once():
+    """A log that has written everything."""
+
+
+def stores(*clients, lease_ns=SECOND, committed=at_once):
+    return [RedisAnswers(client, HOUR, lease_ns, committed) for client in clients]
 
 
 def test_one_replica_answers_and_the_other_repeats_it(with_redis):
@@ -187,6 +191,21 @@ def test_the_claim_of_a_replica_that_died_ends_with_its_lease(with_redis):
         assert await second.claim(SCOPE, PAYLOAD, 3) is None
 
     with_redis(work, clients=2)
+
+
+def test_no_replica_gives_an_answer_that_is_in_no_log_yet(with_redis):
+    async def work(*clients):
+        written = asyncio.Event()
+        one, two = stores(*clients, committed=written.wait)
+        assert await one.claim(SCOPE, PAYLOAD, 1) is None
+        keeping = asyncio.create_task(one.keep(SCOPE, Kept(PAYLOAD, 200, b"score", 2)))
+        await asyncio.sleep(0.05)
+        before = await two.claim(SCOPE, PAYLOAD, 3)
+        written.set()
+        await keeping
+        return before.status, (await two.claim(SCOPE, PAYLOAD, 4)).status
+
+    assert with_redis(work, clients=2) == (0, 200)
 
 
 def test_an_answer_stands_whoever_comes_later(with_redis):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from reference_service.guards import idempotency
 from reference_service.guards.idempotency import BadKey, Busy, Idempotency, Kept, Reused, fingerprint, scope
 from reference_service.guards.kept_answers import KeptAnswers
 
@@ -255,6 +256,35 @@ def test_a_store_that_cannot_be_reached_stops_no_answer_and_is_counted():
         g = guard(store=Forgetful(DAY, 1 << 20))
         assert await g.answer(b"s", b"p", LATE, model) == (200, b"answer 2", False)
         assert g.unguarded == 1
+
+    run(body())
+
+
+def test_one_that_is_strict_refuses_while_the_store_is_out_of_reach_and_keeps_what_it_decided_once_it_is_back():
+    async def body():
+        class Jumping(HandClock):
+            async def sleep(self, ns):
+                self._now += ns
+
+        clock, model = Jumping(), Model()
+        g = Idempotency(Unreachable(), clock, strict=True)
+        with pytest.raises(idempotency.Unreachable):
+            await g.answer(b"s", b"p", LATE, model)
+        assert (g.unreachable, g.unguarded, model.calls) == (1, 0, 0)
+
+        class Restarting(KeptAnswers):
+            away = 3
+
+            async def keep(self, *kept):
+                self.away -= 1
+                if self.away >= 0:
+                    raise TimeoutError
+                await super().keep(*kept)
+
+        g = Idempotency(Restarting(DAY, 1 << 20), clock, strict=True)
+        assert await g.answer(b"s", b"p", LATE, model) == (200, b"answer 1", False)
+        assert await g.answer(b"s", b"p", LATE, model) == (200, b"answer 1", True)
+        assert g.unguarded == 0
 
     run(body())
 
