@@ -41,7 +41,10 @@ campaign: bundles ## run the scenarios that are too long for every commit
 test: .venv/.synced-tests bundles ## run the tests
 	# Live runs first and alone: beside other tests the driver would be late, and a late driver decides nothing.
 	$(RUN) -m pytest tests/live -m "not slow"
-	$(RUN) -m pytest -n 2 --dist worksteal --ignore tests/live
+	$(RUN) -m pytest -n 2 --dist worksteal --ignore tests/live --ignore tests/staging
+
+staging: .venv/.synced-tests bundles ## run the tests that need a Docker engine, or say why they cannot run
+	$(RUN) -m pytest tests/staging
 
 slow: .venv/.synced-tests bundles ## run the tests that take minutes: whole fleets, trials in the docs' examples
 	$(RUN) -m pytest -m slow
@@ -54,4 +57,4 @@ lint: setup ## check style and types
 bench: .venv/.synced-bench bundles ## measure every figure that the README claims, beside its peer
 	@for name in virtual_throughput service core cold_start canary; do $(RUN) -m benchmarks.$$name || exit 1; done
 
-.PHONY: help setup bundles certify campaign test slow lint bench
+.PHONY: help setup bundles certify campaign test staging slow lint bench

@@ -8,8 +8,9 @@ RUN apt-get update \
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==0.13.9
 WORKDIR /seatrial
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 PATH=/seatrial/.venv/bin:$PATH
-COPY pyproject.toml uv.lock README.md LICENSE seatrial.py ./
+COPY pyproject.toml uv.lock ./
 RUN /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-dev --extra service --extra flights --extra events
+COPY README.md LICENSE seatrial.py ./
 COPY simulator simulator
 COPY reference_service reference_service
 COPY scenarios scenarios

@@ -12,13 +12,28 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+# The base images of docker-compose.yml.
+BASES = (
+    [os.environ["BASE_IMAGE"]] if "BASE_IMAGE" in os.environ else ["python:3.11-slim-bookworm", "debian:bookworm-slim"]
+)
+
+
 def why_not() -> str:
     """Why the staging tests cannot run here; empty if they can."""
-    docker = pytest.importorskip("docker", reason="the group `staging` is not installed")
+    docker = pytest.importorskip("docker", reason="the dependency group `staging` is not installed")
     try:
-        docker.from_env().ping()
+        engine = docker.from_env()
+        engine.ping()
     except docker.errors.DockerException as error:
         return f"no Docker engine answers ({type(error).__name__})"
+    for base in BASES:
+        try:
+            engine.images.get(base)
+        except docker.errors.ImageNotFound:
+            try:
+                engine.images.pull(base)
+            except docker.errors.APIError:
+                return f"the base image {base} is not here and cannot be pulled: name one that is in BASE_IMAGE"
     return "" if shutil.which("docker-compose") or shutil.which("docker") else "there is no docker-compose"
 
 

@@ -51,6 +51,23 @@ class Gate:
 # ---------------------------------------------------------------- keys
 
 
+@pytest.mark.parametrize(("on_failure", "status"), [("refuse", 503), ("answer", 200)])
+def test_while_answers_are_out_of_reach_an_operator_has_keyed_requests_refused_or_answered(harness, on_failure, status):
+    async def body():
+        h = harness(on_answers_failure=on_failure)
+
+        class Away:
+            async def claim(self, *_):
+                raise ConnectionError
+
+        h.service.idempotency.store = Away()
+        assert (await ask(h))[0] == status
+        assert len(decided(h)) == (status == 200)
+        assert (await ask(h, headers=[]))[0] == 200
+
+    run(body())
+
+
 @pytest.mark.parametrize("rows", [[ROW], BATCH], ids=["one", "batch"])
 def test_who_asks_again_gets_the_first_answer_and_nothing_is_decided_twice(harness, rows):
     async def body():
