@@ -60,6 +60,21 @@ SHORT = {
     "rollback_is_final": {"warmup": "30s", "lasts": "11m", "events": {"trial": ("40s", "5m")}},
     "ab_arm_down": {"warmup": "30s", "lasts": "9m", "events": {"trial": ("1m", "5m")}, "rate": "3/s"},
     "canary_share_honest": {"warmup": "30s", "lasts": "8m", "events": {"trial": ("40s", "7m")}, "rate": "20/s"},
+    "model_hangs": {
+        "warmup": "30s",
+        "lasts": "4m",
+        "events": {"hang": ("40s", "1m")},
+        "without": ("ends", "ready_again", "bystanders"),  # these look up to six minutes past the event
+        "rate": "20/s",
+    },
+    "damaged_bundle": {"warmup": "30s", "lasts": "9m", "events": {"damaged": ("40s", "1m")}},
+    "retries_under_a_key": {
+        "warmup": "30s",
+        "lasts": "6m",
+        "events": {"again": ("40s", "2m"), "swapped": ("100s", "1m"), "reused": ("200s", "2m")},
+        "without": ("identity",),  # looks five minutes past the swap
+        "rate": "25/s",
+    },
     "feature_store_outage": {
         "warmup": "1m",
         "lasts": "4m",

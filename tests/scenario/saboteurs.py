@@ -13,12 +13,15 @@ import msgspec
 import numpy as np
 
 from reference_service import app as composition
+from reference_service import bundle as bundles
 from reference_service import pipeline, validation
+from reference_service.api import keyed
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.app import create_app
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
 from reference_service.guards.dependency import Dependency, Unavailable
+from reference_service.guards.idempotency import Answer, Idempotency
 from reference_service.guards.limiter import Limiter
 from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
@@ -31,6 +34,7 @@ from reference_service.policy import MINUTE
 from reference_service.release.judge import CanaryJudge
 from reference_service.release.rollback import Releases
 from reference_service.release.routing import Split
+from reference_service.service import Service
 from reference_service.validation import Problem, Validator
 
 UNPROCESSABLE = 422
@@ -311,6 +315,89 @@ def the_shadow_is_heard():
         return self.trial.loaded if heard else route(self, entity)
 
     Releases.route = leaky
+
+
+# ---------------------------------------------------------------- keys, bundles, readiness
+
+
+@saboteur
+def refusals_repeat_what_came():
+    """12. A refusal says what it was sent."""
+    thorough = Pipeline.thorough
+
+    async def talkative(self, arrival, now_ns, **held):
+        reply = await thorough(self, arrival, now_ns, **held)
+        if reply.status != UNPROCESSABLE:
+            return reply
+        told = msgspec.json.decode(reply.body) | {"detail": f"cannot use {arrival.body.decode()}"}
+        return reply._replace(body=msgspec.json.encode(told))
+
+    Pipeline.thorough = talkative
+
+
+@saboteur
+def refusals_show_the_stack():
+    """12. A refusal shows where in the service it came about."""
+    refuse = pipeline.refusal
+
+    def traced(status, title, detail, *errors):
+        if status == UNPROCESSABLE:
+            detail += '; Traceback (most recent call last): File "/srv/reference_service/validation.py", line 12'
+        return refuse(status, title, detail, *errors)
+
+    pipeline.refusal = traced
+
+
+@saboteur
+def ready_while_the_model_hangs():
+    """19. Who can be reached is ready."""
+
+    async def ready(_self):
+        return True
+
+    Service.ready = ready
+
+
+@saboteur
+def a_damaged_bundle_is_served():
+    """43. A bundle that can be read is served: no digest is looked at, and no known row is asked."""
+
+    def trusting(path):
+        contents = {name: (path / name).read_bytes() for name in bundles.FILES}
+        contract = msgspec.json.decode(contents["contract.json"])
+        return bundles._manifest(contract["model"], contract["version"], contents), contents
+
+    bundles._verified = trusting
+    bundles._check_golden = lambda *_: None
+
+
+@saboteur
+def a_key_stands_for_any_payload():
+    """47. Who uses a key twice gets the first answer, whatever the second request was."""
+    keyed.fingerprint = lambda *_: bytes(16)
+
+
+@saboteur
+def a_retry_is_answered_anew():
+    """48. A retry is answered by whichever version serves by then."""
+
+    async def forgetful(_self, _scope, _payload, _until_ns, work):
+        return Answer(*await work(), replayed=False)
+
+    Idempotency.answer = forgetful
+
+
+@saboteur
+def the_cache_survives_a_swap():
+    """42. A row that was scored before is not scored again, whichever version serves by now."""
+    known, first = composition._known, []
+
+    def lasting(settings, cache, bundle):
+        first.append(known(settings, cache, bundle))
+        return first[0]
+
+    composition.pays = lambda _blocks: True
+    composition._known = lasting
 
 
 # ---------------------------------------------------------------- monitors

@@ -38,6 +38,13 @@ SABOTEURS = [
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
     ("retries_without_end", "feature_store_outage", {"calm"}),
+    ("refusals_repeat_what_came", "dropped_and_retyped", {"discreet"}),
+    ("refusals_show_the_stack", "dropped_and_retyped", {"discreet"}),
+    ("ready_while_the_model_hangs", "model_hangs", {"admits_it"}),
+    ("a_damaged_bundle_is_served", "damaged_bundle", {"refused"}),
+    ("a_key_stands_for_any_payload", "retries_under_a_key", {"not_theirs"}),
+    ("a_retry_is_answered_anew", "retries_under_a_key", {"same_answer"}),
+    ("the_cache_survives_a_swap", "asked_twice_across_a_swap", {"identity"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 
