@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
+
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import agreement
 from simulator.checks.words import moment, share
-from simulator.history.schema import NEVER, EventRecord, History
+from simulator.history.schema import NEVER, EventRecord, History, Outcome, Source
 from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import MINUTE, NS, SECOND
 from simulator.scenario.verbs import Event
@@ -21,6 +23,7 @@ LATE_MAX_NS: Final = SECOND
 MISSED: Final = 3  # heartbeats in a row that may be missed before silence proves nothing
 HEARTBEAT_NS: Final = MINUTE  # where a target declares no interval of its own
 NOISE: Final = 0.001
+ANSWERED: Final = 0.5  # of the twin's rows: what answers fewer by its model has no normal service to compare with
 
 
 class PremiseError(Exception):
@@ -219,4 +222,27 @@ def reproducible_twin(evidence: Evidence, scenario: Scenario) -> History:
             f"{share(NOISE)}",
             "find what is random in the target, or declare its tolerance",
         )
+    _alive(twin, evidence.tolerance)
     return twin
+
+
+def _alive(twin: History, tolerance: float) -> None:
+    """Most rows of a clean run get the model's score, and it tells rows apart; else to be like the twin proves nothing.
+
+    Raises:
+        PremiseError: The service refuses everybody, always gives a default, or one score to all.
+    """
+    items = twin.items
+    own = (items["outcome"] == Outcome.OK) & ~np.isin(items["source"], (Source.DEFAULT, Source.FALLBACK))
+    scores = items["score"][own & np.isfinite(items["score"])]
+    if len(scores) < ANSWERED * len(twin):
+        raise PremiseError(
+            f"twin: in a clean world {len(scores)} of {len(twin)} rows got the model's score, so to refuse or to "
+            "give a default proves nothing",
+            "see what the service refuses, and whether it takes the rows of this population",
+        )
+    if np.ptp(scores) <= tolerance:
+        raise PremiseError(
+            f"twin: one score, {scores[0]:.6g}, for all {len(scores)} rows, so an equal one proves nothing",
+            "see whether the service reads its input, and whether `tolerance` is not too wide",
+        )

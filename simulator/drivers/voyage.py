@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import httpx
 import msgspec
 
+from simulator.drivers import of_itself
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.operators import action_of
@@ -246,10 +247,9 @@ class Voyage:
             return
         status, body = await self._call("GET", path)
         if status == 200:  # noqa: PLR2004 - an answer
-            shift = time.time_ns() - self.now()
-            document = msgspec.json.decode(body)
-            since = {k: v - shift for k, v in document.items() if k.endswith("_ns")}
-            self.recorder.note(self.now(), kind, **(document | since))
+            said = of_itself.quality(body, time.time_ns() - self.now())
+            if said is not None:
+                self.recorder.note(self.now(), kind, **said)
 
     def _close(self) -> History:
         late = sorted(self.lateness)

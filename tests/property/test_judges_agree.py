@@ -135,6 +135,16 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
     return changed
 
 
+def mute(dice: Random, clean: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Now and then a service that says one thing to all, refuses about half, or gives about half a default."""
+    said = {
+        "score": np.full(N, 0.5), "outcome": column(dice, (int(Outcome.OK), 0.5), (int(Outcome.REJECT), 0.5)),
+        "source": column(dice, (int(Source.MODEL), 0.5), (int(Source.DEFAULT), 0.5)),
+    }  # fmt: skip
+    name = dice.choice(tuple(said))
+    return {**clean, name: said[name].astype(clean[name].dtype)} if maybe(dice, 0.06) else clean
+
+
 def second_deliveries(dice: Random, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Rows that the event touched become second deliveries of earlier ones, answered alike, or refused, or not."""
     changed = {name: column.copy() for name, column in base.items()}
@@ -188,6 +198,7 @@ def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
         return replace(history, items={name: values[order] for name, values in history.items.items()})
 
     clean = items(dice, base, 0.1) if maybe(dice, 0.4) else base
+    clean = mute(Random(dice.getstate()[1][0]), clean)  # noqa: S311 - apart, so that it moves no other draw
     noisy = items(dice, clean, 0.005) if maybe(dice, 0.2) else clean
     main = items(dice, {**clean, "touched": marks, "potent": potent}, 1.0)
     if verb == "duplicate":

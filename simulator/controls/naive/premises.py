@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import MINUTE, NOISE, SECOND, Court, Doubt, must
-from simulator.history.schema import NEVER, EventRecord
+from simulator.history.schema import NEVER, EventRecord, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
 
 
@@ -102,4 +103,10 @@ def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, i
     sound(court.aa, scenario.clean())
     noisy, pairs = court.disagreement
     must(pairs > 0 and len(noisy) / pairs <= NOISE, "not reproducible")
+    own = [
+        row for row in twin.rows if row.outcome == Outcome.OK and row.source not in (Source.DEFAULT, Source.FALLBACK)
+    ]
+    scores = [row.score for row in own if math.isfinite(row.score)]
+    must(2 * len(scores) >= len(twin.rows), "the twin answers hardly anybody")
+    must(max(scores) - min(scores) > court.tolerance, "the twin says one thing to all")
     return twin, noisy, pairs

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from simulator.drivers import retry
+from simulator.drivers import of_itself, retry
 from simulator.drivers.feedback import Reactions
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
@@ -438,15 +438,13 @@ class _Run:
             return
         status, body = await self.life.call("GET", path, token=self.token)
         if status != 200:  # noqa: PLR2004 - a refusal is worth knowing, too
-            self._note("action", what=f"GET {path}", status=status, body=body.decode("utf-8", "replace")[:200])
+            self._note("action", what=f"GET {path}", status=status, body=of_itself.shown(body))
             return
-        document = msgspec.json.decode(body)
-        if kind == "monitor":
-            psi = {name: round(f["psi"], 4) for name, f in document["fields"].items() if f.get("psi") is not None}
-            self._note(kind, psi=psi)
+        said = of_itself.psi(body) if kind == "monitor" else of_itself.quality(body, EPOCH_NS)
+        if said is None:
+            self._note("action", what=f"GET {path}, not understood", status=status, body=of_itself.shown(body))
         else:
-            since = {k: v - EPOCH_NS for k, v in document.items() if k.endswith("_ns")}
-            self._note(kind, **(document | since))
+            self._note(kind, **said)
 
     def _last_words(self, _: Any) -> None:
         # The last instant that still belongs to the run: what the service says of itself now can be held against it.

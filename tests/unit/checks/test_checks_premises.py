@@ -98,7 +98,7 @@ def test_two_clean_runs_must_agree(family):
     finding = evaluate(expectation, specimen.scenario, noisy)
     assert finding.status is Status.UNKNOWN
     assert finding.why.startswith("reproducibility")
-    declared = evaluate(expectation, specimen.scenario, replace(noisy, tolerance=1.1))
+    declared = evaluate(expectation, specimen.scenario, replace(noisy, tolerance=0.6))
     assert declared.status is not Status.UNKNOWN
 
 
