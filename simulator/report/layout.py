@@ -14,7 +14,7 @@ LEFT: Final = 180.0
 RIGHT: Final = 132.0
 ROW: Final = 17.0
 LEGEND: Final = 12.5  # height of one line
-LETTER: Final = 6.2  # width of one letter of the small type, for deciding what fits
+LETTER: Final = 6.8  # width of one letter of the small type, for deciding what fits
 
 
 @dataclass(frozen=True, slots=True)
