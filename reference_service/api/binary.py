@@ -77,7 +77,7 @@ def decode(body: bytes, header: bytes) -> tuple[bytes, frozenset[str]]:
         raise Malformed
     try:
         request = _decode(body[: int(header)])
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or too deep
         raise Malformed from None
     at = int(header)
     for tensor in request.inputs:

@@ -82,7 +82,7 @@ async def labels(service: Service, body: bytes, _query: str) -> Reply:
     """Join labels to their decisions; each is counted once."""
     try:
         delivery = _labels.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return refusal(400, "Malformed labels", 'needs {"labels": [{"id", "row", "label"}]}')
     counts = {"accepted": 0, "duplicate": 0, "unknown": 0}
     for label in delivery.labels:
@@ -94,7 +94,7 @@ async def release(service: Service, body: bytes, _query: str) -> Reply:
     """Verify a version, then put it on trial. What is refused changes nothing."""
     try:
         wanted = _release.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return refusal(400, "Malformed release", 'needs {"version", "by": "canary"|"ab"|"swap"|"shadow", "share"}')
     loaded = await _loaded(service, wanted.version)
     if isinstance(loaded, Reply):
@@ -127,7 +127,7 @@ async def rollback(service: Service, body: bytes, _query: str) -> Reply:
     """An operator takes back what is on trial, or puts a named version in its place."""
     try:
         wanted = _back.decode(body or b"{}")
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return refusal(400, "Malformed rollback", 'needs nothing, or {"to": version}')
     to = None if wanted.to is None else await _loaded(service, wanted.to)
     if isinstance(to, Reply):
@@ -154,7 +154,7 @@ async def freeze(service: Service, body: bytes, _query: str) -> Reply:
     """An operator forbids the release of a version for a while, or lifts it."""
     try:
         wanted = _freeze.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return refusal(400, "Malformed freeze", 'needs {"version", "seconds"}; 0 seconds lift it')
     service.take_up()
     now_ns = service.clock.now_ns()

@@ -67,7 +67,7 @@ def decode(body: bytes) -> Request:
     """The request of a body. Raises Malformed; a bare NaN token is not JSON."""
     try:
         return _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or too deep
         # The decoder's message may quote the body; ours never does.
         raise Malformed from None
 
@@ -77,7 +77,7 @@ def flatten(request: Request, body: bytes) -> None:
     if any(type(tensor.data[0]) is list for tensor in request.inputs if tensor.data):
         try:
             shaped = _decode_shaped(body).inputs
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             raise Malformed from None
         for tensor, twin in zip(request.inputs, shaped, strict=True):
             if len(twin.shape) > 1:

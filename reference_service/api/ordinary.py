@@ -58,7 +58,7 @@ class Ordinary:
             for position in nullable:
                 if row[position] is None:
                     row[position] = NAN
-        except (msgspec.DecodeError, KeyError, RecursionError):
+        except (ValueError, KeyError, RecursionError):
             return None
         said = request.outputs is not msgspec.UNSET or request.parameters.event_time_ms is not None
         return None if said else (request.id, row)

@@ -61,7 +61,7 @@ async def decide(service: Service, body: bytes, _query: str) -> Reply:
     """Take verdicts: each wins over the model's decision, is written down, and is a label like any other."""
     try:
         delivery = _decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return refusal(400, "Malformed verdicts", 'needs {"verdicts": [{"id", "row", "verdict", "by"}]}')
     service.log.recent(0)
     counts = {"accepted": 0, "decided": 0, "unknown": 0}

@@ -84,7 +84,7 @@ def _explain(span: trace.Span, status: int, body: bytes) -> None:
         span.set_status(Status(StatusCode.ERROR, "no answer was given" if not status else f"status {status}"))
     try:
         reply = _decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return
     said = {tensor.name: tensor.data for tensor in reply.outputs}
     sources, reasons = (sorted({str(each) for each in said.get(name, ()) if each}) for name in ("source", "reasons"))

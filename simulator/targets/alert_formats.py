@@ -15,7 +15,7 @@ def parse(route: str, body: bytes, at_ns: int, match: Match) -> list[AlertRecord
     """Records of one notification. Raises ValueError with the reason if it cannot be read."""
     try:
         return _FORMATS[route](msgspec.json.decode(body), at_ns, match)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"unreadable {route} notification: {type(error).__name__}: {error}") from error
 
 

@@ -192,7 +192,7 @@ class OipV2:
         if status == self._good and rows == 1 and self._usual is not None:
             try:
                 usual = self._usual(body)
-            except msgspec.MsgspecError:
+            except ValueError:
                 pass  # not that kind of reply, or none at all
             else:
                 score, decision, source, reasons = usual.outputs

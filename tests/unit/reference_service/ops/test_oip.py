@@ -173,3 +173,16 @@ def test_a_compressed_body_is_told_so(harness):
         assert sent[0]["status"] == 415
 
     run(body())
+
+
+@pytest.mark.parametrize("place", [b'"inputs"', b'"name"', b'"r"'])
+def test_text_that_is_no_utf_8_is_malformed_and_no_defect_of_ours(harness, place):
+    async def body():
+        h = harness()
+        for known in (False, True):  # before and after the order of columns is known
+            spoilt = encode([ROW], "r").replace(place, place[:-1] + b'\xff"', 1)
+            assert spoilt != encode([ROW], "r")
+            assert (await h.call("POST", f"{MODEL}/infer", spoilt))[0] == 400, known
+            await h.infer(ROW)
+
+    run(body())
