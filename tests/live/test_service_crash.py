@@ -33,12 +33,10 @@ def free_port():
 class Process:
     """One life of the service."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, start=("-m", "reference_service")):
         self.url = f"http://127.0.0.1:{free_port()}"
         port = self.url.rpartition(":")[2]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "reference_service", str(settings), "--port", port], cwd=ROOT
-        )
+        self.process = subprocess.Popen([sys.executable, *start, str(settings), "--port", port], cwd=ROOT)
         until = time.monotonic() + 60
         while time.monotonic() < until and self.process.poll() is None:
             try:
@@ -89,6 +87,11 @@ async def load(url, sent, acknowledged, seconds, process):
     await asyncio.gather(killer(), *(client(k) for k in range(CLIENTS)))
 
 
+def logged(log):
+    files = [*segments(log), log / "decisions.jsonl"]
+    return {json.loads(line)["id"] for path in files for line in path.read_bytes().splitlines() if b'"id"' in line}
+
+
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed_five_times(settings, tmp_path, capsys):
     sent, acknowledged = bodies(30_000), []
     for life in range(5):
@@ -96,13 +99,30 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed_five_times(sett
         asyncio.run(load(service.url, sent[life * 6000 : (life + 1) * 6000], acknowledged, 0.5 + 0.3 * life, service))
         assert verify(tmp_path / "log").seq >= len(acknowledged)
     log = tmp_path / "log"
-    files = [*segments(log), log / "decisions.jsonl"]
-    logged = {json.loads(line)["id"] for path in files for line in path.read_bytes().splitlines() if b'"id"' in line}
     assert len(acknowledged) > 100
-    assert set(acknowledged) <= logged
+    assert set(acknowledged) <= logged(log)
     assert audit.main([str(log)]) == 0
     assert " 0 lost" in capsys.readouterr().out
     assert find(log, acknowledged[0])[0].id == acknowledged[0]
+
+
+SABOTAGED = """
+import sys
+sys.path.insert(0, "tests/scenario")
+import saboteurs
+from reference_service.__main__ import main
+saboteurs.logs_after_replying.sabotage()
+main()
+"""
+
+
+def test_a_service_that_replies_before_it_writes_is_found_out(settings, tmp_path):
+    """Saboteur 44: what the test above would miss if it could not fail."""
+    acknowledged = []
+    service = Process(settings, start=("-c", SABOTAGED))
+    asyncio.run(load(service.url, bodies(6000), acknowledged, 0.5, service))
+    assert acknowledged
+    assert set(acknowledged) - logged(tmp_path / "log")
 
 
 def test_a_decision_is_reproduced_by_one_command(settings, tmp_path):

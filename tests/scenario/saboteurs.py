@@ -19,6 +19,7 @@ from reference_service.api import keyed
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.app import create_app
+from reference_service.audit.decision_log import DecisionLog
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.guards.idempotency import Answer, Idempotency
@@ -385,6 +386,12 @@ def a_retry_is_answered_anew():
         return Answer(*await work(), replayed=False)
 
     Idempotency.answer = forgetful
+
+
+@saboteur
+def logs_after_replying():
+    """44. A reply does not wait for its record."""
+    DecisionLog.committing = lambda _self: None
 
 
 @saboteur
