@@ -21,7 +21,7 @@ async def app(scope, receive, send):
         return
     body = json.loads((await receive())["body"])
     whole = isinstance(body.get("amount"), float)
-    reply = json.dumps({"score": 0.5} if whole or LAX else {"error": "amount"}).encode()
+    reply = json.dumps({"score": (body.get("amount") or 0.0) / 1e6} if whole or LAX else {"error": "amount"}).encode()
     await send({"type": "http.response.start", "status": 200 if whole or LAX else 422, "headers": []})
     await send({"type": "http.response.body", "body": reply})
 """
