@@ -80,8 +80,14 @@ async def load(url, sent, acknowledged, seconds, process):
                 assert reply.status_code == 200
                 acknowledged.append(reply.json()["id"])
 
+    before = len(acknowledged)
+
     async def killer():
         await asyncio.sleep(seconds)
+        for _ in range(200):  # a busy machine may not have answered anybody yet
+            if len(acknowledged) > before + CLIENTS:
+                break
+            await asyncio.sleep(0.05)
         process.end(signal.SIGKILL)
 
     await asyncio.gather(killer(), *(client(k) for k in range(CLIENTS)))
@@ -121,7 +127,6 @@ def test_a_service_that_replies_before_it_writes_is_found_out(settings, tmp_path
     acknowledged = []
     service = Process(settings, start=("-c", SABOTAGED))
     asyncio.run(load(service.url, bodies(6000), acknowledged, 0.5, service))
-    assert acknowledged
     assert set(acknowledged) - logged(tmp_path / "log")
 
 
