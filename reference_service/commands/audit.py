@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from reference_service.audit import archive
-from reference_service.audit.files import LogBroken, verify
+from reference_service.audit.files import RECORDS, LogBroken, verify
 from reference_service.clock import SystemClock
 
 _BROKEN: Final = 1
+_NO_LOG: Final = 2
 
 
 def main(arguments: list[str]) -> int:
     """Do what is asked, then verify the whole."""
     parser = argparse.ArgumentParser(prog="seatrial-service audit", description="Verify a decision log, or change it.")
-    parser.add_argument("folder", type=Path, help="of the log: settings.decision_log")
+    parser.add_argument("folder", type=Path, help="of the log: settings.decision_log; of several workers: each in turn")
     doing = parser.add_mutually_exclusive_group()
     doing.add_argument("--head", metavar="HEX", help="a chain head exported earlier: it has to be in the log")
     doing.add_argument("--seal", action="store_true", help="turn full files into Parquet (folder/sealed)")
@@ -27,11 +28,27 @@ def main(arguments: list[str]) -> int:
 
 
 def run(options: argparse.Namespace, now_ns: int) -> int:
-    """The exit code: 0 whole, 1 broken, 2 no log."""
+    """The exit code: 0 whole, 1 broken, 2 no log. Of several workers' logs: the worst."""
     folder: Path = options.folder
     if not folder.is_dir():
         print(f"{folder} is no folder of a decision log")
-        return 2
+        return _NO_LOG
+    workers = sorted(found for found in folder.glob("worker-*") if found.is_dir())
+    own = [folder] if not workers or (folder / RECORDS).exists() else []
+    logs = [*own, *workers]
+    worst = 0
+    for log in logs:
+        if len(logs) > 1:
+            print(f"{log}:")
+        worst = max(worst, _one(log, options, now_ns))
+    if options.head and not worst and not any(archive.passed(log, options.head) for log in logs):
+        print(f"BROKEN: no block of {folder} ends in head {options.head}: the log has been cut off or replaced")
+        return _BROKEN
+    return worst
+
+
+def _one(folder: Path, options: argparse.Namespace, now_ns: int) -> int:
+    """Do what is asked of one log, then verify it."""
     try:
         if options.seal:
             for path in archive.seal(folder):
@@ -46,9 +63,6 @@ def run(options: argparse.Namespace, now_ns: int) -> int:
         kept, erased = archive.check_payloads(folder)
     except LogBroken as broken:
         print(f"BROKEN: {broken}")
-        return _BROKEN
-    if options.head and not archive.passed(folder, options.head):
-        print(f"BROKEN: no block of {folder} ends in head {options.head}: the log has been cut off or replaced")
         return _BROKEN
     print(f"whole: {tail.block} blocks, {tail.seq} decisions, {kept} payloads ({erased} erased), {tail.lost} lost")
     print(f"head {tail.head.hex()}")

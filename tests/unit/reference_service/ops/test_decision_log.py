@@ -439,3 +439,19 @@ def test_the_audit_command_says_whole_or_broken_and_knows_a_head_that_was_cut_of
     (tmp_path / RECORDS).write_bytes(b'{"block":1}\n')
     assert audit.main([str(tmp_path)]) == 1
     assert "BROKEN" in capsys.readouterr().out
+
+
+def test_the_audit_command_audits_each_worker_of_a_folder_and_says_which_is_broken(tmp_path, capsys):
+    one = filled(tmp_path / "worker-0", 3)
+    two = filled(tmp_path / "worker-1", 5)
+    assert audit.main([str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "3 decisions" in said
+    assert "5 decisions" in said
+    for log in (one, two):
+        assert audit.main([str(tmp_path), "--head", log.head.hex()]) == 0
+    assert audit.main([str(tmp_path), "--head", "00" * 32]) == 1
+    capsys.readouterr()
+    (tmp_path / "worker-0" / RECORDS).write_bytes(b'{"block":1}\n')  # the first: the last must not hide it
+    assert audit.main([str(tmp_path)]) == 1
+    assert f"BROKEN: {tmp_path / 'worker-0'}" in capsys.readouterr().out
