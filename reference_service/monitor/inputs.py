@@ -180,18 +180,23 @@ class InputMonitors:
                 summary = f"PSI {drift.psi:.3f} on {drift.n} rows"
                 found.append(Condition("feature_drift", name, severity, drift.firing, summary))
             if self._null_severity[index] != "off":
-                found.append(Condition("null_rate", name, "page", null.firing, f"{null.rate:.1%} null"))
-            found.append(Condition("unseen_category", name, "page", unseen.firing, f"{unseen.rate:.1%} unseen"))
+                found.append(Condition("null_rate", name, "page", null.firing, _summary(null, "null")))
+            found.append(Condition("unseen_category", name, "page", unseen.firing, _summary(unseen, "unseen")))
         # A whole distribution that moves is told as drift, which pages; a tail alone is somebody's next working day.
         heavy: dict[int, tuple[bool, float]] = {}
         for index, _, tail in self.tails:
             firing, rate = heavy.get(index, (False, 0.0))
-            heavy[index] = (firing or tail.firing, max(rate, tail.rate))
+            heavy[index] = (firing or tail.firing, max(rate, tail.rate if tail.firing else 0.0))
         found += [
             Condition("tail_rate", self.names[index], "ticket", firing, f"{rate:.1%} in one tail")
             for index, (firing, rate) in heavy.items()
         ]
         return found
+
+
+def _summary(rate: RateDetector, what: str) -> str:
+    """The trailing rate in words; "" of a calm one: it opens no episode, and there are many of them at every tick."""
+    return f"{rate.rate:.1%} {what}" if rate.firing else ""
 
 
 def _tails(bundle: Bundle, policy: Policy) -> list[tuple[int, int, RateDetector]]:

@@ -72,4 +72,4 @@ class TrafficMonitors:
             # A field's detector is born when the field first fails: it judges what came since the last tick.
             rate = self._rates[key] = Rate(self._policy, seen=seen)
         firing = rate.look(bad, total)
-        return Condition(name, field, severity, firing, f"{rate.detector.rate:.1%} {what}")
+        return Condition(name, field, severity, firing, f"{rate.detector.rate:.1%} {what}" if firing else "")
