@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from reference_service.api import metrics, reviews
+from reference_service.api import metrics, openapi, reviews
 from reference_service.api.labelling import labelled
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
@@ -61,6 +61,14 @@ class Freeze(msgspec.Struct, frozen=True):
     seconds: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 1800.0
 
 
+# path → what is posted there
+_BODIES: Final[Mapping[str, type]] = {
+    "/v1/labels": Labels,
+    "/v1/releases": NewRelease,
+    "/v1/releases/rollback": Back,
+    "/v1/releases/freeze": Freeze,
+    "/v1/reviews": reviews.Verdicts,
+}
 _labels = msgspec.json.Decoder(Labels)
 _release = msgspec.json.Decoder(NewRelease)
 _back = msgspec.json.Decoder(Back)
@@ -290,6 +298,15 @@ async def exposition(service: Service, _body: bytes, _query: str) -> Reply:
     return Reply(200, metrics.render(service))
 
 
+async def described(service: Service, _body: bytes, _query: str) -> Reply:
+    """This description: every path, what it takes and what it may say."""
+    contract = service.releases.champion.bundle.contract
+    operations = {
+        where: (handler.__doc__ or "").partition("\n")[0] for where, handler in routes(contract.model).items()
+    }
+    return _ok(openapi.document(contract, operations, _BODIES))
+
+
 def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
     """(method, path) → handler, apart from inference."""
     base = f"/v2/models/{model_name}"
@@ -300,6 +317,7 @@ def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
         ("GET", base): model,
         ("GET", f"{base}/ready"): model_ready,
         ("GET", "/metrics"): exposition,
+        ("GET", "/openapi.json"): described,
         ("POST", "/v1/labels"): labels,
         ("POST", "/v1/releases"): release,
         ("POST", "/v1/releases/rollback"): rollback,
