@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     """Serve until stopped; 2 if the settings name what the environment lacks."""
     parser = argparse.ArgumentParser(
         prog="seatrial-service",
-        description="Serve. Other commands: audit, features, reproduce, warm; each with --help.",
+        description="Serve. Other commands: audit, consume, features, reproduce, warm; each with --help.",
     )
     parser.add_argument(
         "settings", type=Path, help="JSON file, see reference_service/settings.py; $NAME: the environment's"

@@ -10,18 +10,19 @@ if TYPE_CHECKING:
 _SECONDS: Final = 1.0  # for a connection, and for an answer: far more than any request has
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, seconds: float = _SECONDS) -> Redis:
     """A client that never asks twice by itself: the deadline, the retry budget and the breaker are its callers'.
 
     Args:
         url: such as ``redis://features:6379/0``. Nothing is sent yet.
+        seconds: for an answer; more for who waits on purpose.
     """
     # An extra: who shares nothing needs no Redis.
     from redis.asyncio import Redis  # noqa: PLC0415
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
 
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=seconds, socket_connect_timeout=_SECONDS)
 
 
 class Connections:

@@ -1,0 +1,1 @@
+"""The inference protocol over a stream of events, on the same core."""
