@@ -4,6 +4,7 @@ seatrial-service settings.json                    serve
 seatrial-service audit FOLDER                     verify the decision log
 seatrial-service consume settings.json --from URL answer a stream of requests
 seatrial-service features TABLE --to URL         fill the shared feature store
+seatrial-service mock CONTRACT                    a stand-in for callers' tests, made of the contract
 seatrial-service registry FOLDER …               list, add, export to and import from MLflow
 seatrial-service ops RULES                        rules of Prometheus and a dashboard of Grafana
 seatrial-service reproduce settings.json ID       compute a decision again
@@ -17,7 +18,9 @@ import importlib
 import sys
 from typing import Final
 
-_COMMANDS: Final = frozenset({"audit", "consume", "features", "ops", "registry", "reproduce", "retrain", "warm"})
+_COMMANDS: Final = frozenset(
+    {"audit", "consume", "features", "mock", "ops", "registry", "reproduce", "retrain", "warm"}
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
