@@ -60,13 +60,11 @@ class Mock:
             return 400, _PROBLEM, problem(400, "Malformed request", "the body is not an inference request in JSON")
         columns = {tensor.name: tensor.data for tensor in request.inputs}
         lengths = {len(data) for data in columns.values()}
-        if len(lengths) != 1 or self._contract.entity not in columns:
-            errors = [Problem(None, self._contract.entity, "missing")] if self._contract.entity not in columns else []
-            return (
-                422,
-                _PROBLEM,
-                problem(422, "Contract violation", "the request's columns do not fit together", errors),
-            )
+        who = self._contract.entity
+        if len(lengths) != 1 or who not in columns:
+            errors = [] if who in columns else [Problem(None, who, "missing")]
+            why = "the request's columns do not fit together"
+            return 422, _PROBLEM, problem(422, "Contract violation", why, errors)
         rows = [self._row(columns, index) for index in range(lengths.pop())]
         errors = [error for row in rows for error in row.problems]
         if all(row.problems for row in rows):
@@ -102,7 +100,7 @@ def _breach(field: Field, value: Any) -> str:
         return ""
     if not isinstance(value, _TYPES[field.kind]) or (isinstance(value, bool) and field.kind != "boolean"):
         return "type"
-    if field.kind == "category":
+    if not isinstance(value, int | float):
         return "unseen" if value not in field.categories and field.on_unseen == "reject" else ""
     low = -math.inf if field.minimum is None else field.minimum
     high = math.inf if field.maximum is None else field.maximum

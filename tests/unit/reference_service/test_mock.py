@@ -2,9 +2,8 @@
 
 import json
 import threading
-import urllib.error
-import urllib.request
 
+import httpx
 import msgspec
 import pytest
 
@@ -76,14 +75,11 @@ def test_it_serves_and_prints_its_example(capsys):
         thread.start()
         try:
             url = f"http://127.0.0.1:{serving.server_port}"
-            request = urllib.request.Request(url + INFER, data=printed.encode())
-            with urllib.request.urlopen(request) as reply:
-                assert (reply.status, reply.headers["x-mock"]) == (200, "true")
-                assert json.load(reply)["id"] == "example"
-            with urllib.request.urlopen(url + "/openapi.json") as reply:
-                assert INFER in json.load(reply)["paths"]
-            with pytest.raises(urllib.error.HTTPError, match="404"):
-                urllib.request.urlopen(url + "/nowhere")
+            reply = httpx.post(url + INFER, content=printed)
+            assert (reply.status_code, reply.headers["x-mock"]) == (200, "true")
+            assert reply.json()["id"] == "example"
+            assert INFER in httpx.get(url + "/openapi.json").json()["paths"]
+            assert httpx.get(url + "/nowhere").status_code == 404
         finally:
             serving.shutdown()
             thread.join()
