@@ -196,7 +196,10 @@ class Voyage:
         if event.operator is not None:
             await self._operate(event)
             return
-        reachable = release is not None and release.defect is None and release.by != "shadow"
+        # Nobody damages a bundle of a live target: to blame it for serving a sound one would be a lie.
+        reachable = (
+            release is not None and release.defect is None and release.by != "shadow" and release.bundle == "sound"
+        )
         if release is None or not reachable or self.spec.target.admin.release is None:
             detail = "a live target's dependencies and models are out of the harness' reach"
             self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)

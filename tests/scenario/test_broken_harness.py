@@ -23,6 +23,7 @@ from simulator.history import Altered, seal
 from simulator.report import text
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event, Release
 from simulator.targets.load import load as load_target
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_UNKNOWN, Status
 
@@ -223,6 +224,25 @@ def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, act
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data["healed"] is healed, note
     assert called == ([("POST", "/back")] if released and action else [])
+
+
+@pytest.mark.parametrize(("bundle", "asked"), [("sound", True), ("damaged", False)])
+def test_a_live_target_is_not_blamed_for_a_bundle_that_nobody_damaged(live, monkeypatch, bundle, asked):
+    called = []
+
+    async def call(*_):
+        called.append(_)
+        return 202, b""
+
+    async def at_once(*_):
+        pass
+
+    monkeypatch.setattr(Voyage, "_call", call)
+    monkeypatch.setattr(Voyage, "until", at_once)
+    event = Event(event="new", at="1s", release=Release(version="v2", by="swap", bundle=bundle))
+    asyncio.run(live._begin(0, event))
+    receipt = live.receipts["new"]
+    assert (receipt.supported, bool(called)) == (asked, asked)
 
 
 @pytest.mark.parametrize("held_up_ns", [0, 2 * SECOND])
