@@ -411,6 +411,29 @@ def the_cache_survives_a_swap():
 
 
 @saboteur
+def a_cache_in_front():
+    """No defect: the honest service with its cache, in front of a forest that would be quicker alone."""
+    composition.pays = lambda _blocks: True
+
+
+@saboteur
+def hits_are_not_counted():
+    """27. What the cache knows is answered, and the monitors never hear of it."""
+    a_cache_in_front.sabotage()
+    quick = Pipeline._quick
+
+    def uncounted(self, *request):
+        inputs, hits = self.watch.inputs, self.counters.sources["cache"]
+        answer = quick(self, *request)
+        if self.counters.sources["cache"] > hits:
+            inputs.received._next = max(inputs.received._counted, inputs.received._next - 1)
+            inputs.scores.pop()
+        return answer
+
+    Pipeline._quick = uncounted
+
+
+@saboteur
 def cuts_follow_the_window():
     """7. Quantile cuts are learned again from every window, so that each cell holds its share whatever the unit."""
     look = DriftDetector.look

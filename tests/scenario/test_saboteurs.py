@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import seatrial
+from simulator.history.schema import Source
 from simulator.report import text
+from simulator.scenario.quantities import MINUTE
+from simulator.trial import history
 from simulator.verdict import EXIT_REFUSED, Status
 
 # (saboteur, scenario, what must fail)
@@ -45,6 +49,7 @@ SABOTEURS = [
     ("a_key_stands_for_any_payload", "retries_under_a_key", {"not_theirs"}),
     ("a_retry_is_answered_anew", "retries_under_a_key", {"same_answer"}),
     ("the_cache_survives_a_swap", "asked_twice_across_a_swap", {"identity"}),
+    ("hits_are_not_counted", "a_bot_asks_again", {"paged"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
 ]
 
@@ -60,6 +65,17 @@ def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
     failed = {judged.id for judged in verdict.cells[0].judged if judged.finding.status is Status.FAIL}
     assert caught_by <= failed, text.render(verdict)
+
+
+def test_a_cache_hides_nothing_from_the_monitors(grounds):
+    """What saboteur 27 is refused for is its defect, not its cache."""
+    factory = "saboteurs:a_cache_in_front"
+    verdict = grounds.trial("a_bot_asks_again", factory)
+    seatrial.assert_certified(verdict)
+    run = history(grounds.out("a_bot_asks_again", factory), verdict.cells[0])
+    begun, at = run.event("bot").start_ns, run.items["scheduled_ns"]
+    unpaged = (at >= begun) & (at < begun + 2 * MINUTE)  # after the page its default answers, and no cache
+    assert np.mean(run.items["source"][unpaged] == Source.CACHE) > 0.7  # the bot sends three rows of four
 
 
 @pytest.mark.slow
