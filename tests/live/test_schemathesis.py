@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -34,3 +35,6 @@ def test_the_service_is_what_it_says_it_is(tmp_path):
         service.end(signal.SIGKILL)
     assert done.returncode == 0, done.stdout[-4000:]
     assert "failed" not in done.stdout
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested, done.stdout[-4000:]
+    assert int(tested[1]) > 15  # nothing asked would be nothing found
