@@ -123,23 +123,6 @@ def anchor(folder: Path) -> Tail:
     return Tail(found.block, bytes.fromhex(found.head), found.next_seq)
 
 
-def verify(folder: Path) -> Tail:
-    """Recompute the chain of a whole folder, Parquet archives included.
-
-    Raises:
-        LogBroken: naming the file and the first block that is not as it was written.
-    """
-    tail = anchor(folder)
-    if (folder / "sealed").exists():
-        from reference_service.audit.archive import archived  # noqa: PLC0415 - only readers of archives need pyarrow
-
-        for archive in archived(folder):
-            tail = follow(tail, archive.lines(), str(archive.path))
-    for path in [*segments(folder), folder / RECORDS]:
-        tail = follow(tail, path.read_bytes().splitlines(keepends=True) if path.exists() else (), str(path))
-    return tail
-
-
 def follow(tail: Tail, lines: Iterable[bytes], where: str) -> Tail:
     """The chain's end after these lines. Lines after the last seal are not counted. Raises LogBroken."""
     records: list[bytes] = []
@@ -174,7 +157,7 @@ def _last_seal(lines: bytes) -> Block:
 
 
 def _last(folder: Path) -> Tail:
-    """Where the folder's chain ends. Older files are taken at the word of their last line; `verify` reads them."""
+    """Where the folder's chain ends. Older files are taken at the word of their last line; `verify.py` reads them."""
     tail, full = anchor(folder), segments(folder)
     if full:
         seal = _last_seal(full[-1].read_bytes())

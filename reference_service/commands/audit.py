@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from reference_service.audit import archive
-from reference_service.audit.files import RECORDS, LogBroken, verify
+from reference_service.audit.files import RECORDS, LogBroken
+from reference_service.audit.verify import verify
 from reference_service.clock import SystemClock
 
 _BROKEN: Final = 1

@@ -10,16 +10,15 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Logging, too_large
-from reference_service.clock import SECOND
-
-if TYPE_CHECKING:
-    from reference_service.server.server import Server
+from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Core, Logging, too_large
+from reference_service.clock import SECOND, Clock
+from reference_service.guards.limiter import Limiter
+from reference_service.monitor.counters import Counters
 
 _HEAD_LIMIT: Final = 1 << 16  # bytes of a request before its body
 _AHEAD: Final = 8  # requests of one connection that wait for the one before them; then it is not read any further
@@ -42,6 +41,33 @@ class Request(NamedTuple):
     old: bool  # HTTP/1.0
 
 
+class Host(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    core: Core
+    clock: Clock
+    limiter: Limiter
+    counters: Counters
+    loop: asyncio.AbstractEventLoop
+    connections: set[Connection]
+    draining: bool
+    body_limit: int
+    upload_ns: int
+    idle_ns: int
+    stuck_ns: int
+    date: bytes  # the header's line
+    ordinary: bytes  # an ordinary answer up to its length
+
+    def inference(self, method: bytes, url: bytes) -> str | None:
+        """See `Core.inference`."""
+
+    def enqueue(self, connection: Connection, request: Request) -> None:
+        """Serve it when its turn has come."""
+
+    def left(self, connection: Connection) -> None:
+        """It is no more."""
+
+
 class Connection(asyncio.Protocol):
     """See above.
 
@@ -52,7 +78,7 @@ class Connection(asyncio.Protocol):
     __slots__ = ("_ahead", "_body", "_busy", "_head", "_headers", "_host", "_parser", "_read_ns", "_refusal", "_server",
                  "_size", "_task", "_transport", "_url", "_waits", "client", "since_ns", "stuck_ns")  # fmt: skip
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Any = None

@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks.service import bodies
 from reference_service.audit.archive import find
-from reference_service.audit.files import segments, verify
+from reference_service.audit.files import segments
+from reference_service.audit.verify import verify
 from reference_service.commands import audit
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.service import bodies
-from reference_service.audit.files import verify
+from reference_service.audit.verify import verify
 
 ROOT = Path(__file__).parents[2]
 PATH = "/v2/models/payments/infer"

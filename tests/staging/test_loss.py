@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from benchmarks.service import bodies
-from reference_service.audit.files import RECORDS, segments, verify
+from reference_service.audit.files import RECORDS, segments
+from reference_service.audit.verify import verify
 
 pytestmark = pytest.mark.usefixtures("images")
 PATH = "/v2/models/payments/infer"

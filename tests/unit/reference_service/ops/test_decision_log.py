@@ -14,8 +14,9 @@ from conftest import ROW, SECOND, START, HandClock, LinearBundle, run
 
 from reference_service.audit import archive
 from reference_service.audit.decision_log import DecisionLog
-from reference_service.audit.files import PAYLOADS, RECORDS, FileSink, LogBroken, segments, verify
+from reference_service.audit.files import PAYLOADS, RECORDS, FileSink, LogBroken, segments
 from reference_service.audit.records import Decision
+from reference_service.audit.verify import verify
 from reference_service.commands import audit
 from reference_service.monitor.anomaly import Anomaly, bits_of
 
