@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from simulator.conformance.rows import Column, Row, fields
 from simulator.targets.codecs import codec
+from simulator.targets.documents import by_column, document_of, names, split
 from simulator.targets.model import Target
+from simulator.targets.oip import DATATYPE
 from simulator.targets.protocol import Codec, Reply
-
-_DATATYPE: Final = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
 
 
 class Raw(NamedTuple):
@@ -48,18 +48,16 @@ class Wire:
     def body(self, rows: Sequence[Row], name: str = "") -> bytes:
         """The request that holds these rows; columns in the order of the first row. `name` is an id, if there is one.
 
-        A key that only some of the rows have is null (``oip-v2``, ``mlflow``) or missing (``json``) in the others.
+        A key that only some of the rows have is null in the others where the protocol goes by columns, else missing.
         """
         if self.target.protocol == "oip-v2":
             return _dump(self._tensors(rows, name))
-        if self.target.protocol == "mlflow":
-            return _dump(_split(rows))
-        return _dump(dict(rows[0]) if len(rows) == 1 else [dict(row) for row in rows])
+        return _dump(document_of(self.target)(rows))
 
     def _tensors(self, rows: Sequence[Row], name: str) -> dict[str, Any]:
-        kinds = {column.name: _DATATYPE[column.kind] for column in self.columns}
+        kinds = {column.name: DATATYPE[column.kind] for column in self.columns}
         inputs = []
-        for key in _names(rows):
+        for key in names(rows):
             data = [row.get(key) for row in rows]
             inputs.append({
                 "name": key, "shape": [len(rows)], "datatype": _datatype(data, kinds.get(key, "BYTES")), "data": data,
@@ -79,8 +77,12 @@ class Wire:
                     tensor["data"] = tensor["data"][:-1]
             return _dump(document)
         if self.target.protocol == "mlflow":
-            document = _split(rows)
+            document = split(rows)
             document["dataframe_split"]["data"][-1].pop()
+            return _dump(document)
+        if document_of(self.target) is by_column:
+            document = by_column(rows)
+            document["inputs"][column].pop()
             return _dump(document)
         return self.body([*rows[:-1], {k: v for k, v in rows[-1].items() if k != column}])
 
@@ -103,32 +105,34 @@ class Wire:
                 Form("list around the request", b"[" + known + b"]"),
             ]
         if self.target.protocol == "mlflow":
-            flat = _split([row])
+            flat = split([row])
             flat["dataframe_split"]["data"] = flat["dataframe_split"]["data"][0]
-            wide = _split([row])
+            wide = split([row])
             wide["dataframe_split"]["data"][0].append(1)
             return [*common, Form("row that is no list", _dump(flat)), Form("one value too many", _dump(wide))]
+        if self.target.protocol == "tf-serving":
+            return [
+                *common,
+                Form("row that is no list", _dump({"instances": dict(row)})),
+                Form("instances and inputs", _dump({"instances": [dict(row)], "inputs": {k: [row[k]] for k in row}})),
+                Form("list of numbers", b'{"instances":[1,2,3]}'),
+                Form("list around the request", b"[" + known + b"]"),
+            ]
         return [*common, Form("list of numbers", b"[1,2,3]"), Form("nested list", _dump([[dict(row)]]))]
 
     def empty(self) -> bytes | None:
         """A request of no rows."""
         if self.target.protocol == "oip-v2":
             inputs = [
-                {"name": c.name, "shape": [0], "datatype": _DATATYPE[c.kind], "data": []} for c in self.columns
+                {"name": c.name, "shape": [0], "datatype": DATATYPE[c.kind], "data": []} for c in self.columns
             ]  # fmt: skip
             return _dump({"inputs": inputs})
         if self.target.protocol == "mlflow":
             return _dump({"dataframe_split": {"columns": [c.name for c in self.columns], "data": []}})
+        if self.target.protocol == "tf-serving":
+            columns: dict[str, Any] = {"inputs": {c.name: [] for c in self.columns}}
+            return _dump(columns if document_of(self.target) is by_column else {"instances": []})
         return b"[]"
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _split(rows: Sequence[Row]) -> dict[str, Any]:
-    names = _names(rows)
-    return {"dataframe_split": {"columns": names, "data": [[row.get(k) for k in names] for row in rows]}}
 
 
 def _datatype(data: list[Any], declared: str) -> str:

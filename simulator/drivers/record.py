@@ -21,9 +21,9 @@ from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, 
 from simulator.plan import Chunk, PlanDigest
 from simulator.scenario.verbs import Network
 from simulator.targets.bodies import garbled
-from simulator.targets.codecs import request_ids, spans
 from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply
+from simulator.targets.rows import request_ids, spans
 
 _ITEM: Final = itemgetter(0)  # of a Due
 _NO_SOURCE: Final = Source.NONE

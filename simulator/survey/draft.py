@@ -18,9 +18,9 @@ class Unknown(LookupError):  # noqa: N818 - says what is the case
 def draft(url: str, get: Callable[[str], httpx.Response]) -> str:
     """The text of a target file; `get` fetches a path of the service. Raises Unknown."""
     lines = ["target: 1", "environment: staging  # never production", f'start: {{url: "{url}"{_ready(get)}}}']
-    found = _oip(get) or _mlflow(get) or _openapi(get)
+    found = _oip(get) or _mlflow(get) or _tf_serving(get) or _openapi(get)
     if found is None:
-        raise Unknown(f"{url} speaks neither the Open Inference Protocol nor MLflow's, and has no OpenAPI document")
+        raise Unknown(f"{url} speaks no inference protocol that is known here, and has no OpenAPI document")
     lines += [*found, *_REST]
     host = httpx.URL(url).host
     if host not in {"localhost", "127.0.0.1", "::1"}:
@@ -87,6 +87,23 @@ def _mlflow(get: Callable[[str], httpx.Response]) -> list[str] | None:
         return None
     plain = version.status_code == ping.status_code == 200 and version.text.strip()[:1].isdigit()  # noqa: PLR2004 - OK
     return ["protocol: mlflow", "read: {score: $.predictions}"] if plain else None
+
+
+def _tf_serving(get: Callable[[str], httpx.Response]) -> list[str] | None:
+    """It lists no models, but says of one that it has not what it would not say of a path that it does not know."""
+    try:
+        about = get("/v1/models/model").json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    if not isinstance(about, Mapping):
+        return None
+    if "model_version_status" in about:
+        name = "model: model"
+    elif str(about.get("error", "")).startswith("Could not find any versions of model"):
+        name = "model: model  # it is not called so, and its name is not to be found out: write it here"
+    else:
+        return None
+    return ["protocol: tf-serving", name, "read: {score: $.predictions}"]
 
 
 def _openapi(get: Callable[[str], httpx.Response]) -> list[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from simulator.plan import Chunk
 from simulator.scenario.verbs import Garble
-from simulator.targets.codecs import spans
+from simulator.targets.rows import spans
 
 
 def garbled(bodies: Sequence[bytes], chunk: Chunk, events: Iterable[tuple[int, Garble]]) -> list[bytes]:

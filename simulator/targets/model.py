@@ -149,7 +149,7 @@ class Target(Frozen):
     bundles: str | None = Field(
         None, description="folder with one folder a version; `$bundles` in settings is it, or a copy with one damaged"
     )
-    protocol: Literal["oip-v2", "mlflow", "json"]
+    protocol: Literal["oip-v2", "mlflow", "tf-serving", "json"]
     model: str = "model"
     path: str | None = Field(None, description="where to post; the protocol's own unless said")
     read: Read = Read()

@@ -8,7 +8,7 @@ import pytest
 from simulator.plan import plan
 from simulator.scenario.model import Scenario
 from simulator.targets.bodies import garbled
-from simulator.targets.codecs import spans
+from simulator.targets.rows import spans
 from simulator.world.chunk import joined
 from simulator.world.populations import get
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from simulator.history.schema import Outcome, Source
 from simulator.plan import Chunk
-from simulator.targets.codecs import codec, record, spans
+from simulator.targets.codecs import codec
 from simulator.targets.model import Read, Target
+from simulator.targets.rows import record, spans
 from simulator.world.population import Field
 
 FIELDS = (
