@@ -21,24 +21,36 @@ ANY: Final = AlertIs()
 def alert(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
     """eventually: an onset of the selected alert inside the window, attributable to what was done."""
     window = selection.ground(expectation, scenario, evidence)
-    limit = window.text + (", once" if expectation.once else "")
+    limit = window.text + (", once" if expectation.once else "") + (", until the end" if expectation.stands else "")
     found = _attributable(expectation, scenario, evidence, window)
     finding = evaluators.eventually(
         [(e.onset_ns, str(e)) for e in found], limit=limit, start=window.start, deadline=window.end,
         complete=window.complete,
     )  # fmt: skip
-    if not expectation.once or finding.status is not Status.PASS:
+    if finding.status is not Status.PASS:
         return finding
     start, end = _incident(expectation, evidence.main, window)
     counted = [e for e in found if start <= e.onset_ns < end]
-    if len(counted) > 1:
-        return evaluators.never(
-            [f"{e} at {words.moment(e.onset_ns)}" for e in counted[1:]],
-            limit=limit,
-            opportunities=len(counted),
-            complete=True,
+    wrong = [f"{e} at {words.moment(e.onset_ns)}" for e in counted[1:]] if expectation.once else []
+    if not wrong and expectation.stands:
+        wrong = _silenced(found, counted[0], premises.record_of(evidence.main, expectation.after or "").end_ns)
+    if not wrong:
+        return finding
+    return evaluators.never(wrong, limit=limit, opportunities=len(counted), complete=True)
+
+
+def _silenced(found: tuple[Episode, ...], first: Episode, lasts_ns: int) -> list[str]:
+    """When nothing selected fires any more although the event still lasts; what takes over without a gap is no end."""
+    if lasts_ns <= first.onset_ns:
+        raise PremiseError(
+            "nothing to stand through: the event was over before the alert came",
+            "let the event last longer, or drop `stands`",
         )
-    return finding
+    starts, ends = _firing(found)
+    over = int(ends[np.searchsorted(starts, first.onset_ns, side="right") - 1])
+    if over >= lasts_ns:
+        return []
+    return [f"{first} is over at {words.moment(over)}, the event at {words.moment(lasts_ns)}"]
 
 
 def _attributable(
@@ -47,7 +59,8 @@ def _attributable(
     """Episodes of the selected alert in the main run, once it is sure that one in the window would mean something."""
     selector = _selector(expectation)
     twin = premises.clean_twin(evidence, scenario)
-    watched = _clip([_incident(expectation, evidence.main, window) if expectation.once else window.hull], evidence.main)
+    longer = expectation.once or expectation.stands
+    watched = _clip([_incident(expectation, evidence.main, window) if longer else window.hull], evidence.main)
     premises.observers(evidence.main, watched)
     premises.observers(twin, _clip([window.hull], twin))
     found = episodes(evidence.main.alerts, selector)
@@ -72,7 +85,7 @@ def _selector(expectation: Expectation) -> AlertIs:
 
 
 def _incident(expectation: Expectation, main: History, window: Window) -> Span:
-    # `once` is about the incident, not about the deadline: as long as the event lasts, nobody is paged again.
+    # `once` and `stands` are about the incident, not about the deadline: they look as far as the event lasts.
     name = expectation.after.removesuffix(".end") if expectation.after else None
     return window.start, max(window.end, premises.record_of(main, name).end_ns if name else 0)
 

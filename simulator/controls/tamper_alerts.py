@@ -28,9 +28,13 @@ def alert(case: Case) -> Iterator[Tampering]:
     mine = {siren.fingerprint for siren in matched}
     others = [record for record in court.main.alerts if record.fingerprint not in mine]
     model = _onset(court.main.alerts, matched[0])
+    lasts = naive.event(court.main, str(expectation.after).removesuffix(".end")).end_ns
 
     def at(moment: int) -> Evidence:
         return edits.with_alerts(evidence, [*others, replace(model, at_ns=moment)])
+
+    def until(end: int) -> Evidence:
+        return edits.with_alerts(evidence, [*others, model, replace(model, at_ns=end, firing=False)])
 
     def relabelled() -> Evidence:
         return edits.with_alerts(evidence, [_relabelled(r) if r.fingerprint in mine else r for r in court.main.alerts])
@@ -43,9 +47,13 @@ def alert(case: Case) -> Iterator[Tampering]:
     if selector != AlertIs():
         yield "red: alert relabelled", Status.FAIL, relabelled
     yield "red: onset at the deadline", Status.FAIL, lambda: at(deadline)
-    yield "green: onset 1 ns before the deadline", Status.PASS, lambda: at(deadline - 1)
+    last = min(deadline, lasts) if expectation.stands else deadline
+    yield "green: onset 1 ns before the deadline", Status.PASS, lambda: at(last - 1)
     if expectation.once:
         yield "red: a second episode", Status.FAIL, lambda: _more(evidence, replace(model, fingerprint=STRANGER))
+    if expectation.stands:
+        yield "red: over 1 ns before the event is", Status.FAIL, lambda: until(lasts - 1)
+        yield "green: over when the event is", Status.PASS, lambda: until(lasts)
     if start > 0:
         firing = replace(model, at_ns=start - 1)
         yield "premise: firing before the event", Status.UNKNOWN, lambda: _more(evidence, firing)

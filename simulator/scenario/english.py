@@ -199,7 +199,8 @@ def sentence(expectation: Expectation) -> str:
     family, window = expectation.family, _window(expectation)
     if family == "alert":
         once = ", once" if expectation.once else ""
-        return f"{window}{_alert(expectation.params)} fires{once}"
+        stands = f", until {expectation.after} has ended" if expectation.stands else ""
+        return f"{window}{_alert(expectation.params)} fires{once}{stands}"
     if family == "resolved":
         hold = show_duration(expectation.hold)
         return f"{window}the alert of {expectation.resolved} is resolved, and stays so for {hold}"

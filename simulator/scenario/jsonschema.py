@@ -51,6 +51,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "settle": "time that the service is given before it is judged",
     "hold": "for how long it must stay so",
     "once": "exactly one episode",
+    "stands": "it fires until the event has ended",
     "Expectation.severity": "gate: decides the exit code; warn: is only shown",
     "guards": "safeguard that, switched off, must turn this red",
     "rate": "requests per unit of time",

@@ -335,6 +335,7 @@ class Expectation(Frozen):
     settle: Duration = 0
     hold: Duration = 5 * MINUTE
     once: bool = False
+    stands: bool = False
     severity: Literal["gate", "warn"] = "gate"
     guards: Safeguard | Literal["none"] | None = None
 

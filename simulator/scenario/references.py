@@ -16,7 +16,7 @@ from simulator.scenario.model import FAMILIES, Expectation, Scenario
 from simulator.scenario.verbs import Event, Network, Shaped
 
 UNTOUCHED: Final = "untouched"
-WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once")
+WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once", "stands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ _DEADLINE: Final = ("after", "within")
 _TIME: Final = frozenset({"after", "within", "during", "outside", "settle"})
 _ITEMS: Final = _TIME | {"of"}
 WINDOW_OF: Final[Mapping[str, Window]] = {
-    "alert": Window(_DEADLINE, frozenset({"once"})),
+    "alert": Window(_DEADLINE, frozenset({"once", "stands"})),
     "resolved": Window(_DEADLINE, frozenset({"hold"})),
     "no_alert": Window((), _TIME),
     "handled": Window(("of",), _ITEMS),
@@ -236,6 +236,10 @@ def _combination(
             (*where, "settle"),
             "there is no event that `settle` could count from",
             "name one with `of`, `during` or `outside`",
+        )
+    if "stands" in given and expectation.after is not None and expectation.after.endswith(".end"):
+        yield _senseless(
+            (*where, "stands"), "an event that has ended cannot last", "drop it, or look `after` its start"
         )
     if "outside" in given and expectation.of == expectation.outside:
         message = "the items that an event touches are not outside of it"

@@ -245,6 +245,8 @@ def of(dice: Random) -> dict[str, str]:
 
 def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
     paged = {"id": "paged", "alert": selector(dice), **deadline(dice), "once": maybe(dice, 0.3)}
+    if not paged["after"].endswith(".end"):
+        paged["stands"] = maybe(dice, 0.3)
     limit = dice.choice((0.0, 0.02, 0.05, 0.2, 0.5, 1.0))
     most, least = {"max": limit}, {"min": 1 - limit}
     ways = dice.sample(("reject", "default", "fallback", "repair"), dice.randrange(1, 5))

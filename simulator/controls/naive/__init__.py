@@ -8,7 +8,7 @@ from simulator.controls.naive.alerts import Siren, paged, sirens
 from simulator.controls.naive.court import ERRORS, Court, Opinion, read
 from simulator.controls.naive.lasting import next_release
 from simulator.controls.naive.opinion import FAMILIES, opinion
-from simulator.controls.naive.premises import needed
+from simulator.controls.naive.premises import event, needed
 from simulator.controls.naive.releasing import concerned
 from simulator.controls.naive.shares import split
 from simulator.controls.naive.tails import sizes
@@ -23,6 +23,7 @@ __all__ = [
     "Siren",
     "concerned",
     "estimates",
+    "event",
     "needed",
     "next_release",
     "opinion",

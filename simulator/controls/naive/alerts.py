@@ -76,14 +76,14 @@ def paged(expectation: Expectation, scenario: Scenario, court: Court) -> tuple[W
 
 
 def horizon_of_once(expectation: Expectation, run: Book, end: int) -> int:
-    """`once` looks as far as the event lasts."""
-    if not expectation.once or not expectation.after:
+    """`once` and `stands` look as far as the event lasts."""
+    if not (expectation.once or expectation.stands) or not expectation.after:
         return end
     return max(end, event(run, expectation.after.replace(".end", "")).end_ns)
 
 
 def alert(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
-    """eventually: an onset in the window; with `once`, no second one."""
+    """eventually: an onset in the window; with `once`, no second one; with `stands`, no silence before the end."""
     window, found = paged(expectation, scenario, court)
     start, end = window.spans[0][0], window.spans[-1][1]
     if not any(start <= siren.onset < end for siren in found):
@@ -91,7 +91,23 @@ def alert(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion
     until = horizon_of_once(expectation, court.main, end)
     if expectation.once and sum(start <= siren.onset < until for siren in found) > 1:
         return Opinion(Status.FAIL)
+    if expectation.stands:
+        first = min(siren.onset for siren in found if start <= siren.onset < end)
+        lasts = event(court.main, str(expectation.after)).end_ns
+        must(first < lasts, "nothing to stand through")
+        if not unbroken(found, first, lasts):
+            return Opinion(Status.FAIL)
     return Opinion(Status.PASS)
+
+
+def unbroken(found: list[Siren], start: int, end: int) -> bool:
+    """At every instant of [start, end) one of them fires."""
+    while start < end:
+        ends = [end if siren.end is None else siren.end for siren in found if siren.during(start, start + 1)]
+        if not ends:
+            return False
+        start = max(ends)
+    return True
 
 
 def resolved(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:

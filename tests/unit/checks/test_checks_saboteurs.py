@@ -34,6 +34,17 @@ def test_24_a_new_episode_every_minute():
     assert judged(PAGED | {"once": True}, alerts(*again)).status is Status.FAIL
 
 
+def test_an_alert_that_is_told_to_be_over_while_its_cause_goes_on():
+    """Who believes it goes back to bed. Another alert of the selector may take over, without a gap."""
+    stands = PAGED | {"stands": True}
+    assert judged(stands, alerts(firing(700), ending(1200))).status is Status.PASS
+    assert judged(PAGED, alerts(firing(700), ending(1199))).status is Status.PASS
+    assert judged(stands, alerts(firing(700), ending(1199))).status is Status.FAIL
+    assert judged(stands, alerts(firing(700), firing(1100, fingerprint="b"), ending(1199))).status is Status.PASS
+    assert judged(stands, alerts(firing(700), ending(900))).status is Status.FAIL
+    assert judged(stands, alerts(firing(700), ending(900), firing(1100))).status is Status.PASS  # S6: one episode
+
+
 def test_25_an_alert_that_never_resolves():
     specimen = SPECIMENS["resolved"]
     assert judged(specimen.it, alerts(firing(700)), PAGED).status is Status.FAIL

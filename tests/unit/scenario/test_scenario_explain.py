@@ -114,6 +114,9 @@ EXPECTATIONS = {
     "{id: x, alert: {name: drift, severity: page}, after: e, within: 5m, once: true}": (
         "within 5m of the start of e, a page named drift fires, once"
     ),
+    "{id: x, alert: {name: drift}, after: e, within: 5m, stands: true}": (
+        "within 5m of the start of e, an alert named drift fires, until e has ended"
+    ),
     "{id: x, resolved: x, after: e.end, within: 5m, hold: 1m}": (
         "within 5m of the end of e, the alert of x is resolved, and stays so for 1m"
     ),

@@ -512,6 +512,13 @@ MISTAKES = {
         "`error_rate` has no use for `once`",
         "it takes after, within, during, outside, of, settle",
     ),
+    "standing after the end": (
+        [("after: unit_change, within: 8m", "after: unit_change.end, within: 8m, stands: true")],
+        "senseless-key",
+        "stands",
+        "an event that has ended cannot last",
+        "drop it, or look `after` its start",
+    ),
     "an unknown version": (
         [more("{id: x, rollback: {to: v9}, after: unit_change, within: 5m}")],
         "unknown-version",
