@@ -30,10 +30,11 @@ FOREVER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` of the trials may fail. `least` says that the file put it the other way round."""
+    """At most `most` of the trials may fail. `least`: the file puts it the other way round. `by`: what failing is."""
 
     most: float
     least: bool = False
+    by: str = ""
 
     @classmethod
     def at_least(cls, minimum: float) -> Limit:
@@ -45,7 +46,7 @@ class Limit:
         return words.share(1 - failing if self.least else failing)
 
     def __str__(self) -> str:
-        return f"{'≥' if self.least else '≤'} {self.show(self.most)}"
+        return f"{'≥' if self.least else '≤'} {self.show(self.most)}{self.by and f' {self.by}'}"
 
 
 @dataclass(frozen=True, slots=True)

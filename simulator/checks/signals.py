@@ -140,7 +140,9 @@ def latency(expectation: Expectation, scenario: Scenario, evidence: Evidence, wi
     outcome, replied = items["outcome"], items["replied_ns"]
     failed = np.isin(outcome, FAILED) | (replied == NEVER) | (replied - items["scheduled_ns"] > limit_ns)
     drop = (outcome == Outcome.REJECT) | (outcome == Outcome.SHED)
-    return _requests(expectation, evidence, window, failed, drop=drop), Limit(round(1 - quantile, 12))
+    simulated = "simulated " if evidence.main.header.driver == "virtual" else ""
+    by = f"slower than {simulated}{words.moment(limit_ns)}"
+    return _requests(expectation, evidence, window, failed, drop=drop), Limit(round(1 - quantile, 12), by=by)
 
 
 def shed(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
 from reference_service.app import create_app
 from reference_service.audit.decision_log import DecisionLog
+from reference_service.clock import SECOND
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.guards.idempotency import Answer, Idempotency
@@ -187,6 +189,19 @@ def _let_everybody_in(self, *_):
     return self._arrived
 
 
+@saboteur
+def slow_to_help():
+    """Of no list: whoever sends a row that needs help waits a second for it."""
+    thorough = Pipeline.thorough
+
+    async def leisurely(self, *request, **held):
+        reply = await thorough(self, *request, **held)
+        await self.clock.sleep(SECOND)
+        return reply
+
+    Pipeline.thorough = leisurely
+
+
 # ---------------------------------------------------------------- releases
 
 
@@ -253,6 +268,19 @@ def swap_drops_what_is_in_flight():
         return quick(self, body, arrived_ns, now_ns, *pinned)
 
     Pipeline.quick = hasty
+
+
+@saboteur
+def the_old_model_under_the_new_name():
+    """Of no list: after a swap the old model still scores one customer in a hundred, under the new one's name."""
+    route, seen = Releases.route, {}
+
+    def stale(self, entity):
+        loaded = route(self, entity)
+        old = seen.setdefault("first", loaded)
+        return loaded if entity % 100 else replace(old, replies=loaded.replies)
+
+    Releases.route = stale
 
 
 @saboteur
@@ -514,6 +542,25 @@ def never_resolves():
     """25. Episodes end, and nobody is told."""
     update = AlertBook.update
     AlertBook.update = lambda self, *standing: [note for note in update(self, *standing) if note.firing]
+
+
+@saboteur
+def tickets_instead_of_pages():
+    """Of no list: everything is found and told in time, as a ticket for the next working day."""
+    update = AlertBook.update
+    AlertBook.update = lambda self, *standing: [note._replace(severity="ticket") for note in update(self, *standing)]
+
+
+@saboteur
+def told_to_be_over():
+    """Of no list: after two minutes an alert is told to be over, whatever goes on."""
+    update, tired = AlertBook.update, set()
+
+    def soothing(self, now_ns, conditions):
+        tired.update(key for key, episode in self.episodes.items() if now_ns - episode.starts_ns >= 2 * MINUTE)
+        return update(self, now_ns, [each for each in conditions if (each.name, each.field) not in tired])
+
+    AlertBook.update = soothing
 
 
 # ---------------------------------------------------------------- labels

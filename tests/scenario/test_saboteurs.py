@@ -51,6 +51,10 @@ SABOTEURS = [
     ("the_cache_survives_a_swap", "asked_twice_across_a_swap", {"identity"}),
     ("hits_are_not_counted", "a_bot_asks_again", {"paged"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
+    ("tickets_instead_of_pages", "nulls_in_every_spelling", {"paged"}),
+    ("told_to_be_over", "nulls_in_every_spelling", {"paged"}),
+    ("the_old_model_under_the_new_name", "swap_under_load", {"identity"}),
+    ("slow_to_help", "nulls_in_every_spelling", {"in_time"}),
 ]
 
 
