@@ -1,4 +1,4 @@
-"""The parts of a running service, by name. Composed in `app.py`; each may be replaced before the first request."""
+"""The parts of a running service, by name. Composed in `composition.py`; each may be replaced before the first call."""
 
 from __future__ import annotations
 

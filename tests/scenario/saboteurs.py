@@ -13,9 +13,8 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from reference_service import app as composition
+from reference_service import assembly, pipeline, validation
 from reference_service import bundle as bundles
-from reference_service import pipeline, validation
 from reference_service.api import keyed
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
@@ -215,7 +214,7 @@ def canary_of_thirty_percent():
 @saboteur
 def one_breaker_for_all_versions():
     """15. The canary's failures count in the breaker of the champion's model."""
-    make, shared = composition._breaker, []
+    make, shared = assembly.new_breaker, []
 
     def breaker(name, policy):
         if not name.startswith("model:"):
@@ -224,7 +223,7 @@ def one_breaker_for_all_versions():
             shared.append(make("model", policy))
         return shared[0]
 
-    composition._breaker = breaker
+    assembly.new_breaker = breaker
 
 
 @saboteur
@@ -425,14 +424,14 @@ def logs_after_replying():
 @saboteur
 def the_cache_survives_a_swap():
     """42. A row that was scored before is not scored again, whichever version serves by now."""
-    known, first = composition._known, []
+    known, first = assembly._known, []
 
     def lasting(settings, cache, bundle):
         first.append(known(settings, cache, bundle))
         return first[0]
 
-    composition.pays = lambda _blocks: True
-    composition._known = lasting
+    assembly.pays = lambda _blocks: True
+    assembly._known = lasting
 
 
 # ---------------------------------------------------------------- monitors
@@ -441,7 +440,7 @@ def the_cache_survives_a_swap():
 @saboteur
 def a_cache_in_front():
     """No defect: the honest service with its cache, in front of a forest that would be quicker alone."""
-    composition.pays = lambda _blocks: True
+    assembly.pays = lambda _blocks: True
 
 
 @saboteur

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from reference_service import app as composition
 from reference_service import bundle as bundles
+from reference_service import composition
 from reference_service.api.http import Edge
 from reference_service.bundle import BundleError, Golden, Profile
 from reference_service.contract import Contract, Field
