@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from simulator import trial
 from simulator.history.schema import Outcome
 from simulator.scenario.errors import BadInput
 from simulator.scenario.load import load
 from simulator.targets.codecs import codec
 from simulator.targets.model import Target
+from simulator.trial import twins
+from simulator.trial.prepare import prepare
 
 TARGET = {"target": 1, "start": {"url": "http://127.0.0.1:9"}, "protocol": "json"}
 DOCUMENT = {
@@ -35,7 +36,7 @@ def asked(tmp_path):
         target.write_text(json.dumps(TARGET | {"service_time": {"per_request": "5ms"}}))
         path = tmp_path / "x.scenario.yaml"
         path.write_text(json.dumps(document))
-        return trial._prepare(load(path), tmp_path / "out", target, None, "live")
+        return prepare(load(path), tmp_path / "out", target, None, "live")
 
     return ask
 
@@ -52,7 +53,7 @@ def test_the_capacity_of_a_live_service_is_not_what_virtual_time_gives_it(asked)
 def test_another_harness_rehearses_another_twin(asked, monkeypatch):
     (first,) = asked()
     (again,) = asked()
-    monkeypatch.setattr(trial, "_harness", lambda: "another")
+    monkeypatch.setattr(twins, "harness", lambda: "another")
     (other,) = asked()
     assert first.runs["twin"].folder == again.runs["twin"].folder != other.runs["twin"].folder
 

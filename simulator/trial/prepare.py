@@ -1,0 +1,137 @@
+"""What a cell needs before it can run: its target, its world, and one run for each piece of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from simulator.checks.steady import steadiness
+from simulator.drivers.spec import RunSpec
+from simulator.scenario.errors import BadInput, Problem
+from simulator.scenario.feasibility import check
+from simulator.scenario.load import Cell
+from simulator.targets.guard import objections
+from simulator.targets.load import digest as target_digest
+from simulator.targets.load import find
+from simulator.targets.load import load as load_target
+from simulator.targets.model import Target
+from simulator.trial.manifest import Manifest, ask, digest_of, run_id
+from simulator.trial.twins import twin_key, versions
+from simulator.world.populations import get
+from simulator.world.populations.recorded import OwnTraffic
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One cell with all the runs that its verdict needs, by role."""
+
+    cell: Cell
+    manifest: Manifest
+    target: Target
+    runs: Mapping[str, RunSpec]
+
+
+def prepare(
+    cells: Sequence[Cell], out: Path, target: Path | None, without: str | None, driver: str, *,
+    allow: tuple[str, ...] = (),
+) -> list[Trial]:  # fmt: skip
+    """All cells, ready to run. Raises BadInput with the problems of all of them; then nothing may run."""
+    problems: list[Problem] = []
+    trials = []
+    if not cells:
+        problems.append(Problem("no-scenario", "no scenario runs on this driver", "."))
+    for cell in cells:
+        try:
+            trials.append(_trial(cell, out, target or find(cell), without, driver, allow=allow))
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(list(dict.fromkeys(problems)))
+    return trials
+
+
+def _trial(
+    cell: Cell, out: Path, target_path: Path, without: str | None, driver: str, *, allow: tuple[str, ...]
+) -> Trial:  # fmt: skip
+    target = load_target(target_path)
+    population = _population(cell)
+    traffic = cell.scenario.given.traffic
+    # What a live service can do is not declared but found out.
+    given = target.service_time if driver == "virtual" else None
+    capacity = given.capacity(traffic.batch) if given else None
+    problems = check(cell, {f.name: f for f in population.fields}, capacity)
+    if without and without not in target.safeguards:
+        hint = f"its safeguards: {', '.join(target.safeguards) or 'none'}"
+        problems = (
+            *problems,
+            Problem("no-switch", f"the target has no switch for {without}", str(target_path), hint=hint),
+        )
+    if driver == "virtual" and not target.start.asgi:
+        hint = "use --driver live for a command or a url"
+        problems = (*problems, Problem("no-asgi", "virtual time needs start.asgi", str(target_path), hint=hint))
+    if without and driver != "virtual" and not target.start.takes_settings:
+        hint = "a started service can: give its command `$settings`, the path of a JSON file"
+        problems = (
+            *problems,
+            Problem("no-switch", f"{without} cannot be switched off from here", str(target_path), hint=hint),
+        )
+    if driver != "virtual":
+        problems = (*problems, *(Problem("not-allowed", why, str(target_path)) for why in objections(target, allow)))
+    if driver != "virtual" and not target.start.url:
+        problems = (*problems, Problem("no-url", "a run in real time needs start.url", str(target_path)))
+    if problems:
+        raise BadInput(list(problems))
+    seen = target_digest(target_path, target)
+    if isinstance(population, OwnTraffic):  # other records are another world, for which no twin was ever run
+        seen = digest_of("recorded", seen, population.digest)
+    scenario = cell.scenario
+    watched = {e.safeguard for e in scenario.then} - {None}
+    # A service that somebody else configured keeps its safeguards.
+    switchable = driver == "virtual" or target.start.takes_settings
+    off = () if without or not switchable else tuple(s for s in target.safeguards if s in watched)
+    base = RunSpec(
+        scenario, str(cell.path), dict(cell.values), "main", target, target_path, seen, out / cell.folder / "main",
+        steadiness, (without,) if without else (), driver, versions(),
+    )  # fmt: skip
+    clean = replace(base, scenario=scenario.clean(), cell={})
+    twins = out / "twins" / twin_key(clean)
+    runs = {
+        "main": base,
+        "twin": replace(clean, role="twin", folder=twins / "twin"),
+        "aa": replace(clean, role="aa", folder=twins / "aa"),
+    }
+    for version in sorted({e.parity.serving for e in scenario.then if e.parity and e.parity.serving}):
+        served = clean.scenario.given.model_copy(update={"serving": version})
+        other = replace(clean, scenario=clean.scenario.model_copy(update={"given": served}))
+        folder = out / "twins" / twin_key(other) / "twin"
+        runs[f"serving-{version}"] = replace(other, role="twin", folder=folder)
+    for safeguard in off:
+        role = f"off-{safeguard}"
+        runs[role] = replace(base, role=role, folder=out / cell.folder / role, without=(safeguard,))
+    folders = {role: str(spec.folder.relative_to(out)) for role, spec in runs.items()}
+    manifest = Manifest(
+        run_id(cell, seen, without),
+        str(cell.path),
+        dict(cell.values),
+        scenario.seed,
+        str(target_path),
+        seen,
+        without,
+        driver,
+        off,
+        folders,
+        target.tolerance,
+        allow,
+    )
+    ask(cell, manifest, out)
+    return Trial(cell, manifest, target, runs)
+
+
+def _population(cell: Cell) -> Any:
+    try:
+        return get(cell.scenario.given.population, cell.path.parent)
+    except ValueError as error:
+        line = cell.lines.get("given", 1)
+        raise BadInput([Problem("unknown-population", str(error), str(cell.path), line)]) from error
