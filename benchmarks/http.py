@@ -51,11 +51,29 @@ class Server:
     score: Callable[[Any], float]
 
 
-def servers(folder: Path) -> list[Server]:
-    """Ours first."""
+def _first(reply: Any) -> float:
+    return float(reply["outputs"][0]["data"][0])
 
-    def first(reply: Any) -> float:
-        return float(reply["outputs"][0]["data"][0])
+
+def prepared(folder: Path) -> tuple[Server, Path]:
+    """Our server, its model and its settings in `folder`; and a file of its requests."""
+    forest24.build(folder)
+    settings = {"bundles": str(folder / "bundles"), "decision_log": str(folder / "log"), "token": "secret"}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "reference_service", str(folder / "settings.json"), "--port", "8911"]
+    ours = Server("ours", command, 8911, "/v2/models/bench/infer", forest24.for_us, _first)
+    return ours, written(folder, ours)
+
+
+def written(folder: Path, server: Server) -> Path:
+    """A file of requests, one a line, as this server wants them."""
+    path = folder / f"{server.name}.jsonl"
+    path.write_bytes(b"\n".join(server.body(k, row) for k, row in enumerate(forest24.rows(ROWS, 5).tolist())))
+    return path
+
+
+def peers(folder: Path) -> list[Server]:
+    """The others, whether their environments are there or not."""
 
     def plain(reply: Any) -> float:
         return float(reply["score"])
@@ -64,10 +82,8 @@ def servers(folder: Path) -> list[Server]:
         command = [str(PLACE / name / "bin/python"), str(ROOT / f"benchmarks/peers/{name}_peer.py"), str(folder)]
         return Server(name, [*command, str(port)], port, path, body, score)
 
-    ours = [sys.executable, "-m", "reference_service", str(folder / "settings.json"), "--port", "8911"]
     return [
-        Server("ours", ours, 8911, "/v2/models/bench/infer", forest24.for_us, first),
-        peer("mlserver", 8921, "/v2/models/bench/infer", forest24.for_mlserver, first),
+        peer("mlserver", 8921, "/v2/models/bench/infer", forest24.for_mlserver, _first),
         peer("litserve", 8931, "/predict", forest24.named, plain),
         peer("bentoml", 8941, "/predict", forest24.as_argument, plain),
     ]
@@ -160,14 +176,9 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory(prefix="seatrial-http-") as name:
         folder = Path(name)
-        forest24.build(folder)
-        settings = {"bundles": str(folder / "bundles"), "decision_log": str(folder / "log"), "token": "secret"}
-        (folder / "settings.json").write_text(json.dumps(settings))
-        found = [server for server in servers(folder) if Path(server.command[0]).exists()]
-        files = {server.name: folder / f"{server.name}.jsonl" for server in found}
-        values = forest24.rows(ROWS, 5).tolist()
-        for server in found:
-            files[server.name].write_bytes(b"\n".join(server.body(k, row) for k, row in enumerate(values)))
+        ours, file = prepared(folder)
+        found = [ours, *(server for server in peers(folder) if Path(server.command[0]).exists())]
+        files = {ours.name: file} | {server.name: written(folder, server) for server in found[1:]}
         rates: dict[str, list[float]] = {server.name: [] for server in found}
         with ExitStack() as stack:
             for server in found:
@@ -184,7 +195,7 @@ def main() -> None:
         for peer in found[1:]:
             show("http.one_worker", rates["ours"], rates[peer.name], peer_name=peer.name, unit="requests/s")
         command = [*found[0].command[:-1], "8951"]
-        highest(dataclasses.replace(found[0], command=command, port=8951), files["ours"], seconds)
+        highest(dataclasses.replace(found[0], command=command, port=8951), file, seconds)
 
 
 def highest(ours: Server, file: Path, seconds: float) -> None:

@@ -1,90 +1,148 @@
-"""What the safeguards cost of a request's processor time: ``python -m benchmarks.safeguard_cost``.
+"""What the safeguards cost of a request's processor time: ``python -m benchmarks.safeguard_cost [seconds] [--write]``.
 
-In process, as `benchmarks.service`: the same ordinary requests go in turn, chunk by chunk, to a service with every
-safeguard, to one without each, and to one without any. A difference is taken pair by pair, so that what else the
-machine does falls on both. Processor time of this process, not time on the clock. A negative share is noise, or work
-that the safeguard saves. What has no switch (the decision log, monitors' counting) counts as the request's own cost.
-Needs the bundles of ``python -m scenarios.prepare``.
+The service that `seatrial-service` starts, on its own server, with everything on and its decision log on disk, is
+loaded as in `benchmarks.http` and looked at from inside by a sampler (`sampled`). Nothing is switched off: a service
+without a safeguard is another service, and the difference of two is not what it costs in this one. Each sample belongs
+to one stage (`stages`, which says what counts as a safeguard). The JSON decoder validates as it reads: its share of
+validation is what a decoder saves that checks no name, no type and no range.
+
+``--write`` puts the table and the flame graph into docs/explanation. Needs wrk.
 """
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-import numpy as np
 
-from benchmarks.service import CHUNK, ROOT, bodies
-from reference_service.app import create_app
-from reference_service.clock import SystemClock
-from reference_service.settings import Safeguards
+from benchmarks import http
+from benchmarks.flame import draw
+from benchmarks.sampled import Frame, Samples
+from benchmarks.stages import LOOP, SAFEGUARDS, SERVING, by_stage, stage, wilson
+from reference_service import bundle as bundles
+from reference_service.api.ordinary import compiled_for
+from reference_service.validation import Validator
 
-CHUNKS = 40
-WARM = 2  # chunks not counted
-SWITCHES = Safeguards.__struct_fields__
-PATH = "/v2/models/payments/infer"
-
-
-def variants() -> dict[str, dict[str, bool]]:
-    """Settings of the safeguards by the name of the variant."""
-    each = {f"without {name}": {name: False} for name in SWITCHES}
-    off = dict.fromkeys(SWITCHES, False)
-    return {"all on": {}, **each, "only validation": {**off, "validation": True}, "all off": off}
+DOCS: Final = http.ROOT / "docs/explanation"
+PAGE: Final = DOCS / "what-safeguards-cost.md"
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+TIMES: Final = 40  # chunks of each decoder, in turn
+COLOURS: Final = dict.fromkeys(SAFEGUARDS, "#e8934a") | dict.fromkeys(SERVING, "#8fb8de")
 
 
-async def spend(app: Any, sent: list[bytes]) -> float:
-    """Microseconds of processor time per request. Raises RuntimeError if one is not answered with 200."""
-    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": []}
-    statuses: list[int] = []
-
-    async def send(message: dict[str, Any]) -> None:
-        if "status" in message:
-            statuses.append(message["status"])
-
-    begin = time.process_time()
-    for body in sent:
-
-        async def receive(body: bytes = body) -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await app(scope, receive, send)
-    spent = (time.process_time() - begin) / len(sent) * 1e6
-    if statuses != [200] * len(sent):
-        raise RuntimeError("not every request was answered with 200")
-    return spent
+class _Loose(msgspec.Struct, gc=False):
+    data: tuple[Any]
 
 
-async def main() -> None:
-    """Measure and print one line a variant: the median, and the median and quartiles of what it takes off."""
-    folder: Path = ROOT / "scenarios" / "bundles" / "payments"
-    base = {"bundles": str(folder), "feature_store": str(folder / "customers.npz")}
-    apps = {
-        name: create_app({**base, "safeguards": switches}, clock=SystemClock()) for name, switches in variants().items()
-    }
-    for app in apps.values():
-        await app.startup()
-    sent = bodies((CHUNKS + WARM) * CHUNK)
-    figures: dict[str, list[float]] = {name: [] for name in apps}
-    names = list(apps)
-    order = np.random.default_rng(7)
-    for turn in range(CHUNKS + WARM):
-        chunk = sent[turn * CHUNK : (turn + 1) * CHUNK]
-        for name in order.permutation(names).tolist():  # nobody always follows the same neighbour
-            spent = await spend(apps[name], chunk)
-            if turn >= WARM:
-                figures[name].append(spent)
-    for app in apps.values():
-        await app.shutdown()
-    whole = np.array(figures["all on"])
-    print(f"{'variant':<22}{'us/request':>11}{'share of all on':>17}{'quartiles':>20}")
-    for name, found in figures.items():
-        low, middle, high = np.percentile((whole - np.array(found)) / whole * 100, [25, 50, 75])
-        print(f"{name:<22}{np.median(found):>11.1f}{middle:>16.1f}%{low:>11.1f}..{high:.1f}%")
-    print(msgspec.json.encode({name: round(float(np.median(v)), 1) for name, v in figures.items()}).decode())
+class _LooseRequest(msgspec.Struct, gc=False):
+    inputs: list[_Loose]
+    id: str = ""
+
+
+def share_of_checks(folder: Path, sent: list[bytes]) -> float:
+    """Of the time of the decoder that validates, what one saves that takes each column for what it should be."""
+    names = [tensor["name"] for tensor in json.loads(sent[0])["inputs"]]
+    strict = compiled_for(Validator(bundles.load(folder)), names)
+    loose = msgspec.json.Decoder(_LooseRequest).decode
+    saved = []
+    for _ in range(TIMES):
+        spent = []
+        for decode in (strict, loose):
+            begin = time.process_time_ns()
+            for body in sent:
+                decode(body)
+            spent.append(time.process_time_ns() - begin)
+        saved.append(1 - spent[1] / spent[0])
+    return max(0.0, statistics.median(saved))
+
+
+def sampled(folder: Path, ours: http.Server, file: Path, seconds: float) -> tuple[Samples, float]:
+    """The samples of one worker on the first core under load from the second, and the requests meanwhile."""
+    out = folder / "samples.json"
+    out.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "benchmarks.sampled", str(out), *ours.command[3:]]
+    with http.running(dataclasses.replace(ours, command=command), "0") as process:
+        http.load(ours, file, 2, "1")  # warm
+        os.kill(process, signal.SIGUSR1)
+        rate, _ = http.load(ours, file, seconds, "1")
+        os.kill(process, signal.SIGUSR2)
+        until = time.monotonic() + 10
+        while not out.exists():
+            if time.monotonic() > until:
+                raise SystemExit("the sampled service has written nothing")
+            time.sleep(0.05)
+        return msgspec.json.decode(out.read_bytes(), type=Samples), rate * seconds
+
+
+def measure(folder: Path, ours: http.Server, file: Path, seconds: float) -> tuple[list[str], Samples]:
+    """The table's lines, and the samples."""
+    checks = share_of_checks(folder / "bundles/v1", file.read_bytes().splitlines())
+    samples, requests = sampled(folder, ours, file, seconds)
+    found = by_stage(samples.stacks, checks)
+    n = found.total()
+    each = (samples.user_s + samples.system_s) / requests * 1e6
+    lines = ["| stage | µs a request | share | 95 % |", "|---|---|---|---|"]
+
+    def line(name: str, hits: int) -> None:
+        share = wilson(hits, n)
+        lines.append(f"| {name} | {share.share * each:.1f} | {share.share:.1%} | {share.low:.1%} to {share.high:.1%} |")
+
+    for kind, names in (("serving", SERVING), ("safeguards", SAFEGUARDS)):
+        for name in names:
+            line(name, found[name])
+        line(f"**{kind}**", sum(found[name] for name in names))
+    kernel = samples.system_s / (samples.user_s + samples.system_s)
+    said = (
+        f"{n} samples in {requests:.0f} requests of {each:.1f} µs of processor time, "
+        f"of which the kernel's {kernel:.0%}. "
+        f"Of the JSON decoder's time, {checks:.0%} is counted as validation."
+    )
+    lines += ["", said]
+    return lines, samples
+
+
+def flame(samples: Samples) -> str:
+    """Functions by name; the colour is the stage's of that line."""
+    merged: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for stack, count in samples.stacks:
+        bars = tuple(_bar(stack[: k + 1]) for k in range(len(stack)) if not stack[k][0].endswith("serve.py"))
+        merged[bars or ((LOOP, COLOURS[LOOP]),)] += count
+    return draw(merged.items(), "one-row requests, all safeguards on: orange is a safeguard's, blue is serving")
+
+
+def _bar(stack: tuple[Frame, ...]) -> tuple[str, str]:
+    file, function, _ = stack[-1]
+    return f"{Path(file).stem}: {function}", COLOURS[stage(stack)]
+
+
+def main() -> None:
+    """Measure and print."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("needs wrk (Debian: apt-get install wrk)")
+    given = [argument for argument in sys.argv[1:] if argument != "--write"]
+    seconds = float(given[0]) if given else 30
+    with tempfile.TemporaryDirectory(prefix="seatrial-cost-") as name:
+        folder = Path(name)
+        ours, file = http.prepared(folder)
+        lines, samples = measure(folder, ours, file, seconds)
+    print("\n".join(lines))
+    if "--write" in sys.argv:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        PAGE.write_text("\n".join([before + BEGIN, *lines, END]) + after)
+        (DOCS / "what-safeguards-cost.svg").write_text(flame(samples))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
