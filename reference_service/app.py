@@ -19,6 +19,7 @@ from reference_service.assembly import Seams
 from reference_service.audit import recall
 from reference_service.clock import Clock, LoopClock
 from reference_service.composition import compose
+from reference_service.monitor.post import Post
 from reference_service.service import Service
 from reference_service.settings import Settings
 
@@ -28,6 +29,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     seams: Seams | None = None,
+    post: Post | None = None,
 ) -> App:
     """The ASGI app. Bundles are loaded at its lifespan's startup; until then it is alive and not ready.
 
@@ -36,11 +38,12 @@ def create_app(
         clock: what is waited on and measured by; the running loop's time unless given.
         seams: name of a dependency (``feature_store``, ``model``) → what to wrap its call in. A call returns its
             value or an awaitable of it.
+        post: sends alerts: a URL and a JSON body in, an HTTP status out; over HTTP unless given.
 
     Raises:
         SettingsError: naming the key.
     """
-    return App(configuration.read(settings), clock or LoopClock(), seams or {})
+    return App(configuration.read(settings), clock or LoopClock(), seams or {}, post)
 
 
 class App:
@@ -50,12 +53,14 @@ class App:
         settings: checked.
         clock: injected into every part.
         seams: wrappers of dependency calls.
+        post: sends alerts; over HTTP unless given.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, seams: Seams) -> None:
+    def __init__(self, settings: Settings, clock: Clock, seams: Seams, post: Post | None = None) -> None:
         self._settings = settings
         self._clock = clock
         self._seams = seams
+        self._post = post
         self._ticker: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.edge: Edge | None = None
@@ -75,7 +80,7 @@ class App:
 
     async def startup(self) -> Service:
         """Load, compose, and start ticking. Raises BundleError, PolicyError or OSError."""
-        service = compose(self._settings, self._clock, self._seams)
+        service = compose(self._settings, self._clock, self._seams, self._post)
         await _recall(service)
         self.edge = self.serve = Edge(service)
         if self._settings.traces:

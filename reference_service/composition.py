@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from reference_service import assembly
@@ -31,8 +30,9 @@ from reference_service.monitor.cost import Cost
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
+from reference_service.monitor.post import HttpPost, Post
 from reference_service.monitor.review import ReviewQueue
-from reference_service.monitor.routes import Routes, new_client
+from reference_service.monitor.routes import Routes
 from reference_service.monitor.rules import Rules
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
@@ -50,7 +50,7 @@ def compose(
     settings: Settings,
     clock: Clock,
     seams: Seams,
-    client: httpx.AsyncClient | None = None,
+    post: Post | None = None,
     answers: idempotency.Store | None = None,
 ) -> Service:
     """The parts of a service, wired. Nothing is started and nothing is sent yet.
@@ -59,7 +59,7 @@ def compose(
         settings: checked.
         clock: injected into every part.
         seams: wrappers of dependency calls.
-        client: sends alerts.
+        post: sends alerts; over HTTP unless given.
         answers: where answers under idempotency keys are kept, in place of what the settings say.
     """
     guards = settings.safeguards
@@ -82,7 +82,7 @@ def compose(
     counters, ledger = Counters(), Ledger(policy.ledger_rows)
     cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns)
     routes = Routes(
-        settings.alerts, client or new_client(), clock=clock, service=settings.service, routing_key=settings.routing_key
+        settings.alerts, post or HttpPost(), clock=clock, service=settings.service, routing_key=settings.routing_key
     )
     watch = Watch(
         champion.bundle,

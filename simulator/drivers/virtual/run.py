@@ -30,6 +30,7 @@ from simulator.drivers.virtual.exchange import Client, Exchange
 from simulator.drivers.virtual.guards import raise_rails
 from simulator.drivers.virtual.life import Life
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
+from simulator.drivers.virtual.post import Post
 from simulator.drivers.virtual.wire import Cut, Slow
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import Chunk, end_ns, plan
@@ -149,6 +150,7 @@ class _Run:
             "settings": settings_of(self.spec, here),
             "clock": VirtualClock(self.loop),
             "seams": {name: seam.wrap for name, seam in self.seams.items()},
+            "post": Post(self.loop, self.sink.receive),
         }
 
     # ------------------------------------------------------------ the run

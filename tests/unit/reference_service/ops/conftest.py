@@ -20,6 +20,7 @@ from reference_service.bundle import BundleError, Golden, Profile
 from reference_service.contract import Contract, Field
 from reference_service.core.cells import N_CELLS, NULL_CELL, UNSEEN_CELL
 from reference_service.features import FeatureStore
+from reference_service.monitor.post import HttpPost
 from reference_service.settings import read
 
 SECOND = 1_000_000_000
@@ -284,7 +285,7 @@ def harness(versions, spent, monkeypatch):
         urls = {route: f"http://sink/{route}" for route in ("alertmanager", "slack", "pagerduty")}
         chosen = {"bundles": "b", "token": "secret", "alerts": urls, "feature_store": "f", **settings}
         client = httpx.AsyncClient(transport=httpx.MockTransport(receive))
-        service = composition.compose(read(chosen), clock, seams or {}, client)
+        service = composition.compose(read(chosen), clock, seams or {}, HttpPost(client))
         made.append(Harness(service, clock, sent))
         return made[0]
 

@@ -299,7 +299,7 @@ def test_a_receiver_that_hangs_blocks_no_request(harness):
         async def hang(*_, **__):
             await gate
 
-        h.service.routes._client.post = hang
+        h.service.routes._post._client.post = hang
         await h.traffic(30, lambda k: {**plain(k), "amount": None})
         assert (await h.infer(ROW))[0] == 200
         await h.service.routes.close()
