@@ -80,7 +80,7 @@ def compose(
     follower = Follower(files, registry, releases) if files is not None else None
     champion = releases.champion
     counters, ledger = Counters(), Ledger(policy.ledger_rows)
-    cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns)
+    cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns, policy.loss_block_ns)
     routes = Routes(
         settings.alerts, post or HttpPost(), clock=clock, service=settings.service, routing_key=settings.routing_key
     )

@@ -104,7 +104,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ledger_rows: int = 1 << 19  # decisions that wait for their label
     loss_factor: float = 1.25  # of the profile's Brier loss, tolerated
     loss_excess: float = 0.01
-    loss_rows: int = 500  # trailing matured rows that must be back to normal to clear
+    loss_rows: int = 500  # trailing matured rows (or blocks) that must be back to normal to clear
+    loss_block_ns: int = 0  # decisions that err together (a storm's day) count as one: their mean; 0: each for itself
 
     # Releases
     canary_ratio: float = 1.25  # null of the judge: the canary owns bad events up to this risk ratio

@@ -82,13 +82,17 @@ class Cohorts:
     Args:
         horizon_ns: age at which a cohort counts as matured.
         width_ns: length of a cohort.
+        block_ns: losses of one such block count as one, their mean: what moves whole days at once would look like
+            thousands of independent proofs, row by row. 0: each for itself.
     """
 
-    __slots__ = ("_arrivals", "_censored", "_cohorts", "_decided", "_horizon_ns", "_judged_ns", "_losses", "_matured",
-                 "_recent", "_width_ns")  # fmt: skip
-    KEPT: ClassVar[tuple[str, ...]] = ("_arrivals", "_censored", "_decided", "_judged_ns", "_losses", "_matured")
+    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_horizon_ns", "_judged_ns",
+                 "_losses", "_matured", "_recent", "_width_ns")  # fmt: skip
+    KEPT: ClassVar[tuple[str, ...]] = (
+        "_arrivals", "_block", "_censored", "_decided", "_judged_ns", "_losses", "_matured",
+    )  # fmt: skip
 
-    def __init__(self, horizon_ns: int, width_ns: int) -> None:
+    def __init__(self, horizon_ns: int, width_ns: int, block_ns: int = 0) -> None:
         self._horizon_ns = horizon_ns
         self._width_ns = width_ns
         self._cohorts: dict[int, _Cohort] = {}
@@ -97,6 +101,8 @@ class Cohorts:
         self._censored = [0, 0]  # labels of refused decisions, and of allowed refusals, in matured cohorts
         self._matured = _new()
         self._losses: list[float] = []  # of cohorts that matured since they were last asked for
+        self._block_ns = block_ns
+        self._block: tuple[int, int, float] = (0, 0, 0.0)  # the youngest with matured losses: start, how many, sum
         self._arrivals = np.zeros((2, _AGES), dtype=np.int64)  # by outcome and age, of matured cohorts
         self._judged_ns = 0
 
@@ -149,7 +155,7 @@ class Cohorts:
         return max(0, edge - edge % self._width_ns)
 
     def matured_losses(self, now_ns: int) -> list[float]:
-        """Losses of cohorts that have matured since the last call, oldest first."""
+        """Losses of cohorts that have matured since the last call, oldest first; of blocks, the mean of each."""
         self._mature(now_ns)
         losses, self._losses = self._losses, []
         return losses
@@ -191,7 +197,7 @@ class Cohorts:
             cohort = self._cohorts.pop(start)
             self._matured = _added(self._matured, cohort.sums)
             for kind, age, loss in cohort.labels:
-                self._losses.append(loss)
+                self._lost(start, loss)
                 self._arrivals[kind & 1, age] += 1
                 if kind > 1:
                     self._censored[(kind >> 1) - 1] += 1
@@ -200,6 +206,18 @@ class Cohorts:
             self._decided[0] += n
             self._decided[1] += refused
         self._judged_ns = max(self._judged_ns, before)
+
+    def _lost(self, start: int, loss: float) -> None:
+        """One matured loss. A block is told once a later one begins to mature."""
+        if not self._block_ns:
+            self._losses.append(loss)
+            return
+        begun, n, total = self._block
+        block = start - start % self._block_ns
+        if n and block != begun:
+            self._losses.append(total / n)
+            n, total = 0, 0.0
+        self._block = (block, n + 1, total + loss)
 
     def _estimate(self, status: Status, sums: list[_Sums]) -> Estimate:
         zero, one = sums

@@ -189,6 +189,32 @@ def test_13_concept_drift_is_found_in_labelled_events_and_inputs_have_no_part_in
     assert delay < 1_000
 
 
+def matured_days(means, block_ns):
+    """Losses as they matured, of days of 500 labels each, with these mean losses; restarted in the middle of it all."""
+    cohorts = Cohorts(60 * MINUTE, MINUTE, block_ns)
+    found, begin = [], START - START % DAY
+    for k, mean in enumerate(means):
+        for i in range(500):
+            at = begin + k * DAY + i * DAY // 500
+            cohorts.add(at, mean**0.5, 0, at)
+            if i % 100 == 0:
+                found += cohorts.matured_losses(at)
+        kept = msgspec.json.decode(msgspec.json.encode(cohorts.keep()))
+        cohorts = Cohorts(60 * MINUTE, MINUTE, block_ns)
+        cohorts.recall(kept)
+    return found + cohorts.matured_losses(begin + len(means) * DAY + 60 * MINUTE)
+
+
+def test_a_day_that_errs_together_is_one_loss_and_row_by_row_a_false_alarm():
+    """One storm, with many times the usual loss, after five usual days."""
+    means = [0.05] * 5 + [0.4] + [0.05] * 2
+    by_day = matured_days(means, DAY)
+    assert by_day == pytest.approx(means[:-1])  # the last day is not over yet
+    for losses, alarms in ((by_day, False), (matured_days(means, 0), True)):
+        detector = LossDetector(0.05 * 1.25 + 0.01, 0.06, alpha=POLICY.alpha, calm_rows=7)
+        assert any(detector.look([loss]) for loss in losses) == alarms
+
+
 def test_15_a_drifted_window_never_becomes_the_reference():
     bundle = LinearBundle()
     before = bundle.profile.cell_shares.copy()
