@@ -20,11 +20,11 @@ help: ## what can be made
 	touch $@
 
 .venv/.synced-tests: .venv/.synced
-	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients --group staging
+	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients --group staging --group census
 	touch $@
 
 .venv/.synced-bench: .venv/.synced
-	$(UV) sync --frozen --quiet --inexact --group bench
+	$(UV) sync --frozen --quiet --inexact --group bench --group census
 	touch $@
 
 setup: .venv/.synced ## install everything that is locked into .venv

@@ -6,8 +6,8 @@ which the service's own thresholds hold as they are, and so is the order within 
 the file is none of time: those who live in group quarters stand together at the end of 2017 and at the start of 2018,
 about 5,000 at each place. That is a shift, and pages (``--file-order`` shows it).
 
-The files come in the wheel of `nannyml` (``pip install --no-deps nannyml``), which is read by path and never imported;
-FOLDER is where it was installed, if not here.
+The files come in the wheel of `nannyml` (``uv sync --group census``, which installs nothing else), which is read
+by path and never imported; FOLDER is where it was installed, if not here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def folder(installed: Path | None = None) -> Path:
         try:
             files = metadata.distribution("nannyml").files or []
         except metadata.PackageNotFoundError as error:
-            raise DataMissingError("needs the data of nannyml: pip install --no-deps nannyml") from error
+            raise DataMissingError("needs the data of nannyml: uv sync --inexact --group census") from error
         found = [Path(str(file.locate())) for file in files if file.name == "employment_MA_reference.pq"]
     else:
         found = list(installed.rglob("employment_MA_reference.pq"))
@@ -85,13 +85,14 @@ def build(data: Path, into: Path) -> Bundle:
 
 
 def replay(
-    data: Path, bundle: Bundle, *, seed: int = 1, file_order: bool = False
+    data: Path, bundle: Bundle, *, seed: int = 1, file_order: bool = False, at_most: int | None = None
 ) -> tuple[int, Counter[tuple[str, str, str]]]:
-    """The second period, year after year: rows judged, and (severity, alert, field) → episodes."""
+    """The second period, year after year, or its first rows: rows judged, and (severity, alert, field) → episodes."""
     table = parquet.read_table(data / "employment_MA_analysis.pq")
     if not file_order:
         years = table["year"].to_numpy()
         table = table.take(np.lexsort((np.random.default_rng(seed).random(len(years)), years)))
+    table = table.slice(0, at_most)
     names = [field.name for field in bundle.contract.fields]
     values = features.encode(bundle.contract, _columns(table, names))
     codes = bundle.codes(values)

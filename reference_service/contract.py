@@ -27,6 +27,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     on_unseen: Literal["reject", "default"] = "default"  # a category that training never saw
     on_invalid: Literal["reject", "default"] = "reject"  # wrong type, out of range, not finite
     drift: Literal["page", "ticket", "off"] = "page"  # severity of a drift alert
+    drift_fire: float | None = None  # PSI that matters in this field, where the policy's is what its seasons bring
     on_alert: Literal["none", "default", "fallback"] = "none"  # quarantine while an alert on this field fires
 
 

@@ -47,16 +47,14 @@ def payments(folder: Path) -> None:
 
 
 # Forty departures an hour: rates are judged every five minutes, and drift on two days, the fewest that hold a thousand.
-# Weather and timetables have seasons that a model of one quarter never saw. A storm delays a whole day, so a day is one
-# piece of evidence, and a week of good ones clears; the summer's timetable moves a field by .1, a unit by far more.
+# Weather has seasons that a model of one quarter never saw, and a storm delays everybody for hours: a quarter of a day
+# is one piece of evidence, so that it takes four of the worst days in a row to page, and a week of good ones to clear.
 _SEASONAL: Final = {
     "tick_ns": _HOUR_NS // 12,
     "window_ns": 48 * _HOUR_NS,
     "heartbeat_ns": _HOUR_NS // 2,
-    "loss_block_ns": 24 * _HOUR_NS,
-    "loss_rows": 7,
-    "drift_fire": 0.25,
-    "drift_clear": 0.1,
+    "loss_block_ns": 6 * _HOUR_NS,
+    "loss_rows": 28,
 }
 
 
@@ -100,7 +98,7 @@ def _build(
         probabilities = np.asarray(booster.predict(seen[later], num_threads=1))
         report = validate(labels[later], probabilities, event_ns[later])
         review_from, block_from = np.quantile(probabilities, [1 - _REVIEWED, 1 - _BLOCKED]).round(4).tolist()
-        # Where days count as one, a bad one is borne by the evidence; else it has to be borne by the bound.
+        # Where hours count as one, a bad day is borne by the evidence; else it has to be borne by the bound.
         worst = _LOSS_FACTOR if policy.get("loss_block_ns") else report.worst_day_brier / report.brier
         tolerated = round(max(_LOSS_FACTOR, worst), 3)
         package(

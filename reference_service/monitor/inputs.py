@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+import msgspec
 import numpy as np
 
 from reference_service.bundle import Bundle
+from reference_service.contract import Field
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL, TAIL, UNSEEN_CELL, psi
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.drift import DriftDetector
@@ -57,7 +59,7 @@ class InputMonitors:
         self._null_severity = tuple(
             "off" if field.drift == "off" and field.on_null == "model" else "page" for field in fields
         )
-        self.drift = [DriftDetector(policy) for _ in fields]
+        self.drift = [DriftDetector(_for_field(policy, field)) for field in fields]
         self.null = [detector(policy, float(share)) for share in nulls]
         self.unseen = [detector(policy, float(share)) for share in unseen]
         self.score = ScoreMonitor(bundle.profile, policy)
@@ -192,6 +194,14 @@ class InputMonitors:
             for index, (firing, rate) in heavy.items()
         ]
         return found
+
+
+def _for_field(policy: Policy, field: Field) -> Policy:
+    """The thresholds of drift in one field, cleared as far below the one that it has as the policy's."""
+    if field.drift_fire is None:
+        return policy
+    clear = policy.drift_clear / policy.drift_fire * field.drift_fire
+    return msgspec.structs.replace(policy, drift_fire=field.drift_fire, drift_clear=clear)
 
 
 def _summary(rate: RateDetector, what: str) -> str:

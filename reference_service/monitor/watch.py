@@ -80,7 +80,7 @@ class Watch:
             min(0.9, tolerated + self._policy.loss_excess),
             min(0.9, tolerated + self._policy.loss_excess / 2),
             # A block gives one look where single losses give one at every tick: as many false alarms a month.
-            alpha=self._policy.alpha * max(1, self._policy.loss_block_ns // self._policy.tick_ns),
+            alpha=min(0.01, self._policy.alpha * max(1, self._policy.loss_block_ns // self._policy.tick_ns)),
             calm_rows=self._policy.loss_rows,
         )
 

@@ -11,6 +11,10 @@ from typing import Final
 from reference_service.contract import Contract, Field
 from reference_service.training.train import Recipe
 
+# Flights to the west are planned longer against the winds of winter: summer's timetable lies .10 from it (PSI), minutes
+# read as hours far beyond 1. What an airline sells is held to the policy's .1.
+_TIMETABLE: Final = 0.25
+
 _CARRIERS: Final = "9E AA AS B6 DL EV F9 FL HA MQ OO UA US VX WN YV"
 
 
@@ -28,7 +32,15 @@ def contract(destinations: tuple[str, ...]) -> Contract:
             Field(name="hour", kind="integer", unit="h", minimum=0, maximum=23, drift="off"),
             Field(name="minute", kind="integer", unit="min", minimum=0, maximum=59, drift="off"),
             Field(name="distance", kind="integer", unit="mi", minimum=1, maximum=12_500, on_alert="default"),
-            Field(name="planned_minutes", kind="integer", unit="min", minimum=0, maximum=1440, on_alert="default"),
+            Field(
+                name="planned_minutes",
+                kind="integer",
+                unit="min",
+                minimum=0,
+                maximum=1440,
+                on_alert="default",
+                drift_fire=_TIMETABLE,
+            ),
             Field(name="seats", kind="integer", minimum=1, maximum=1_000, on_null="model", on_alert="default"),
             Field(name="temp", kind="number", unit="°F", minimum=-100, maximum=150, on_null="model", drift="off"),
             Field(name="dewp", kind="number", unit="°F", minimum=-100, maximum=150, on_null="model", drift="off"),

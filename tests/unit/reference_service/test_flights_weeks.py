@@ -28,6 +28,6 @@ def test_storms_page_nobody(april):
 
 
 def test_truths_that_are_reversed_do_page():
-    _, alerts, pages = flights_year.replay("2013-04-01", 3, reversed_from="2013-04-01")
+    _, alerts, pages = flights_year.replay("2013-04-01", 2, reversed_share=1.0)
     assert ("page", "concept_drift", "") in alerts
-    assert pages[0] < 16
+    assert pages[0] < 7

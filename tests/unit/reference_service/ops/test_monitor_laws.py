@@ -135,6 +135,17 @@ def test_7_a_real_and_tiny_shift_is_shown_and_pages_nobody():
     assert detector.state == "shifted"
 
 
+@pytest.mark.parametrize(("shifted", "told_of"), [(450, False), (3_000, True)])
+def test_a_field_with_seasons_has_a_threshold_of_its_own(shifted, told_of):
+    """PSI of .19, then of 1.2; the policy's threshold is .1 and the field's .25. The season says nothing of others."""
+    amount, *others = LinearBundle().contract.fields
+    seasonal = LinearBundle(fields=(msgspec.structs.replace(amount, drift_fire=0.25), *others))
+    for bundle, expected in ((seasonal, told_of), (LinearBundle(), True)):
+        monitors = InputMonitors(bundle, POLICY, START)
+        stands = {each for k in range(1, 60) for each in firing(monitors, k, table(shifted, k))}
+        assert (("feature_drift", "amount") in stands) == expected
+
+
 def test_8_one_outlier_moves_no_score_by_a_hundredth_of_itself():
     draw = np.random.default_rng(4)
     cuts = quantile_cuts(draw.normal(size=M))
