@@ -21,8 +21,8 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from reference_service.composition import compose
 from reference_service.bundle import Bundle
+from reference_service.composition import compose
 from reference_service.monitor.cohorts import Quality
 from reference_service.policy import HOUR
 from reference_service.service import Service
