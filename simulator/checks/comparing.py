@@ -28,16 +28,16 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     A mismatch is proven by the records themselves, so it FAILs also where the steady state or the driver leaves
     a PASS in doubt (S3), as long as two clean runs agree on every row. Where they disagree on a few, mismatches
     must be more than that noise. With `serving`, the rows that this version answered are compared with a clean run
-    that it serves from the start.
+    that it serves from the start, of another target if one is named.
     """
     wanted = expectation.parity or Parity()
     twin = premises.reproducible_twin(evidence, scenario)
     window = resolve(expectation, scenario, evidence.main)
     chosen = selection.rows(expectation, evidence.main, window, of=expectation.of)
-    if wanted.serving is not None:
+    if wanted.beside is not None:
         selection.says_version(evidence.main, chosen)
         chosen &= np.asarray(evidence.main.items["version"] == wanted.serving, bool)
-        twin = premises.served_by(wanted.serving, evidence, scenario)
+        twin = premises.served_by(wanted.beside, evidence, scenario)
     rows = np.flatnonzero(chosen)
     mate = partners(evidence, evidence.main, twin)[rows]
     here = mate != NOBODY

@@ -21,7 +21,7 @@ class Evidence:
         main: The run of the scenario.
         twin: The same seed and world in which nothing happens (S9).
         aa: A second clean run; two clean runs that disagree make every comparison UNKNOWN (S8).
-        serving: Version → a clean run that it serves from the start.
+        serving: Version, or ``version@target`` → a clean run that it serves from the start, there.
         off: Safeguard → the run of the scenario with that safeguard switched off (S10, grade S).
         tolerance: Difference of two scores that the target declares to be none.
     """

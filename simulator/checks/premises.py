@@ -188,7 +188,7 @@ def clean_twin(evidence: Evidence, scenario: Scenario) -> History:
 
 
 def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
-    """The clean run that this version serves from the start, itself a sound run.
+    """The clean run that this version (``v2``, or ``v2@target``) serves from the start, itself a sound run.
 
     Raises:
         PremiseError: There is none, or it is not sound.

@@ -268,8 +268,9 @@ def _bound(p: Any) -> str:
     return f"at least {show_share(p.min)}" if p.max is None else f"at most {show_share(p.max)}"
 
 
-def _other_run(serving: str | None) -> str:
-    return f"a run that {serving} serves from the start" if serving else "the clean twin"
+def _other_run(serving: str | None, target: str | None) -> str:
+    there = f" at {target}" if target else ""
+    return f"a run that {serving} serves from the start{there}" if serving else "the clean twin"
 
 
 def _exposure(p: Any) -> str:
@@ -289,7 +290,7 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "recovers": _recovers,
     "rollback": lambda p: f"{p.to} serves every reply again",
     "exposure": _exposure,
-    "parity": lambda p: f"scores equal those of {_other_run(p.serving)}, in at least {p.min_pairs} pairs",
+    "parity": lambda p: f"scores equal those of {_other_run(p.serving, p.target)}, in at least {p.min_pairs} pairs",
     "clean_reject": lambda p: f"at least {show_share(p.min)} of refusals and errors show neither values nor internals",
     "idempotent": lambda p: f"a key is answered once and for all, in at least {p.min_pairs} pairs",
     "amplification": lambda p: f"calls of {p.to} are at most {p.times:g} times those of the clean twin",

@@ -213,10 +213,17 @@ class Parity(Frozen):
     """Scores of the selected rows equal the clean twin's scores of the same rows (J10).
 
     `serving`: those that this version answered equal the scores of a clean run that it serves from the start.
+    `target`: of another target, such as one that scores offline, or a service in development.
     """
 
     min_pairs: int = Field(100, ge=1)
     serving: str | None = None
+    target: str | None = None
+
+    @property
+    def beside(self) -> str | None:
+        """Name of the clean run that it needs besides the twin, if any: ``v2``, or ``v2@offline``."""
+        return self.serving if self.target is None else f"{self.serving}@{self.target}"
 
 
 class Idempotent(Frozen):

@@ -271,6 +271,9 @@ def _roles(expectation: Expectation, where: Where, events: list[str], parts: Par
     if expectation.family == "idempotent" and expectation.of in events and not _keyed(expectation.of, parts):
         message = f"the deliveries of `{expectation.of}` carry no idempotency key"
         yield Flaw("bad-value", message, (*where, "of"), "name an event such as `duplicate: {key: true}`")
+    if expectation.parity is not None and expectation.parity.target and not expectation.parity.serving:
+        message = "`target` needs `serving`: which version is to give the same scores there"
+        yield Flaw("missing-key", message, (*where, "parity", "target"), "such as `serving: v1`", "key")
     if expectation.family == "harmed" and expectation.of in events:
         message = "`harmed` is about the items that no event touched"
         yield Flaw("bad-value", message, (*where, "of"), f"write `of: {UNTOUCHED}`")

@@ -14,15 +14,15 @@ from simulator.targets.model import Target
 SUFFIX: Final = ".target.yaml"
 
 
-def find(cell: Cell) -> Path:
-    """The scenario's target file: ``targets/<name>.target.yaml`` beside it or up to two folders above.
+def find(cell: Cell, name: str | None = None) -> Path:
+    """A target file of that name: ``targets/<name>.target.yaml`` beside the scenario or up to two folders above.
 
-    Its name is the population's unless the scenario says another.
+    Without a name it is the scenario's own: the population's, unless the scenario says another.
 
     Raises:
         BadInput: There is no such file.
     """
-    name = cell.scenario.target or cell.scenario.given.population
+    name = name or cell.scenario.target or cell.scenario.given.population
     here = cell.path.parent
     places = [folder / "targets" / f"{name}{SUFFIX}" for folder in (here, *here.parents[:2])]
     for path in places:

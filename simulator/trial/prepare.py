@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,9 @@ def _trial(
     cell: Cell, out: Path, target_path: Path, without: str | None, driver: str, *, allow: tuple[str, ...]
 ) -> Trial:  # fmt: skip
     target = load_target(target_path)
+    scenario = cell.scenario
     population = _population(cell)
-    traffic = cell.scenario.given.traffic
+    traffic = scenario.given.traffic
     # What a live service can do is not declared but found out.
     given = target.service_time if driver == "virtual" else None
     capacity = given.capacity(traffic.batch) if given else None
@@ -68,25 +69,22 @@ def _trial(
             *problems,
             Problem("no-switch", f"the target has no switch for {without}", str(target_path), hint=hint),
         )
-    if driver == "virtual" and not target.start.asgi:
-        hint = "use --driver live for a command or a url"
-        problems = (*problems, Problem("no-asgi", "virtual time needs start.asgi", str(target_path), hint=hint))
     if without and driver != "virtual" and not target.start.takes_settings:
         hint = "a started service can: give its command `$settings`, the path of a JSON file"
         problems = (
             *problems,
             Problem("no-switch", f"{without} cannot be switched off from here", str(target_path), hint=hint),
         )
-    if driver != "virtual":
-        problems = (*problems, *(Problem("not-allowed", why, str(target_path)) for why in objections(target, allow)))
-    if driver != "virtual" and not target.start.url:
-        problems = (*problems, Problem("no-url", "a run in real time needs start.url", str(target_path)))
+    beside = {e.parity.beside: e.parity for e in scenario.then if e.parity and e.parity.beside}
+    targets = {p.target: find(cell, p.target) for p in beside.values() if p.target}
+    others = {name: (path, load_target(path)) for name, path in targets.items()}
+    for path, each in ((target_path, target), *others.values()):
+        problems = (*problems, *_obstacles(path, each, driver, allow))
     if problems:
         raise BadInput(list(problems))
     seen = target_digest(target_path, target)
     if isinstance(population, OwnTraffic):  # other records are another world, for which no twin was ever run
         seen = digest_of("recorded", seen, population.digest)
-    scenario = cell.scenario
     watched = {e.safeguard for e in scenario.then} - {None}
     # A service that somebody else configured keeps its safeguards.
     switchable = driver == "virtual" or target.start.takes_settings
@@ -102,11 +100,13 @@ def _trial(
         "twin": replace(clean, role="twin", folder=twins / "twin"),
         "aa": replace(clean, role="aa", folder=twins / "aa"),
     }
-    for version in sorted({e.parity.serving for e in scenario.then if e.parity and e.parity.serving}):
-        served = clean.scenario.given.model_copy(update={"serving": version})
+    for name, parity in sorted(beside.items()):
+        served = clean.scenario.given.model_copy(update={"serving": parity.serving})
         other = replace(clean, scenario=clean.scenario.model_copy(update={"given": served}))
-        folder = out / "twins" / twin_key(other) / "twin"
-        runs[f"serving-{version}"] = replace(other, role="twin", folder=folder)
+        if parity.target is not None:
+            path, there = others[parity.target]
+            other = replace(other, target=there, target_path=path, target_digest=target_digest(path, there), without=())
+        runs[f"serving-{name}"] = replace(other, role="twin", folder=out / "twins" / twin_key(other) / "twin")
     for safeguard in off:
         role = f"off-{safeguard}"
         runs[role] = replace(base, role=role, folder=out / cell.folder / role, without=(safeguard,))
@@ -127,6 +127,18 @@ def _trial(
     )
     ask(cell, manifest, out)
     return Trial(cell, manifest, target, runs)
+
+
+def _obstacles(path: Path, target: Target, driver: str, allow: tuple[str, ...]) -> Iterator[Problem]:
+    """Why this driver cannot, or must not, run against the target."""
+    if driver == "virtual":
+        if not target.start.asgi:
+            hint = "use --driver live for a command or a url"
+            yield Problem("no-asgi", "virtual time needs start.asgi", str(path), hint=hint)
+        return
+    yield from (Problem("not-allowed", why, str(path)) for why in objections(target, allow))
+    if not target.start.url:
+        yield Problem("no-url", "a run in real time needs start.url", str(path))
 
 
 def _population(cell: Cell) -> Any:

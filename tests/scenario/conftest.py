@@ -24,6 +24,7 @@ SHORT = {
         "lasts": "6m",
         "events": {"holes": ("42s", "5m")},
     },
+    "offline_parity": {"warmup": "10s", "lasts": "4m", "events": {}, "matrix": {"batch": [1]}},
     "reordered_columns": {"warmup": "1m", "lasts": "10m", "events": {"shuffled": ("2m", "4m")}},
     "dropped_and_retyped": {
         "warmup": "1m",

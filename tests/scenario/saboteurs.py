@@ -189,6 +189,19 @@ def _let_everybody_in(self, *_):
 
 
 @saboteur
+def always_another_customers_score():
+    """Of no list: one answer in fifty is the score of whoever came before, on good days as on bad ones."""
+    quick, before = Pipeline._quick, []
+
+    def mixed(self, request_id, values, *arrival):
+        mine, asked = list(values), len(before)
+        before.append(mine)
+        return quick(self, request_id, before[asked - 1] if asked % 50 == 49 else values, *arrival)
+
+    Pipeline._quick = mixed
+
+
+@saboteur
 def slow_to_help():
     """Of no list: whoever sends a row that needs help waits a second for it."""
     thorough = Pipeline.thorough

@@ -40,6 +40,7 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, r
     # A shorter window needs a denser day to decide the same shares.
     if "rate" in document["given"]["traffic"] and document["given"]["traffic"].get("batch", 1) == 1:
         document["given"]["traffic"]["rate"] = rate
+    document.setdefault("when", [])
     gone = {event["event"] for event in document["when"]} - set(events)
     document["when"] = [
         event | {"at": events[event["event"]][0], "for": events[event["event"]][1]}
@@ -55,6 +56,8 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, r
         document["matrix"] = matrix
     path = folder / f"{name}.scenario.yaml"
     path.write_text(json.dumps(document, indent=1))
+    if not (folder / "targets").exists():
+        (folder / "targets").symlink_to(TARGET.parent)
     return load(path)
 
 

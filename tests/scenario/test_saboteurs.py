@@ -54,6 +54,7 @@ SABOTEURS = [
     ("tickets_instead_of_pages", "nulls_in_every_spelling", {"paged"}),
     ("told_to_be_over", "nulls_in_every_spelling", {"paged"}),
     ("the_old_model_under_the_new_name", "swap_under_load", {"identity"}),
+    ("always_another_customers_score", "offline_parity", {"same_score"}),
     ("slow_to_help", "nulls_in_every_spelling", {"in_time"}),
 ]
 

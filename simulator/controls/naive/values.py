@@ -23,8 +23,9 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     version = expectation.params.serving
     if version is not None:
         tagged(court.main, rows)
-        must(version in court.serving, "no run of that version")
-        twin, noisy = court.serving[version], set()
+        beside = f"{version}@{expectation.params.target}" if expectation.params.target else version
+        must(beside in court.serving, "no run of that version")
+        twin, noisy = court.serving[beside], set()
         sound(twin, scenario.clean())
         rows = [row for row in rows if row.version == version]
     for row in rows:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from histories import N, evidence, judged, run, scenario
 from specimens import SPECIMENS
 
 from simulator.checks import Evidence, evaluate
+from simulator.controls import naive
 from simulator.scenario.model import FAMILIES
 from simulator.verdict import Finding, Status
 
@@ -75,3 +80,21 @@ def test_a_check_that_raises_is_unknown_and_says_what_it_raised():
     finding = evaluate(specimen.scenario.then[0], specimen.scenario, whole)
     assert finding.status is Status.UNKNOWN
     assert "KeyError: 'outcome'" in finding.why
+
+
+@pytest.mark.parametrize("beside", ["v1", "v1@offline"])
+def test_parity_with_a_version_is_parity_with_the_run_that_it_serves(beside):
+    """Two runs that agree on everything may both be wrong: only the third one tells (J10)."""
+    version, _, target = beside.partition("@")
+    asked = {"parity": {"serving": version} | ({"target": target} if target else {}), "of": "untouched"}
+    third = run(role="twin")
+    other = replace(third, items={**third.items, "score": np.where(np.arange(N) == 30, 0.7, third.items["score"])})
+    for clean, status in ((third, Status.PASS), (other, Status.FAIL)):
+        found = evidence(serving={beside: clean})
+        assert judged(asked, found).status is status
+        it = scenario({"id": "it"} | asked)
+        court = naive.read(found.main, found.twin, found.aa, serving=found.serving)
+        assert naive.opinion(it.then[0], it, court).status is status
+    without = judged(asked, evidence(serving={"v2": third}))
+    assert without.status is Status.UNKNOWN
+    assert beside in without.why

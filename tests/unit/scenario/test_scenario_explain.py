@@ -155,6 +155,9 @@ EXPECTATIONS = {
         "within 30s of the start of e, whatever is in flight or sent is answered, by one known version"
     ),
     "{id: x, parity: {min_pairs: 200}}": "scores equal those of the clean twin, in at least 200 pairs",
+    "{id: x, parity: {serving: v2, target: offline}}": (
+        "scores equal those of a run that v2 serves from the start at offline, in at least 100 pairs"
+    ),
     "{id: x, parity: {serving: v2}}": (
         "scores equal those of a run that v2 serves from the start, in at least 100 pairs"
     ),

@@ -512,6 +512,13 @@ MISTAKES = {
         "`error_rate` has no use for `once`",
         "it takes after, within, during, outside, of, settle",
     ),
+    "another target, and no version": (
+        [more("{id: x, parity: {target: offline}}")],
+        "missing-key",
+        "target",
+        "`target` needs `serving`",
+        "such as `serving: v1`",
+    ),
     "standing after the end": (
         [("after: unit_change, within: 8m", "after: unit_change.end, within: 8m, stands: true")],
         "senseless-key",
