@@ -3,7 +3,8 @@
 - A ``yaml`` block is loaded as what it is; one whose first line is ``# some/path.yaml`` is a file of that name.
 - A ``console`` block is a command with its output. ``seatrial check``, ``explain``, ``schema`` and ``--help`` run
   always; ``run`` runs with ``-m slow``, except where the service is an example's own and the run takes seconds.
-- A ``python`` block runs; one whose first line is ``# name.py`` is a file.
+- A ``python`` block runs; one whose first line is ``# name.py`` is a file. One whose first line is ``# needs: prefect``
+  runs with ``-m slow`` in the environment of that name, if it has been made.
 - A relative link leads to a file.
 """
 
@@ -35,6 +36,9 @@ from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED, 
 from simulator.world.recording import Recording
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/servers"))
+from place import python as python_of  # noqa: E402 - beside what it makes
+
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "reports/README.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 ALWAYS = ("check", "explain", "schema", "--help")
@@ -71,7 +75,9 @@ def each(*kinds: str) -> list:
 
 
 def is_slow(page: Path, block: Block) -> bool:
-    """It holds trials of the reference service."""
+    """It holds trials of the reference service, or starts another system."""
+    if block.body.startswith("# needs: "):
+        return True
     words = block.body.partition("\n")[0].split()
     return block.kind == "console" and name(page) not in QUICK and not any(word in words for word in ALWAYS)
 
@@ -139,14 +145,21 @@ def test_a_yaml_block_is_what_it_claims_to_be(_page, block, tmp_path):
 
 
 @pytest.mark.parametrize(("page", "block"), each("python"))
-def test_a_python_block_runs(page, block, desk):
+def test_a_python_block_runs(page, block, desk, request):
     folder = desk(page)
     path = folder / "block.py"
     path.write_text(block.body, encoding="utf-8")
+    interpreter, strict, limit = Path(sys.executable), ["-W", "error"], 60
+    if needs := re.match(r"# needs: (\w+)\n", block.body):
+        if "slow" not in request.config.option.markexpr:
+            pytest.skip("starts another system: -m slow")
+        interpreter, strict, limit = python_of(needs[1]), [], 300  # how the other system is written is not our affair
+        if not interpreter.exists():
+            pytest.skip(f"{needs[1]} is not installed: `python tests/servers/place.py {needs[1]}` installs it")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        [str(interpreter), *strict, str(path)],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=limit, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{name(page)}:{block.line}\n{done.stderr}"
 
