@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +25,18 @@ class ServiceReceipt:
 
 
 def realise(
-    scenario: Scenario, history: History, service: Mapping[str, ServiceReceipt], end_ns: int
+    scenario: Scenario,
+    history: History,
+    service: Mapping[str, ServiceReceipt],
+    end_ns: int,
+    twice: Mapping[int, tuple[int, int]],
 ) -> tuple[EventRecord, ...]:
-    """One record per event, in the scenario's order."""
+    """One record per event, in the scenario's order; `twice`: second deliveries of labels, due and acknowledged."""
     return tuple(
         _served(event, k, history, service[event.event], end_ns)
         if event.event in service
+        else _again(_items(event, k, history, end_ns), *twice[k])
+        if k in twice
         else _items(event, k, history, end_ns)
         for k, event in enumerate(scenario.when)
     )
@@ -69,6 +75,11 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
         event.event, k, scheduled, start, _declared_end(event, end_ns),
         int(touched.sum()), int(delivered.sum()), int(potent.sum()),
     )  # fmt: skip
+
+
+def _again(first: EventRecord, due: int, came: int) -> EventRecord:
+    # One that was never due has not been shown to come.
+    return replace(first, planned=max(1, due), delivered=came, potent=came)
 
 
 def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end_ns: int) -> EventRecord:

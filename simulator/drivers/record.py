@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from simulator.drivers.labels import Due, LabelFeed
+from simulator.drivers.labels import Due, LabelFeed, Twice
 from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
@@ -115,6 +115,7 @@ class Recorder:
         self._warm_since, self._warm_until = given.warmup // 2, given.warmup
         self._warm: list[tuple[Outcome, int]] = []
         self._feed = LabelFeed(given.labels.every, schedule_labels)
+        self._twice = Twice(spec.scenario.when)
         self._ended: list[Sent] = []
         twice = [(k, event.duplicate) for k, event in enumerate(spec.scenario.when) if event.duplicate]
         self._keyed = any(duplicate.key for _, duplicate in twice)
@@ -141,6 +142,7 @@ class Recorder:
                 found = [network for k, network in self._networks if bits >> k & 1]
                 if found:
                     self.bad_ways[one.item] = found[-1]
+        self._twice.planned(chunk, self._items)
         self._items += len(chunk)
         return planned
 
@@ -203,7 +205,7 @@ class Recorder:
 
     def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
         """The service acknowledged these labels."""
-        self._writer.labelled(map(_ITEM, batch), at_ns)
+        self._writer.labelled(map(_ITEM, self._twice.delivered(batch, at_ns, self._feed)), at_ns)
 
     def undelivered(self, batch: Iterable[Due], now_ns: int) -> None:
         """Nobody was there to take these labels: the feed keeps them for its next tick."""
@@ -242,4 +244,7 @@ class Recorder:
         noted = tuple(sorted([*self.notes, *notes], key=lambda note: note.at_ns))
         self._writer.close(header, alerts=heard, events=(), notes=noted)
         closed = read(spec.folder)
-        return seal(spec.folder, replace(closed, events=realise(spec.scenario, closed, service, self._end)))
+        # The last tick of the feed is within the run; what is due after it cannot come any more.
+        last = self._end - self._end % spec.scenario.given.labels.every
+        twice = {k: self._twice.receipt(k, last) for k, event in enumerate(spec.scenario.when) if event.label_twice}
+        return seal(spec.folder, replace(closed, events=realise(spec.scenario, closed, service, self._end, twice)))

@@ -179,6 +179,7 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "label_delay": lambda p: f"{_of_outcome(p)} come {show_duration(p.by)} later",
     "label_loss": lambda p: f"{_of_outcome(p)} never come",
     "label_noise": lambda p: f"{_of_outcome(p)} say the opposite",
+    "label_twice": lambda p: f"{_of_outcome(p)} come a second time, {show_duration(p.after)} later",
     "late": lambda p: f"requests are delivered {show_duration(p.by)} late",
     "duplicate": _duplicate,
     "network": _network,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from simulator.scenario.frozen import Frozen, Name, Scalar, present
-from simulator.scenario.quantities import SECOND, Duration, Share, parse_rate
+from simulator.scenario.quantities import MINUTE, SECOND, Duration, Share, parse_rate
 
 
 class Bounds(Frozen):
@@ -178,6 +178,12 @@ class LabelNoise(OfOutcome):
     """Labels of touched rows say the opposite of the truth (W5)."""
 
 
+class LabelTwice(OfOutcome):
+    """Labels of touched rows are delivered a second time, as by a feed that lost the receipt of the first (W5)."""
+
+    after: Duration = Field(5 * MINUTE, description="from the first delivery to the second, at least")
+
+
 class Late(Selective):
     """Requests are delivered late; they keep the moment at which they happened (W7)."""
 
@@ -295,14 +301,16 @@ class Operator(Frozen):
 
 VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
-    "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "late", "duplicate", "network", "load",
-    "dependency", "model", "release", "operator", "restart",
+    "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate",
+    "network", "load", "dependency", "model", "release", "operator", "restart",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
     {"nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble"}
 )
-TRANSPORT: Final = frozenset({"label_delay", "label_loss", "label_noise", "late", "duplicate", "network", "load"})
+TRANSPORT: Final = frozenset(
+    {"label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate", "network", "load"}
+)
 SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "restart"})
 VIRTUAL: Final = frozenset({"network", "restart"})  # what only the virtual driver can do
 
@@ -330,6 +338,7 @@ class Event(Frozen):
     label_delay: LabelDelay | None = None
     label_loss: LabelLoss | None = None
     label_noise: LabelNoise | None = None
+    label_twice: LabelTwice | None = None
     late: Late | None = None
     duplicate: Duplicate | None = None
     network: Network | None = None

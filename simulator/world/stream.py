@@ -194,6 +194,9 @@ class _Making:
             lost = event.verb == "label_loss"
             due = transport.labels_lost(due, hit) if lost else transport.labels_late(due, hit, event.params.by)
             self._mark(k, hit, due != was)
+        for k, event in self._of("label_twice"):
+            hit = self._hit(event, rows) & transport.of_outcome(event, truth.label) & (due != labels.NEVER)
+            self._mark(k, hit, hit)  # the driver delivers them; the plan knows which
         return due
 
     def _reported(self, rows: Rows, truth: Truth) -> np.ndarray:

@@ -57,6 +57,7 @@ VERBS = {
     "label_delay": selective(by="10m"),
     "label_loss": selective(outcome="negative"),
     "label_noise": selective(outcome="negative"),
+    "label_twice": selective(outcome="positive"),
     "late": st.builds(lambda p, by: p | {"by": by}, selective(), delays),
     "duplicate": st.builds(lambda p, after: p | {"after": after}, selective(), delays),
     "network": selective(fault="loss"),

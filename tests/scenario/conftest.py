@@ -78,9 +78,9 @@ SHORT = {
     },
     "feature_store_outage": {
         "warmup": "1m",
-        "lasts": "4m",
+        "lasts": "9m30s",
         "events": {"outage": ("2m", "1m")},
-        "without": ("cleared", "ends", "bystanders"),  # these look up to ten minutes past the event
+        "without": ("cleared", "bystanders"),  # these look up to ten minutes past the event
     },
 }
 
@@ -99,8 +99,8 @@ class Range:
         folder.mkdir(exist_ok=True)
         if name in SHORT:
             return short.shortened(name, folder, **SHORT[name])
-        shipped = short.SCENARIOS / f"{name}.scenario.yaml"
-        return short.load(shipped if shipped.exists() else short.DAYS / f"{name}.scenario.yaml")
+        places = (short.SCENARIOS, short.SCENARIOS / "campaign", short.DAYS)
+        return short.load(next(path for each in places if (path := each / f"{name}.scenario.yaml").exists()))
 
     def out(self, name, factory=None):
         """Where that trial's evidence lies."""

@@ -22,6 +22,7 @@ from reference_service.app import create_app
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.clock import SECOND
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL
+from reference_service.guards.breaker import Breaker
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.guards.idempotency import Answer, Idempotency
 from reference_service.guards.limiter import Limiter
@@ -29,6 +30,7 @@ from reference_service.monitor import inputs
 from reference_service.monitor.alerts import AlertBook, fingerprint
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.drift import DriftDetector
+from reference_service.monitor.labels import Ledger
 from reference_service.monitor.received import Received
 from reference_service.monitor.review import ReviewShare
 from reference_service.pipeline import Pipeline
@@ -590,6 +592,18 @@ def early_labels_are_believed():
     Cohorts.quality = hasty
 
 
+@saboteur
+def a_label_counts_as_often_as_it_comes():
+    """32. A label that is delivered twice is a second label."""
+    label = Ledger.label
+
+    def forgetful(self, request_id, row, value):
+        verdict, decision = label(self, request_id, row, value)
+        return ("accepted", self.find(request_id, row)) if verdict == "duplicate" else (verdict, decision)
+
+    Ledger.label = forgetful
+
+
 # ---------------------------------------------------------------- people
 
 
@@ -621,6 +635,20 @@ def one_country_is_imputed():
 
 
 # ---------------------------------------------------------------- dependencies
+
+
+@saboteur
+def the_fallback_outlives_the_outage():
+    """13. Once the store has been down, the fallback goes on answering when it is back."""
+    allow, record, lost = Breaker.allow, Breaker.record, set()
+
+    def remember(self, now_ns, *, ok):
+        record(self, now_ns, ok=ok)
+        if self.state != "closed":
+            lost.add(id(self))
+
+    Breaker.record = remember
+    Breaker.allow = lambda self, now_ns: id(self) not in lost and allow(self, now_ns)
 
 
 @saboteur

@@ -41,6 +41,8 @@ SABOTEURS = [
     ("works_for_nobody", "load_spike", {"recovered"}),
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
+    ("the_fallback_outlives_the_outage", "feature_store_outage", {"ends"}),
+    ("a_label_counts_as_often_as_it_comes", "labels_twice", {"counted_once", "honest"}),
     ("retries_without_end", "feature_store_outage", {"calm"}),
     ("refusals_repeat_what_came", "dropped_and_retyped", {"discreet"}),
     ("refusals_show_the_stack", "dropped_and_retyped", {"discreet"}),

@@ -35,7 +35,7 @@ def test_a_watch_and_a_fault_do_not_meet():
 @pytest.mark.parametrize("asked", [0, 1])
 def test_a_shadow_that_was_not_asked_is_impotent_and_one_that_was_ends_as_declared(asked):
     world = scenario(when=SPECIMENS["shadow"].when)
-    (record,) = realise(world, run(columns()), {"e": ServiceReceipt(600 * SECOND, 1, 1, asked)}, 1800 * SECOND)
+    (record,) = realise(world, run(columns()), {"e": ServiceReceipt(600 * SECOND, 1, 1, asked)}, 1800 * SECOND, {})
     assert (record.potent, record.end_ns) == (asked, 1200 * SECOND)
 
 

@@ -69,6 +69,7 @@ EVENTS = {
     "prior: {to: 5%}": "positives become 5% of the rows",
     "label_loss: {outcome: negative}": "labels of negatives never come",
     "label_noise: {share: 5%}": "labels say the opposite, in 5% of rows",
+    "label_twice: {outcome: positive}": "labels of positives come a second time, 5m later",
     "load: {to: 2x, distinct: 3}": "traffic rises to 2 times the base rate, by a bot with 3 different rows",
     "retype: {field: amount, to: string}": "amount arrives as a string",
     "scale: {field: amount, by: 100, where: {method: card, night: true}}": (
