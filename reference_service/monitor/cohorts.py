@@ -193,6 +193,8 @@ class Cohorts:
     def _mature(self, now_ns: int) -> None:
         """What has matured becomes sums."""
         before = self.matured_before_ns(now_ns)
+        if before <= self._judged_ns:
+            return  # asked every tick; a cohort matures once in its width
         for start in sorted(start for start in self._cohorts if start < before):
             cohort = self._cohorts.pop(start)
             self._matured = _added(self._matured, cohort.sums)
@@ -205,7 +207,7 @@ class Cohorts:
             n, refused = self._recent.pop(start)
             self._decided[0] += n
             self._decided[1] += refused
-        self._judged_ns = max(self._judged_ns, before)
+        self._judged_ns = before
 
     def _lost(self, start: int, loss: float) -> None:
         """One matured loss. A block is told once a later one begins to mature."""

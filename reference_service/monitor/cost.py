@@ -22,12 +22,12 @@ class Cost:
         meter: CPU nanoseconds of this process so far.
     """
 
-    __slots__ = ("_cpu_ns", "_from", "_meter", "_over", "_policy", "_started_ns", "predictions", "recent")
+    __slots__ = ("_from", "_meter", "_over", "_policy", "_started_ns", "predictions", "recent")
 
     def __init__(self, policy: Policy, meter: Meter = time.process_time_ns) -> None:
         self._policy = policy
         self._meter = meter
-        self._started_ns = self._cpu_ns = meter()
+        self._started_ns = meter()
         self._from = (self._started_ns, 0)
         self._over = False
         self.predictions = 0
@@ -35,11 +35,12 @@ class Cost:
 
     def tick(self, predictions: int) -> list[Condition]:
         """Take in how many predictions there have been in all; says whether they are over budget."""
-        self._cpu_ns, self.predictions = self._meter(), predictions
-        cpu_ns, before = self._from
-        if predictions - before >= _THOUSAND:
-            self.recent = (self._cpu_ns - cpu_ns) / 1e9 / (predictions - before) * _THOUSAND
-            self._from = (self._cpu_ns, predictions)
+        self.predictions = predictions
+        then_ns, before = self._from
+        if predictions - before >= _THOUSAND:  # asked no sooner: the meter is a system call
+            now_ns = self._meter()
+            self.recent = (now_ns - then_ns) / 1e9 / (predictions - before) * _THOUSAND
+            self._from = (now_ns, predictions)
         policy = self._policy
         if not policy.cost_budget:
             return []
@@ -50,7 +51,7 @@ class Cost:
     @property
     def cpu_seconds(self) -> float:
         """Since the start."""
-        return (self._cpu_ns - self._started_ns) / 1e9
+        return (self._meter() - self._started_ns) / 1e9
 
     def price(self, cpu_seconds: float) -> float:
         """In the currency of the price of a CPU hour."""
@@ -58,11 +59,12 @@ class Cost:
 
     def view(self) -> dict[str, Any]:
         """For the owner."""
-        whole = self.cpu_seconds / self.predictions * _THOUSAND if self.predictions else None
+        spent = self.cpu_seconds
+        whole = spent / self.predictions * _THOUSAND if self.predictions else None
         return {
             "owner": self._policy.owner,
             "predictions": self.predictions,
-            "cpu_seconds": self.cpu_seconds,
+            "cpu_seconds": spent,
             "cpu_seconds_per_1000": whole,
             "recent_cpu_seconds_per_1000": self.recent,
             "cost_per_1000": None if whole is None else self.price(whole),

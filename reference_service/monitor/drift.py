@@ -8,6 +8,7 @@ three calm ones in a row clear. A window with too few rows is *insufficient*: it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -48,9 +49,12 @@ class DriftDetector:
 
     def look(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> bool:
         """Judge one window's counts (int64[K]) against shares (float64[K]) and say whether the alarm stands."""
+        return self.judge(reference, n_reference, counts, int(counts.sum()), float(psi(reference, n_reference, counts)))
+
+    def judge(self, reference: np.ndarray, n_reference: int, counts: np.ndarray, n: int, index: float) -> bool:
+        """The same where the number of rows and the PSI are known."""
         policy = self._policy
-        self.n = int(counts.sum())
-        self.psi = float(psi(reference, n_reference, counts))
+        self.n, self.psi = n, index
         if self.n < policy.drift_rows:
             self.state = "insufficient"
             # An old hot window must not wait for days for a second one.
@@ -70,3 +74,11 @@ class DriftDetector:
 
     def _chance(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> float:
         return float(chance(reference, n_reference, counts, self._policy.alpha))
+
+
+def look_at_all(detectors: Sequence[DriftDetector], shares: np.ndarray, n_reference: int, counts: np.ndarray) -> None:
+    """`look` for each of d detectors, by its row of float64[d, K] shares and of int64[d, K] counts."""
+    rows, indices = counts.sum(axis=1).tolist(), psi(shares, n_reference, counts).tolist()
+    for detector, *window in zip(detectors, shares, counts, rows, indices, strict=True):
+        reference, counted, n, index = window
+        detector.judge(reference, n_reference, counted, n, index)

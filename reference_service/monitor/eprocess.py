@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Final
 
 # How far an alternative lies from the tolerated rate towards 1: from a trickle to everything.
-_STEPS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
+STEPS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
 # Bets of the loss detector, as shares of the largest bet that keeps every factor positive.
 _BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -41,7 +41,7 @@ class RateDetector:
     KEPT: ClassVar[tuple[str, ...]] = ("_evident", "_logs", "_recent", "firing")
 
     def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_looks: int, calm_rows: int) -> None:
-        alternatives = [tolerated + (1 - tolerated) * step for step in _STEPS]
+        alternatives = [tolerated + (1 - tolerated) * step for step in STEPS]
         self._steps = [(math.log(p / tolerated), math.log((1 - p) / (1 - tolerated))) for p in alternatives]
         self._logs = [0.0] * len(alternatives)
         self._limit = -math.log(alpha)

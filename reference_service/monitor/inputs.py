@@ -13,10 +13,9 @@ from reference_service.bundle import Bundle
 from reference_service.contract import Field
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL, TAIL, UNSEEN_CELL, psi
 from reference_service.monitor.alerts import Condition
-from reference_service.monitor.drift import DriftDetector
-from reference_service.monitor.eprocess import RateDetector
+from reference_service.monitor.drift import DriftDetector, look_at_all
 from reference_service.monitor.keeping import keep, keep_all, recall, recall_all
-from reference_service.monitor.rates import detector
+from reference_service.monitor.rates import bank
 from reference_service.monitor.received import Received
 from reference_service.monitor.reference import highest_shares, reference_at, without_explained
 from reference_service.monitor.scores import ScoreMonitor
@@ -49,7 +48,7 @@ class InputMonitors:
         self.counted = self._window  # by the last tick
         self._closed: deque[tuple[int, np.ndarray]] = deque(maxlen=policy.late_windows)  # end → counts
         self.late_rows = 0
-        self._explained = [False] * len(fields)
+        self._explained = np.zeros(len(fields), dtype=bool)
         nulls = bundle.profile.null_shares
         unseen = bundle.profile.cell_shares[:, UNSEEN_CELL]
         self.names = tuple(field.name for field in fields)
@@ -60,10 +59,18 @@ class InputMonitors:
             "off" if field.drift == "off" and field.on_null == "model" else "page" for field in fields
         )
         self.drift = [DriftDetector(_for_field(policy, field)) for field in fields]
-        self.null = [detector(policy, float(share)) for share in nulls]
-        self.unseen = [detector(policy, float(share)) for share in unseen]
         self.score = ScoreMonitor(bundle.profile, policy)
-        self.tails = _tails(bundle, policy)
+        tails = _tails(bundle, policy)
+        self._tails = np.array([field for field, _, _ in tails], dtype=np.int64)
+        # One rate for the nulls of every field, one for its unseen values, one for each tail that is watched.
+        self._rates = bank(policy, [
+            *((float(share), policy.rate_excess) for share in [*nulls, *unseen]),
+            *((share, policy.tail_excess) for _, _, share in tails),
+        ])  # fmt: skip
+        everyone = list(range(len(fields)))
+        self._of = np.array([*everyone, *everyone, *self._tails])  # the field of every rate, …
+        self._cell = np.array([NULL_CELL] * len(fields) + [UNSEEN_CELL] * len(fields) + [cell for _, cell, _ in tails])
+        self._standing: list[Condition] = []  # as it was told last; none: to be told anew
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Judge what was received since the last tick; says how every field stands."""
@@ -76,17 +83,13 @@ class InputMonitors:
         self.taken = np.asarray(self.scores, dtype=np.float64)
         self.scores.clear()
         self.score.add(self.taken)
-        totals = counts.sum(axis=1).tolist()
-        nulls, strange = counts[:, NULL_CELL].tolist(), counts[:, UNSEEN_CELL].tolist()
-        for index, total in enumerate(totals):
-            null = self.null[index].look(nulls[index], total)
-            unseen = self.unseen[index].look(strange[index], total)
-            self._explained[index] |= null or unseen
-        for index, cell, tail in self.tails:
-            tail.look(int(counts[index, cell]), totals[index] - nulls[index])
-        if now_ns >= self._closes_ns:
+        stirred = self._look_at_rates(counts)
+        closes = now_ns >= self._closes_ns
+        if closes:
             self._close(now_ns)
-        return self._conditions()
+        if stirred or closes or not self._standing:
+            self._standing = self._conditions()
+        return self._standing
 
     def late(self, event_ns: int, rows: Sequence[Sequence[float]]) -> bool:
         """Count rows that happened before the open window began, in the window in which they did; else False.
@@ -115,23 +118,19 @@ class InputMonitors:
 
     def view(self) -> dict[str, dict[str, Any]]:
         """How every field stood at the end of the last window, for operators."""
+        nulls, unseen = self._of_fields(self._rates.rates().round(6).tolist())
         return {
-            name: {
-                "psi": drift.psi,
-                "n": drift.n,
-                "state": drift.state,
-                "null_rate": round(null.rate, 6),
-                "unseen_rate": round(unseen.rate, 6),
-            }
-            for name, drift, null, unseen in zip(self.names, self.drift, self.null, self.unseen, strict=True)
+            name: {"psi": drift.psi, "n": drift.n, "state": drift.state, "null_rate": null, "unseen_rate": strange}
+            for name, drift, null, strange in zip(self.names, self.drift, nulls, unseen, strict=True)
         }
 
     def mostly_absent(self, share: float) -> frozenset[str]:
         """Fields under a null or unseen alarm of which more than `share` was null or unseen at the last look."""
+        if not self._rates.firing.any():
+            return frozenset()
+        absent = self._rates.firing & (self._rates.latest() > share)
         return frozenset(
-            name
-            for name, *detectors in zip(self.names, self.null, self.unseen, strict=True)
-            if any(each.firing and each.latest > share for each in detectors)
+            name for name, *some in zip(self.names, *self._of_fields(absent.tolist()), strict=True) if any(some)
         )
 
     def keep(self) -> dict[str, Any]:
@@ -141,7 +140,7 @@ class InputMonitors:
             "self": keep(self),
             "score": keep(self.score),
             "windows": keep_all([*self.drift, self.score.drift]),
-            "rates": keep_all(self._rates()),
+            "rates": keep(self._rates),
         }
 
     def recall(self, kept: dict[str, Any]) -> None:
@@ -150,48 +149,65 @@ class InputMonitors:
             recall(self, kept["self"])
             recall(self.score, kept["score"])
             recall_all([*self.drift, self.score.drift], kept["windows"])
-            recall_all(self._rates(), kept["rates"])
+            recall(self._rates, kept["rates"])
+            self._standing = []
 
-    def _rates(self) -> list[RateDetector]:
-        return [*self.null, *self.unseen, *(tail for _, _, tail in self.tails)]
+    def _of_fields(self, rates: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Of something that every rate has: what the nulls of each field have, and what its unseen values have."""
+        width = len(self.names)
+        return rates[:width], rates[width : 2 * width]
+
+    def _look_at_rates(self, counts: np.ndarray) -> bool:
+        """Whether any alarm stands or has just ended."""
+        width = len(self.names)
+        totals = counts.sum(axis=1)[self._of]
+        totals[2 * width :] -= counts[self._tails, NULL_CELL]  # what is null lies in no tail
+        stirred = self._rates.look(counts[self._of, self._cell], totals)
+        if stirred:
+            firing = self._rates.firing
+            self._explained |= firing[:width] | firing[width : 2 * width]
+        return stirred
 
     def _close(self, now_ns: int) -> None:
         policy = self._policy
         middle = now_ns - policy.window_ns // 2
         shares, rows = reference_at(self._bundle.profile, policy, middle)
-        for index, drift in enumerate(self.drift):
-            reference, counts = shares[index], self._window[index]
-            if self._explained[index]:
+        window = self._window
+        if self._explained.any():
+            shares, window = shares.copy(), window.copy()
+            for index in np.flatnonzero(self._explained):
                 # One cause, one page: nulls that are already told are not told again as drift.
-                reference, counts = without_explained(reference, counts)
-            drift.look(reference, rows, counts)
+                shares[index], window[index] = without_explained(shares[index], window[index])
+        look_at_all(self.drift, shares, rows, window)
         self.score.close()
         self._closed.append((self._closes_ns, self._window))
         self._window = self._bundle.new_counts()
-        self._explained = [False] * len(self.names)
+        self._explained[:] = False
         while self._closes_ns <= now_ns:
             self._closes_ns += policy.window_ns
 
     def _conditions(self) -> list[Condition]:
         score = self.score.drift
         found = [Condition("score_drift", "", "ticket", score.firing, f"PSI {score.psi:.3f} of the scores")]
-        for index, name in enumerate(self.names):
-            severity = self._severity[index]
-            drift, null, unseen = self.drift[index], self.null[index], self.unseen[index]
+        firing, rates = self._rates.firing.tolist(), self._rates.rates().tolist()
+        absent = zip(*self._of_fields(firing), *self._of_fields(rates), strict=True)
+        for index, (null, unseen, null_rate, unseen_rate) in enumerate(absent):
+            name, severity, drift = self.names[index], self._severity[index], self.drift[index]
             if severity != "off":
                 summary = f"PSI {drift.psi:.3f} on {drift.n} rows"
                 found.append(Condition("feature_drift", name, severity, drift.firing, summary))
             if self._null_severity[index] != "off":
-                found.append(Condition("null_rate", name, "page", null.firing, _summary(null, "null")))
-            found.append(Condition("unseen_category", name, "page", unseen.firing, _summary(unseen, "unseen")))
+                found.append(Condition("null_rate", name, "page", null, f"{null_rate:.1%} null"))
+            found.append(Condition("unseen_category", name, "page", unseen, f"{unseen_rate:.1%} unseen"))
         # A whole distribution that moves is told as drift, which pages; a tail alone is somebody's next working day.
         heavy: dict[int, tuple[bool, float]] = {}
-        for index, _, tail in self.tails:
-            firing, rate = heavy.get(index, (False, 0.0))
-            heavy[index] = (firing or tail.firing, max(rate, tail.rate if tail.firing else 0.0))
+        first = 2 * len(self.names)
+        for index, stands, rate in zip(self._tails, firing[first:], rates[first:], strict=True):
+            other, highest = heavy.get(index, (False, 0.0))
+            heavy[index] = (other or stands, max(highest, rate if stands else 0.0))
         found += [
-            Condition("tail_rate", self.names[index], "ticket", firing, f"{rate:.1%} in one tail")
-            for index, (firing, rate) in heavy.items()
+            Condition("tail_rate", self.names[index], "ticket", stands, f"{rate:.1%} in one tail")
+            for index, (stands, rate) in heavy.items()
         ]
         return found
 
@@ -204,20 +220,15 @@ def _for_field(policy: Policy, field: Field) -> Policy:
     return msgspec.structs.replace(policy, drift_fire=field.drift_fire, drift_clear=clear)
 
 
-def _summary(rate: RateDetector, what: str) -> str:
-    """The trailing rate in words; "" of a calm one: it opens no episode, and there are many of them at every tick."""
-    return f"{rate.rate:.1%} {what}" if rate.firing else ""
-
-
-def _tails(bundle: Bundle, policy: Policy) -> list[tuple[int, int, RateDetector]]:
-    """(field, cell, detector) of both tails of every number that is watched for drift.
+def _tails(bundle: Bundle, policy: Policy) -> list[tuple[int, int, float]]:
+    """(field, cell, reference) of both tails of every number that is watched for drift.
 
     PSI hardly sees a few percent that go to the far end, whatever their distance; a count of exceedances does. The
     reference is the hour in which training had most of them: a night's amounts are no alarm by day.
     """
     highest = highest_shares(bundle.profile, policy)
     return [
-        (index, cell, detector(policy, float(highest[index, cell]), policy.tail_excess))
+        (index, cell, float(highest[index, cell]))
         for index, field in enumerate(bundle.contract.fields)
         if field.kind in {"number", "integer"} and field.drift != "off"
         for cell in _TAILS

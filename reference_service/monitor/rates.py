@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from reference_service.monitor.bank import RateBank
 from reference_service.monitor.eprocess import RateDetector
 from reference_service.policy import Policy
 
 
-def detector(policy: Policy, reference: float, excess: float | None = None) -> RateDetector:
-    """A detector of a rate above its reference: a factor and an excess are tolerated, half of that is normal."""
-    excess = policy.rate_excess if excess is None else excess
-    tolerated = min(0.9, reference * policy.rate_factor + excess)
-    normal = min(0.9, reference * policy.rate_factor + excess / 2)
+def detector(policy: Policy, reference: float) -> RateDetector:
+    """A detector of a rate above its reference."""
+    tolerated, normal = _levels(policy, reference, policy.rate_excess)
     return RateDetector(
-        tolerated,
-        normal,
-        alpha=policy.alpha,
-        calm_looks=max(1, policy.calm_ns // policy.tick_ns),
-        calm_rows=policy.calm_rows,
+        tolerated, normal, alpha=policy.alpha, calm_looks=_calm_looks(policy), calm_rows=policy.calm_rows
     )
+
+
+def bank(policy: Policy, rates: Iterable[tuple[float, float]]) -> RateBank:
+    """The same for many: (reference, excess that is tolerated) of each rate."""
+    tolerated, normal = zip(*(_levels(policy, *rate) for rate in rates), strict=True)
+    return RateBank(tolerated, normal, alpha=policy.alpha, calm_looks=_calm_looks(policy), calm_rows=policy.calm_rows)
+
+
+def _levels(policy: Policy, reference: float, excess: float) -> tuple[float, float]:
+    """(tolerated, normal): a factor and an excess are tolerated, half of the excess is normal."""
+    most = reference * policy.rate_factor
+    return min(0.9, most + excess), min(0.9, most + excess / 2)
+
+
+def _calm_looks(policy: Policy) -> int:
+    return max(1, policy.calm_ns // policy.tick_ns)
 
 
 class Rate:

@@ -107,7 +107,7 @@ class ReviewQueue:
         policy: room, and how unusual a case has to be.
     """
 
-    __slots__ = ("_anomalies", "_cases", "_policy", "_unusual", "dropped", "offered")
+    __slots__ = ("_anomalies", "_cases", "_edge", "_policy", "_stale", "_unusual", "dropped", "offered")
     KEPT: ClassVar[tuple[str, ...]] = ("dropped", "offered")
 
     def __init__(self, policy: Policy) -> None:
@@ -115,13 +115,21 @@ class ReviewQueue:
         self._cases: dict[tuple[str, int], Case] = {}
         self._anomalies: deque[float] = deque(maxlen=_LATEST)
         self._unusual = math.inf  # until enough has been seen to say what is
+        self._edge = -math.inf  # the one of the latest scores that lies next below it, or on it
+        self._stale = True  # what came since may have moved it
         self.offered = 0
         self.dropped = 0  # cases that nobody had looked at when their room was needed
 
     def offer(self, decisions: Sequence[Decision]) -> None:
         """A block of decisions, whose anomaly is known."""
         limit = self._unusual
-        self._anomalies.extend(d.anomaly for d in decisions if d.anomaly is not None)
+        latest, edge = self._anomalies, self._edge
+        for made in decisions:
+            score = made.anomaly
+            if score is not None:
+                # Where one below the edge takes the place of another, the edge stays where it is.
+                self._stale = self._stale or score >= edge or latest[0] >= edge
+                latest.append(score)
         for made in decisions:
             margin = made.decision == "review"
             if made.score is not None and (margin or (made.anomaly is not None and made.anomaly > limit)):
@@ -129,8 +137,11 @@ class ReviewQueue:
 
     def tick(self) -> None:
         """Say anew how unusual the most unusual are."""
-        if len(self._anomalies) == _LATEST:
-            self._unusual = float(np.quantile(np.fromiter(self._anomalies, float), 1 - self._policy.review_unusual))
+        if self._stale and len(self._anomalies) == _LATEST:
+            latest, level = np.fromiter(self._anomalies, float), 1 - self._policy.review_unusual
+            self._unusual = float(np.quantile(latest, level))
+            self._edge = float(np.quantile(latest, level, method="lower"))
+            self._stale = False
 
     def waiting(self, limit: int) -> list[Case]:
         """Cases that nobody has decided, the oldest first."""

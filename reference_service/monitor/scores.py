@@ -52,6 +52,8 @@ class ScoreMonitor:
     def add(self, scores: ArrayLike) -> None:
         """Take in scores, many at once."""
         found = np.asarray(scores, dtype=np.float64)
+        if not found.size:
+            return
         self._cells += np.bincount(np.searchsorted(self._deciles, found), minlength=len(self._cells))
         place, k = np.searchsorted(self._cuts, found), len(self._calibration)
         for row, weights in enumerate((np.ones_like(found), found, found * found)):

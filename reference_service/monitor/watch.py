@@ -132,7 +132,7 @@ class Watch:
         ]  # fmt: skip
         told = []
         if self._safeguards.alerts:
-            told = self.book.update(now_ns, self._rules.apply(standing))
+            told = self.book.update(now_ns, self._rules.apply(each for each in standing if each.firing))
             self._distrust()
         if now_ns >= self._heartbeat_ns:
             self._heartbeat_ns += self._policy.heartbeat_ns

@@ -486,15 +486,20 @@ def cuts_follow_the_window():
         counts[:N_VALUE_CELLS] = (counts[:N_VALUE_CELLS].sum() * values / (values.sum() or 1.0)).round()
         return look(self, reference, n_reference, counts)
 
+    def recut_all(detectors, shares, n_reference, counts):
+        for detector, reference, counted in zip(detectors, shares, counts, strict=True):
+            recut(detector, reference, n_reference, counted)
+
     DriftDetector.look = recut
+    inputs.look_at_all = recut_all
     inputs._tails = lambda *_: []  # what is cut at one percent holds one percent
 
 
 @saboteur
 def reference_nulls_forgotten():
     """23. The null rate of training counts as zero, so that a field that always had nulls always pages."""
-    detector = inputs.detector
-    inputs.detector = lambda policy, reference, *more: detector(policy, 0.0 if reference < 1 else reference, *more)
+    bank = inputs.bank
+    inputs.bank = lambda policy, rates: bank(policy, [(0.0 if share < 1 else share, excess) for share, excess in rates])
 
 
 @saboteur

@@ -351,7 +351,7 @@ def test_monitors_count_what_was_received_and_not_the_default(harness):
         for k in range(100):
             await h.infer({**plain(k), "amount": None})
         h.tick()
-        assert h.service.watch.inputs.null[0].rate == 1.0
+        assert h.service.watch.inputs.view()["amount"]["null_rate"] == 1.0
 
     run(body())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reference_service.guards import exploration
-from reference_service.monitor.review import ReviewShare
+from reference_service.monitor.review import ReviewQueue, ReviewShare
 from reference_service.policy import Bands, Policy, tag
 
 POLICY = Policy(review_from=0.95, block_from=0.995)
@@ -169,3 +171,16 @@ def test_refusals_allowed_at_random_say_so_with_their_propensity(harness):
 def test_a_propensity_is_read_where_it_was_written():
     assert exploration.propensity(f"repaired,{exploration.reason(0.05)}") == 0.05
     assert exploration.propensity("quarantine:amount") == 1.0
+
+
+def test_what_counts_as_most_unusual_is_the_quantile_of_the_latest_at_every_tick():
+    draw, queue, seen = np.random.default_rng(7), ReviewQueue(POLICY), []
+    for k in range(900):
+        level = 3.0 if k < 500 else 2.0  # what is usual changes, and ties are many
+        scores = np.round(draw.normal(level, 0.3, draw.integers(0, 20)), 2).tolist()
+        queue.offer([SimpleNamespace(anomaly=score, decision="approve", score=None) for score in [*scores, None]])
+        queue.tick()
+        seen += scores
+        latest = seen[-4096:]
+        wanted = np.quantile(latest, 1 - POLICY.review_unusual) if len(latest) == 4096 else math.inf
+        assert queue._unusual == wanted
