@@ -106,6 +106,8 @@ class App:
         await service.log.close()
         await service.routes.close()
         await service.connections.close()
+        for model in service.foreign:
+            model.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

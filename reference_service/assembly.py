@@ -11,6 +11,8 @@ from reference_service.api.ordinary import Ordinary
 from reference_service.bundle import Bundle
 from reference_service.clock import Clock
 from reference_service.core.cache import Cache, Known, pays
+from reference_service.foreign import outside
+from reference_service.foreign.model import Foreign
 from reference_service.guards.breaker import Breaker
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
@@ -24,7 +26,13 @@ Seams = Mapping[str, Callable[[Call], Call]]  # name of a dependency -> what to 
 
 
 def assembler(
-    settings: Settings, clock: Clock, seams: Seams, *, columns: Sequence[str], cache: Cache
+    settings: Settings,
+    clock: Clock,
+    seams: Seams,
+    *,
+    columns: Sequence[str],
+    cache: Cache,
+    foreign: list[Foreign],
 ) -> Callable[[Bundle], Loaded]:
     """What makes a bundle answerable.
 
@@ -34,17 +42,24 @@ def assembler(
         seams: wrappers of dependency calls.
         columns: that the feature store has.
         cache: of margins, shared by all versions.
+        foreign: models with a process of their own are added to it, to be closed at the end.
     """
     scorer = Scorer()
-    model_call = seams["model"](scorer) if "model" in seams else scorer
+    own = seams["model"](scorer) if "model" in seams else scorer
 
     def assemble(bundle: Bundle) -> Loaded:
         policy = policies.read(bundle.policy, settings.policy)
-        scorer.add(bundle)
+        artifact = settings.foreign.get(bundle.version)
+        if artifact is None:
+            scorer.add(bundle)
+            call, tag = own, bundle.digest[:12]
+        else:
+            batched = outside.model_call(bundle, artifact, policy, clock, batching=settings.batching, running=foreign)
+            call, tag = seams["model"](batched) if "model" in seams else batched, outside.tag(bundle, artifact)
         name = f"model:{bundle.version}"
         model = Dependency(
             name,
-            model_call,
+            call,
             kind=float,
             check=finite,
             breaker=new_breaker(name, policy),
@@ -57,15 +72,15 @@ def assembler(
             bundle.version,
             bundle,
             policy,
-            bundle.digest[:12],
+            tag,
             Bands(policy),
             validator,
             Ordinary(validator),
             Heuristic(bundle),
-            Replies(bundle.contract.model, bundle.version, bundle.digest[:12]),
+            Replies(bundle.contract.model, bundle.version, tag),
             model,
-            bundle.scores if model_call is scorer else None,  # what stands before the model sees each row
-            _known(settings, cache, bundle),
+            bundle.scores if call is scorer else None,  # what stands before the model sees each row
+            _known(settings, cache, bundle) if artifact is None else None,  # codes are the row to our forest only
         )
 
     return assemble

@@ -16,6 +16,7 @@ from reference_service.clock import Clock
 from reference_service.contract import Contract
 from reference_service.core.cache import Cache
 from reference_service.features import FeatureRow, Features
+from reference_service.foreign.model import Foreign
 from reference_service.guards import idempotency
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fair_share import FairShare
@@ -67,9 +68,9 @@ def compose(
     store = _features(settings, connections)
     files = Store(Path(settings.registry)) if settings.registry is not None else None
     cache = Cache(settings.cache_bytes, always=settings.cache == "on")
-    assemble = assembly.assembler(
-        settings, clock, seams, columns=store.columns if store is not None else (), cache=cache
-    )
+    foreign: list[Foreign] = []
+    columns = store.columns if store is not None else ()
+    assemble = assembly.assembler(settings, clock, seams, columns=columns, cache=cache, foreign=foreign)
     registry = Registry(Path(settings.bundles), assemble, files)
     champion = registry.get(settings.serving)
     policy = champion.policy
@@ -150,6 +151,7 @@ def compose(
         follower=follower,
         cost=Cost(policy),
         connections=connections,
+        foreign=foreign,
     )
 
 

@@ -63,6 +63,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     breaker_open_ns: int = 5 * SECOND
     breaker_jitter: float = 0.2  # ± of the open time, seeded: a fleet must not probe in step
     breaker_probes: int = 5  # all must succeed
+    batch_rows: int = 256  # of several requests in one call: what a call costs by itself is spread over enough of them
+    foreign_ns: int = SECOND  # a call of a foreign model that takes longer hangs; four deadlines: a stall is no hang
+    foreign_start_ns: int = 60 * SECOND  # importing and loading; a service that waits longer is not coming
+    foreign_pause_ns: int = 100_000_000  # before it is started again: most crashes are of one request …
+    foreign_pause_most_ns: int = 30 * SECOND  # … and the others need a person
     ready_ns: int = 500_000_000  # for the row that the readiness endpoint has scored: orchestrators wait one second
     retry_share: float = 0.1  # retries per call: an outage is amplified by no more than this
     retry_burst: float = 10.0  # tokens at most: a quiet night does not save up a storm

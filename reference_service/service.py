@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.clock import Clock
 from reference_service.core.cache import Cache
+from reference_service.foreign.model import Foreign
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.guards.idempotency import Idempotency
 from reference_service.guards.limiter import Limiter
@@ -51,6 +52,7 @@ class Service:
     reviews: ReviewQueue
     cost: Cost
     connections: Connections
+    foreign: list[Foreign]  # models with a process of their own, of whatever version
     keeper: Keeper | None = None
     follower: Follower | None = None  # where a registry is shared or must survive
 

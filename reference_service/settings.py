@@ -13,6 +13,8 @@ ROUTES: Final = frozenset({"alertmanager", "alertmanager_v2", "slack", "pagerdut
 
 
 REDIS: Final = "redis://"
+_FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAMED: Final = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 
 
@@ -35,6 +37,14 @@ class Safeguards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     presence: bool = True  # finer: work goes on for clients that have left
 
 
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model of another library, to be run in a process of its own."""
+
+    factory: str  # module:name; called with the artifact's bytes, gives a callable: float64[n, f] → n margins
+    artifact: str  # path
+    sha256: str  # of the artifact
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One service process."""
 
@@ -52,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     on_answers_failure: Literal["answer", "refuse"] = "answer"  # what keyed requests get while those are out of reach
     cache: Literal["auto", "on", "off"] = "auto"  # of margins; auto: in front of forests that are slow enough
     cache_bytes: int = 1 << 25
+    foreign: dict[str, Artifact] = {}  # version → what scores it in place of its bundle's forest
+    batching: Literal["auto", "off"] = "auto"  # of rows across requests; auto: while it is sooner for those who wait
     decision_log: str | None = None  # folder of the log files; absent: kept in memory only
     on_log_failure: Literal["answer", "refuse"] = "answer"  # what happens to replies that could not be logged
     state: str | None = None  # file that monitors keep their evidence and unsent alerts in; absent: a restart forgets
@@ -93,6 +105,11 @@ def read(settings: Mapping[str, Any] | None) -> Settings:
         raise SettingsError(f"settings: no such alert route: {', '.join(unknown)}")
     if parsed.workers < 1:
         raise SettingsError("settings: workers must be 1 or more")
+    for version, model in parsed.foreign.items():
+        if not _FACTORY.fullmatch(model.factory):
+            raise SettingsError(f"settings: foreign.{version}.factory must be module:name, and is {model.factory!r}")
+        if not _SHA256.fullmatch(model.sha256):
+            raise SettingsError(f"settings: foreign.{version}.sha256 must be 64 hex digits in lower case")
     if parsed.answers is not None and not parsed.answers.startswith(REDIS):
         raise SettingsError(f"settings: answers are shared in Redis, and {parsed.answers!r} is no {REDIS}… address")
     return parsed
