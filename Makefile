@@ -20,7 +20,8 @@ help: ## what can be made
 	touch $@
 
 .venv/.synced-tests: .venv/.synced
-	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group clients --group staging --group census
+	$(UV) sync --frozen --quiet --inexact --group mlflow --group locust --group cluster --group clients --group staging \
+		--group census
 	touch $@
 
 .venv/.synced-bench: .venv/.synced

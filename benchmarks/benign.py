@@ -16,9 +16,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from simulator.checks.statistics import clopper_pearson
+from simulator.campaign.engine import campaign
+from simulator.campaign.tally import Row
 from simulator.scenario.load import discover, load
-from simulator.trial import certify
 from simulator.verdict import Status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,13 +30,23 @@ def days(part: str = "") -> list[Path]:
     return [path for path in discover(FOLDERS) if part in path.name]
 
 
-def campaign(path: Path, seeds: Iterable[int]) -> dict[int, Status]:
-    """The status of one day for each seed."""
-    found = {}
-    for seed in seeds:
-        with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:  # evidence of a hundred days would fill a disk
-            found[seed] = certify(load(path), out=Path(folder) / "out", seed=seed).status
-    return found
+def tried(path: Path, seeds: Iterable[int]) -> Row:
+    """One day under each seed, counted."""
+    with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
+        (row,) = campaign(load(path), list(seeds), out=Path(folder)).rows
+    return row
+
+
+def line(name: str, row: Row) -> dict[str, object]:
+    """What is printed of a day."""
+    return {
+        "name": name,
+        "runs": row.certified + row.refused + row.undecided,
+        "refused": row.refused,
+        "undecided": row.undecided,
+        "refused_at_most": round(row.at_most, 6),
+        "seeds_refused": [run.seed for run in row.repeat if run.status is Status.FAIL],
+    }
 
 
 def main() -> None:
@@ -44,18 +54,8 @@ def main() -> None:
     runs, first = ([int(argument) for argument in sys.argv[1:3]] + [100, 1][len(sys.argv) - 1 :])[:2]
     for path in days(sys.argv[3] if len(sys.argv) > 3 else ""):  # noqa: PLR2004 - the third argument
         began = time.monotonic()
-        found = campaign(path, range(first, first + runs))
-        refused = sorted(seed for seed, status in found.items() if status is Status.FAIL)
-        line = {
-            "name": f"benign.{path.name.partition('.')[0]}",
-            "runs": runs,
-            "refused": len(refused),
-            "undecided": sum(status is Status.UNKNOWN for status in found.values()),
-            "refused_at_most": round(clopper_pearson(len(refused), runs)[1], 6),
-            "seeds_refused": refused,
-            "seconds": round(time.monotonic() - began),
-        }
-        print(json.dumps(line), flush=True)
+        said = line(f"benign.{path.name.partition('.')[0]}", tried(path, range(first, first + runs)))
+        print(json.dumps(said | {"seconds": round(time.monotonic() - began)}), flush=True)
 
 
 if __name__ == "__main__":

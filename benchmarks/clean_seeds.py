@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from simulator.checks.statistics import clopper_pearson
+from benchmarks.benign import line
+from simulator.campaign.engine import campaign
+from simulator.campaign.tally import Row
 from simulator.scenario.load import load
-from simulator.trial import certify
-from simulator.verdict import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "scenarios/targets/payments.target.yaml"
@@ -38,16 +38,13 @@ then:
 """
 
 
-def campaign(seeds: Iterable[int]) -> dict[int, Status]:
-    """The status of one clean run for each seed."""
-    found = {}
-    for seed in seeds:
-        # A folder of its own, gone when judged: 200 mornings of evidence would fill a disk.
-        with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
-            path = Path(folder) / "clean_morning.scenario.yaml"
-            path.write_text(SCENARIO)
-            found[seed] = certify(load(path), out=Path(folder) / "out", target=TARGET, seed=seed).status
-    return found
+def tried(seeds: Iterable[int]) -> Row:
+    """One clean run for each seed, counted."""
+    with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
+        path = Path(folder) / "clean_morning.scenario.yaml"
+        path.write_text(SCENARIO)
+        (row,) = campaign(load(path), list(seeds), out=Path(folder), target=TARGET).rows
+    return row
 
 
 def main() -> None:
@@ -55,18 +52,8 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 1  # noqa: PLR2004 - the second argument
     began = time.monotonic()
-    found = campaign(range(first, first + runs))
-    refused = sorted(seed for seed, status in found.items() if status is Status.FAIL)
-    line = {
-        "name": "clean_seeds",
-        "runs": runs,
-        "refused": len(refused),
-        "undecided": sum(status is Status.UNKNOWN for status in found.values()),
-        "false_alarms_at_most": round(clopper_pearson(len(refused), runs)[1], 6),
-        "seeds_refused": refused,
-        "seconds": round(time.monotonic() - began),
-    }
-    print(json.dumps(line), flush=True)
+    said = line("clean_seeds", tried(range(first, first + runs)))
+    print(json.dumps(said | {"seconds": round(time.monotonic() - began)}), flush=True)
 
 
 if __name__ == "__main__":

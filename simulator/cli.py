@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from simulator import target_commands
+from simulator.campaign.command import campaign
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, Verdict
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def schema() -> int:
     return EXIT_CERTIFIED
 
 
-for command in target_commands.COMMANDS:
+for command in (campaign, *target_commands.COMMANDS):
     cli.add_command(_with_debug(command))
 
 
@@ -222,20 +223,9 @@ for command in target_commands.COMMANDS:
 
 
 def _cells(paths: Sequence[Path]) -> list[Cell]:
-    """All cells of all files; BadInput names the problems of all of them at once."""
-    from simulator.scenario.errors import BadInput, Problem  # noqa: PLC0415 - lazy
-    from simulator.scenario.load import discover, load  # noqa: PLC0415 - lazy
+    from simulator.scenario.load import load_all  # noqa: PLC0415 - lazy
 
-    cells: list[Cell] = []
-    problems: list[Problem] = []
-    for path in discover(paths):
-        try:
-            cells += load(path)
-        except BadInput as error:
-            problems += error.problems
-    if problems:
-        raise BadInput(problems)
-    return cells
+    return load_all(paths)
 
 
 def _chosen(cells: list[Cell], choices: Sequence[str]) -> list[Cell]:

@@ -206,11 +206,14 @@ class Voyage:
             return
         method, _, path = self.spec.target.admin.release.partition(" ")
         body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        # What the version answers before we hear that it was accepted is touched, too: else it would be a bystander.
+        self.recorder.released(release.version, 1 << k)
         status, answer = await self._call(method, path, body)
         accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
         if accepted:
-            self.recorder.released(release.version, 1 << k)
             self.releasing = True
+        else:
+            self.recorder.released(release.version, 0)
         at = self.now() if accepted else NEVER
         self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
         what = f"release {release.version}"

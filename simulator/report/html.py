@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from simulator.report import words
@@ -27,7 +27,8 @@ def render(verdict: Verdict, lanes: Mapping[str, Lanes]) -> str:
     The same input gives the same bytes: no clock, no environment.
     """
     cells = sorted(verdict.cells, key=lambda cell: _ORDER[words.settled(cell)])
-    return _template().render(
+    return fill(
+        "page.html",
         verdict=verdict,
         headline=words.headline(verdict),
         tone=words.settled(verdict).value,
@@ -91,8 +92,13 @@ def _grades(judged: Judged) -> Markup:
     return chips
 
 
+def fill(name: str, **values: object) -> str:
+    """A page of the folder `templates`, filled in; whatever is no markup of ours is escaped."""
+    return _templates().get_template(name).render(**values)
+
+
 @cache
-def _template() -> Template:
+def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("simulator.report", "templates"),
         autoescape=True,
@@ -102,4 +108,4 @@ def _template() -> Template:
         keep_trailing_newline=True,
     )
     environment.globals |= {"anchor_of": anchor, "grades": _grades}
-    return environment.get_template("page.html")
+    return environment

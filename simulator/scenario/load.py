@@ -85,6 +85,24 @@ def discover(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+def load_all(paths: Iterable[Path]) -> list[Cell]:
+    """All cells of all files that `discover` finds.
+
+    Raises:
+        BadInput: With the problems of all files at once.
+    """
+    cells: list[Cell] = []
+    problems: list[Problem] = []
+    for path in discover(paths):
+        try:
+            cells += load(path)
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    return cells
+
+
 def load(path: Path) -> tuple[Cell, ...]:
     """All cells of one scenario file, in the order of its matrix.
 

@@ -245,6 +245,23 @@ def test_a_live_target_is_not_blamed_for_a_bundle_that_nobody_damaged(live, monk
     assert (receipt.supported, bool(called)) == (asked, asked)
 
 
+@pytest.mark.parametrize(("status", "left"), [(202, 1), (409, 0)])
+def test_what_a_new_version_answers_before_we_hear_of_it_is_touched(live, monkeypatch, status, left):
+    seen = []
+
+    async def call(*_):
+        seen.append(live.recorder._released["v2"])
+        return status, b""
+
+    async def at_once(*_):
+        pass
+
+    monkeypatch.setattr(Voyage, "_call", call)
+    monkeypatch.setattr(Voyage, "until", at_once)
+    asyncio.run(live._begin(0, Event(event="new", at="1s", release=Release(version="v2", by="swap"))))
+    assert (seen, live.recorder._released["v2"]) == ([1], left)
+
+
 @pytest.mark.parametrize("held_up_ns", [0, 2 * SECOND])
 def test_a_live_driver_that_was_held_up_knows(live, monkeypatch, held_up_ns):
     half = live.end // 2

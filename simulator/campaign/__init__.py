@@ -1,0 +1,1 @@
+"""Many seeds of many scenarios: how often a service is refused, and by which seeds."""
