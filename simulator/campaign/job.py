@@ -1,7 +1,7 @@
 """One file of scenarios under one seed: the unit of work, judged in a process of its own wherever there is one.
 
 A worker on another machine needs the same checkout at the same place, and cannot be wrong about it unnoticed: the job
-has a key that holds the digests of seatrial, the scenario, the target and what it starts, and the worker makes it again.
+has a key, made of the digests of seatrial, the scenario, the target and what it starts, which the worker makes again.
 """
 
 from __future__ import annotations
