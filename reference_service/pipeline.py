@@ -165,7 +165,8 @@ class Pipeline:
             loaded.tag, loaded.bands.tag,
         )  # fmt: skip
         log.append(made, body, values, values, loaded.bundle)
-        self.ledger.add(made)
+        group = self.watch.groups.position
+        self.ledger.add(made, values[group] if group >= 0 else -1.0)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())
 
     @staticmethod
@@ -432,6 +433,7 @@ class Pipeline:
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
         request_id, count = arrival.request.id, len(rows)
         self._note_groups(rows)
+        group = self.watch.groups.position
         for row in rows:
             counters.sources[row.source] += 1
             counters.answers += row.source != "rejected"
@@ -442,7 +444,7 @@ class Pipeline:
             )  # fmt: skip
             used = row.received if row.used == row.received else row.used
             log.append(made, arrival.body, row.received, used, loaded.bundle)
-            self.ledger.add(made)
+            self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
 
 
 def refusal(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> Reply:

@@ -97,6 +97,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Fairness
     group_field: str = ""  # a category of the contract by whose values service is compared; empty: by none
     fairness_gap: float = 0.05  # a group may be answered otherwise than by the model so much more often than the rest
+    error_gap: float = 0.0  # so much more often may the model err about a group; 0: shown and never told
+    error_rows: int = 20_000  # matured labels that are looked at together: those of this batch and of the one before
 
     # Cost
     owner: str = ""  # of the model: who answers for it, and who pays for it

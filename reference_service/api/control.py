@@ -212,7 +212,8 @@ async def quality(service: Service, _body: bytes, _query: str) -> Reply:
     """Quality on matured cohorts; beside it what is only provisional, and what is only believed."""
     known = service.cohorts.quality(service.clock.now_ns())._asdict()
     known["weighted"], known["naive"] = known["weighted"]._asdict(), known["naive"]._asdict()
-    return _ok({**known, "label_free": service.watch.inputs.score.estimate._asdict()})
+    watch = service.watch
+    return _ok({**known, "label_free": watch.inputs.score.estimate._asdict(), "groups": watch.errors.view()})
 
 
 async def monitors(service: Service, _body: bytes, _query: str) -> Reply:

@@ -16,9 +16,14 @@ def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict
     now_ns = service.clock.now_ns()
     verdict, judged = service.ledger.label(request_id, row, label)
     if judged is not None and judged.score is not None:
+        chance = propensity(judged.reasons)
         service.cohorts.add(
-            judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block",
-            propensity=propensity(judged.reasons),
-        )  # fmt: skip
+            judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance
+        )
+        if judged.version == service.watch.bundle.version:
+            service.watch.errors.add(
+                service.ledger.group(request_id, row), label, approved=judged.decision == "approve" and chance == 1,
+                seen_ns=judged.at_ns, now_ns=now_ns,
+            )  # fmt: skip
         service.releases.label(judged.version, now_ns, wrong=judged.decision == _WRONG[label])
     return verdict

@@ -59,7 +59,7 @@ class GroupMonitor:
         self._total += counts[self.position, :N_VALUE_CELLS]
         for value, rows in self.degraded.items():
             if value >= 0:  # neither null nor unseen: that is another alert's affair
-                self._bad[self._cell.get(value, N_VALUE_CELLS - 1)] += rows
+                self._bad[self.cell(value)] += rows
         self.degraded.clear()
         if now_ns >= self._closes_ns:
             self._close()
@@ -67,6 +67,14 @@ class GroupMonitor:
                 self._closes_ns += self._policy.window_ns
         name = self._policy.group_field
         return [Condition("fairness", name, "page", self.firing, f"{self.worst} is served worse than the others")]
+
+    def cell(self, value: float) -> int:
+        """The group of a value as encoded, by number."""
+        return self._cell.get(value, N_VALUE_CELLS - 1)
+
+    def label(self, cell: int) -> str:
+        """The category of a group, "" where it holds several."""
+        return self._labels[cell]
 
     def keep(self) -> dict[str, Any]:
         """What is worth keeping over a restart."""

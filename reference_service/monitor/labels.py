@@ -5,6 +5,7 @@ A label is counted once. A request that is delivered twice is one decision: the 
 
 from __future__ import annotations
 
+from array import array
 from typing import Literal
 
 from reference_service.audit.records import Decision
@@ -20,7 +21,7 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_capacity", "_decisions", "_index", "_labels", "_next")
+    __slots__ = ("_capacity", "_decisions", "_groups", "_index", "_labels", "_next")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -28,12 +29,13 @@ class Ledger:
         self._next = 0  # places ever used; a place's slot is this modulo capacity
         self._decisions: list[Decision] = []
         self._labels = bytearray()
+        self._groups = array("d")
 
     def __len__(self) -> int:
         return len(self._decisions)
 
-    def add(self, decision: Decision) -> None:
-        """One row; the rows of a request follow each other, the first one first."""
+    def add(self, decision: Decision, group: float = -1.0) -> None:
+        """One row; the rows of a request follow each other, the first one first. `group`: as encoded, -1 of none."""
         index, place = self._index, self._next
         if decision.row == 0:
             if index.setdefault(decision.id, place) != place:
@@ -44,6 +46,7 @@ class Ledger:
         if place < self._capacity:
             self._decisions.append(decision)
             self._labels.append(_UNLABELLED)
+            self._groups.append(group)
             return
         slot = place % self._capacity
         oldest = self._decisions[slot]
@@ -51,6 +54,7 @@ class Ledger:
             del index[oldest.id]  # with its first row a request can no longer be found
         self._decisions[slot] = decision
         self._labels[slot] = _UNLABELLED
+        self._groups[slot] = group
 
     def find(self, request_id: str, row: int) -> Decision | None:
         """The decision on a row, if it is remembered."""
@@ -59,6 +63,10 @@ class Ledger:
             return None
         decision = self._decisions[first % self._capacity]
         return self._decisions[(first + row) % self._capacity] if 0 <= row < decision.rows else None
+
+    def group(self, request_id: str, row: int) -> float:
+        """The group of a decision that `find` finds."""
+        return self._groups[(self._index[request_id] + row) % self._capacity]
 
     def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Decision | None]:
         """Attach a label; with it comes the decision that it is about. What was refused or forgotten is unknown."""

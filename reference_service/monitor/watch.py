@@ -12,6 +12,7 @@ from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.eprocess import LossDetector
+from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall
@@ -75,6 +76,7 @@ class Watch:
         self.review.start()
         self.inputs = InputMonitors(bundle, self._policy, now_ns)
         self.groups = GroupMonitor(bundle, self._policy, now_ns)
+        self.errors = GroupErrors(self.groups, self._policy)
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),
@@ -113,6 +115,7 @@ class Watch:
         standing = [
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),
+            *self.errors.tick(now_ns),
             *self.traffic.tick(dependencies),
             *self.burn.tick(now_ns, self._counters),
             *more,
@@ -146,6 +149,7 @@ class Watch:
         return {
             "inputs": self.inputs.keep(),
             "groups": self.groups.keep(),
+            "errors": self.errors.keep(),
             "traffic": self.traffic.keep(),
             "burn": self.burn.keep(),
             "concept": keep(self._concept),
@@ -158,6 +162,7 @@ class Watch:
         """Go on from what was kept."""
         self.inputs.recall(kept["inputs"])
         self.groups.recall(kept["groups"])
+        self.errors.recall(kept["errors"])
         self.traffic.recall(kept["traffic"])
         self.burn.recall(kept["burn"])
         recall(self._concept, kept["concept"])

@@ -1,0 +1,125 @@
+"""Does the model err more often about one group than about the others? Judged by labels, once they are all in.
+
+False positives: decisions other than *approve* where the truth was negative, of all negatives. False negatives:
+approvals of all positives. Each rate has an interval (Clopper and Pearson). Like quality they are told of cohorts
+older than the label horizon only: early labels differ between groups for reasons of their own. Where a refusal keeps
+its truth from being known, the rates are about decisions that were no refusals.
+
+Groups may differ lawfully, for their base rates do (Chouldechova, Big Data 2017), so which gap is unfair is for the
+operator to say (`error_gap`). A group is harmed while its rate is surely above all others' by more than that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from reference_service.core.cells import N_VALUE_CELLS
+from reference_service.monitor.alerts import Condition
+from reference_service.monitor.groups import NOBODY, GroupMonitor, lower, upper
+from reference_service.monitor.keeping import keep, recall
+from reference_service.policy import Policy
+
+KINDS: Final = ("false_positive", "false_negative")  # of a label of 0, of 1
+
+
+class GroupErrors:
+    """Errors of one version by the groups that a `GroupMonitor` knows.
+
+    Args:
+        groups: the groups; none if the policy names no field.
+        policy: the label horizon, the gap, and how many labels are looked at together.
+    """
+
+    KEPT: ClassVar[tuple[str, ...]] = ("_before", "_now", "firing", "worst")
+
+    def __init__(self, groups: GroupMonitor, policy: Policy) -> None:
+        self._groups = groups
+        self._policy = policy
+        self._young: dict[int, np.ndarray] = {}  # start of a cohort → int64[cells, label, (right, wrong)]
+        # Of matured labels, the batch that is being filled and the one before: the recent past, and no more.
+        self._now = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
+        self._before = np.zeros_like(self._now)
+        self.firing = False
+        self.worst = ""
+
+    def add(self, value: float, label: int, *, approved: bool, seen_ns: int, now_ns: int) -> None:
+        """One labelled decision.
+
+        Args:
+            value: of the group's field, as encoded; null and unseen belong to no group.
+            label: 0 or 1.
+            approved: whether the decision was *approve*.
+            seen_ns: when it was made; a straggler's cohort has been judged without it.
+            now_ns: now.
+        """
+        start = seen_ns - seen_ns % self._policy.cohort_ns
+        if self._groups.position == NOBODY or not value >= 0 or start < self._matured_ns(now_ns):
+            return
+        if start not in self._young:
+            self._young[start] = np.zeros_like(self._now)
+        self._young[start][self._groups.cell(value), label, int(approved == bool(label))] += 1
+
+    def tick(self, now_ns: int) -> list[Condition]:
+        """Take in the cohorts that have matured, and judge."""
+        gap = self._policy.error_gap
+        matured = self._matured_ns(now_ns)
+        for start in sorted(start for start in self._young if start < matured):
+            self._now += self._young.pop(start)
+            if self._now.sum() >= self._policy.error_rows:
+                self._before, self._now = self._now, np.zeros_like(self._now)
+        if self._groups.position == NOBODY or not gap:
+            return []
+        wrong, total = self._counts()
+        others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
+        alpha = self._policy.alpha
+        proven = lower(wrong, total, alpha) - upper(others_wrong, others, alpha)
+        if proven.max() > gap:
+            cell, kind = np.unravel_index(int(proven.argmax()), proven.shape)
+            self.firing = True
+            self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"
+        elif self.firing:
+            seen = (total > 0) & (others > 0)
+            apart = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
+            self.firing = bool(apart.max() > gap / 2)
+        return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
+
+    def view(self) -> dict[str, dict[str, Any]]:
+        """Group → labels of it, and of each kind the rate with its interval at 99 % (null where there is nothing)."""
+        wrong, total = self._counts()
+        low, high = lower(wrong, total, 0.005), upper(wrong, total, 0.005)
+        return {
+            self._groups.label(cell) or "others": {
+                "n": int(total[cell].sum()),
+                **{
+                    kind: {
+                        "rate": float(wrong[cell, k] / total[cell, k]),
+                        "from": float(low[cell, k]),
+                        "to": float(high[cell, k]),
+                    }
+                    if total[cell, k]
+                    else None
+                    for k, kind in enumerate(KINDS)
+                },
+            }
+            for cell in np.flatnonzero(total.sum(axis=1)).tolist()
+        }
+
+    def keep(self) -> dict[str, Any]:
+        """Everything, for a restart."""
+        return {"self": keep(self), "young": [(start, counts.tolist()) for start, counts in self._young.items()]}
+
+    def recall(self, kept: dict[str, Any]) -> None:
+        """The reverse of `keep`."""
+        recall(self, kept["self"])
+        self._young = {start: np.array(counts, dtype=np.int64) for start, counts in kept["young"]}
+
+    def _matured_ns(self, now_ns: int) -> int:
+        edge = now_ns - self._policy.label_horizon_ns
+        return edge - edge % self._policy.cohort_ns
+
+    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64[cells, 2] twice: wrong decisions of negatives and of positives, and all of them."""
+        both = self._before + self._now
+        return both[:, :, 1], both.sum(axis=2)
