@@ -27,6 +27,8 @@ LINES: Final = {
     "reference_service/server/": (
         ("_transport.write(", "writing to sockets"),
         ("written", "decision log"),
+        ("hold(", "decision log"),
+        ("held", "decision log"),
         ("limiter", "guards"),
         ("counters", "monitors"),
     ),

@@ -99,6 +99,12 @@ class Bundle:
         """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
         kernel.count_rows(self.arena, codes, counts)
 
+    def mean_over_fields(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """float64[n]: for each row of float64[n, f] values the mean of what float64[f * 256] says of its codes."""
+        means = np.empty(len(values))
+        kernel.mean_rows(self.arena, values, table, means)
+        return means
+
     def margin(self, codes: np.ndarray) -> np.ndarray:
         """float64[n] raw margins of uint8[n, f] codes, LightGBM's bit for bit."""
         margins = np.empty(len(codes))

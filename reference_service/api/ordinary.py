@@ -25,7 +25,6 @@ class _Layout(NamedTuple):
     decode: Callable[[bytes], Any]
     arrange: Callable[[list[Any]], tuple[Any, ...]]  # values in the order of the body, then a NaN → contract order
     coded: tuple[tuple[int, dict[Any, float]], ...]  # positions whose values stand for a number
-    nullable: tuple[int, ...]  # other positions where null may be
 
 
 class Ordinary:
@@ -47,17 +46,15 @@ class Ordinary:
         """The request's id, and its values as `Validator.clean` gives them; None if the body is not ordinary."""
         if self._layout is None:
             return None
-        decode, arrange, coded, nullable = self._layout
+        decode, arrange, coded = self._layout
         try:
             request = decode(body)
-            values = [tensor.data[0] for tensor in request.inputs]
+            # Null has got past the decoder only where it may be.
+            values = [NAN if (value := tensor.data[0]) is None else value for tensor in request.inputs]
             values.append(NAN)
             row = list(arrange(values))
             for position, codes in coded:
                 row[position] = codes[row[position]]
-            for position in nullable:
-                if row[position] is None:
-                    row[position] = NAN
         except (ValueError, KeyError, RecursionError):
             return None
         said = request.outputs is not msgspec.UNSET or request.parameters.event_time_ms is not None
@@ -95,15 +92,13 @@ def _compile(validator: Validator, order: list[str]) -> _Layout:
     )
     nothing = len(order)
     where = [nothing] * (validator.width + 1)
-    coded, nullable = [], []
+    coded = []
     for index, column in enumerate(columns):
         for position in column.positions:
             where[position] = index
             if column.codes is not None:
-                coded.append((position, dict(column.codes) | ({None: NAN} if column.nullable else {})))
-            elif column.nullable:
-                nullable.append(position)
-    return _Layout(msgspec.json.Decoder(request).decode, itemgetter(*where), tuple(coded), tuple(nullable))
+                coded.append((position, dict(column.codes) | {NAN: NAN}))  # found by identity
+    return _Layout(msgspec.json.Decoder(request).decode, itemgetter(*where), tuple(coded))
 
 
 def _annotation(column: Plain) -> Any:

@@ -221,9 +221,11 @@ class DecisionLog:
             self._onlooker(decisions)
         payloads = b""
         if self._sink is not None:
-            lines = [payload_line(*entry[:4]) for entry in entries]
-            for decision, line in zip(decisions, lines, strict=True):
+            lines = []
+            for decision, body, received, used, _ in entries:
+                line = payload_line(decision, body, received, used)
                 decision.payload = digest(line)
+                lines.append(line)
             payloads = b"\n".join(lines) + b"\n"
         self._ring.extend(decisions)
         records = _encoder.encode_lines(decisions)

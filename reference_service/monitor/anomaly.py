@@ -7,6 +7,7 @@ features as independent, which is what makes it cheap enough to be written down 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,13 +29,10 @@ class Anomaly:
         bits = self._bits.get(bundle.digest)
         if bits is None:
             bits = self._bits[bundle.digest] = bits_of(bundle).ravel()
-        values = np.array(rows, dtype=np.float64)
-        width = values.shape[1]
-        places = bundle.codes(values) + np.arange(0, width * N_CODES, N_CODES)
-        # Features lie in rows, and numpy adds whole rows one after the other: the same bits on every machine and for
-        # every number of rows. Along a row it would add in an order of its own.
-        each = bits[np.ascontiguousarray(places.T)]
-        scores: list[float] = np.round(np.add.reduce(each, axis=0) / width, 3).tolist()
+        width = len(bundle.contract.fields)
+        pack = struct.Struct(f"{width}d").pack  # faster than numpy's reading of lists
+        values = np.frombuffer(b"".join([pack(*row) for row in rows])).reshape(len(rows), width)
+        scores: list[float] = np.round(bundle.mean_over_fields(values, bits), 3).tolist()
         return scores
 
 

@@ -64,6 +64,9 @@ class Host(Protocol):
     def enqueue(self, connection: Connection, request: Request) -> None:
         """Serve it when its turn has come."""
 
+    def hold(self, connection: Connection, request: Request, answer: Logging) -> None:
+        """Have it call `inferred` once the log has written the answer."""
+
     def left(self, connection: Connection) -> None:
         """It is no more."""
 
@@ -223,12 +226,9 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a reply, and no more than that
             found = core.failed(error)
         if type(found) is Answered:
-            self._inferred(request, found)
+            self.inferred(request, found)
         elif type(found) is Logging:
-            answer = found
-            found.written.add_done_callback(
-                lambda written: self._inferred(request, core.logged(answer, written=written.result()))
-            )
+            server.hold(self, request, found)
         else:
             self._task = server.loop.create_task(self._run(found, request))  # type: ignore[arg-type]  # no other type is left
 
@@ -245,11 +245,12 @@ class Connection(asyncio.Protocol):
                 if request.version is not None:
                     self._server.core.finish(0, request.arrived_ns)
             elif request.version is not None:
-                self._inferred(request, answer)
+                self.inferred(request, answer)
             else:
                 self._answer(request, answer)
 
-    def _inferred(self, request: Request, answer: Answered) -> None:
+    def inferred(self, request: Request, answer: Answered) -> None:
+        """An admitted inference has its answer."""
         self._server.core.finish(answer.status, request.arrived_ns)
         self._answer(request, answer)
 

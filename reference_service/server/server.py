@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import socket
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
-from reference_service.api.core import Core
+from reference_service.api.core import Core, Logging
 from reference_service.clock import SECOND
 from reference_service.server.connection import Connection, Request
 
@@ -44,6 +45,8 @@ class Server:
         self._infer_url = core.infer_path.encode()
         self._listening = listening
         self._queue: list[tuple[Connection, Request]] = []
+        self._writing: asyncio.Future[bool] | None = None  # what those in `_held` wait for
+        self._held: list[tuple[Connection, Request, Logging]] = []
         self._accepting = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -88,6 +91,22 @@ class Server:
         now_ns = self.clock.now_ns
         for connection, request in queue:
             connection.serve(request, now_ns())
+
+    def hold(self, connection: Connection, request: Request, answer: Logging) -> None:
+        """Give this answer once the log has it: all that wait for one write at once, in the order of their turns."""
+        if answer.written is not self._writing:
+            self._writing, self._held = answer.written, []
+            answer.written.add_done_callback(partial(self._release, self._held))
+        self._held.append((connection, request, answer))
+
+    def _release(self, held: list[tuple[Connection, Request, Logging]], written: asyncio.Future[bool]) -> None:
+        core, done = self.core, written.result()
+        for connection, request, answer in held:
+            try:
+                connection.inferred(request, core.logged(answer, written=done))
+            except Exception as error:  # noqa: BLE001  # one that cannot be given must not keep back the others
+                core.failed(error)
+                connection.abort()
 
     # ------------------------------------------------------------ connections
 

@@ -107,3 +107,22 @@ def test_without_drift_psi_is_about_chi_square(n):
         psi(rng.multinomial(50_000, reference) / 50_000, 50_000, rng.multinomial(n, reference)) for _ in range(400)
     ]
     assert np.mean(found) == pytest.approx((1 / n + 1 / 50_000) * 11, rel=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_means_over_fields_are_added_field_after_field_whatever_the_number_of_rows(binary, count):
+    values = binary.values[:count]
+    table = np.random.default_rng(3).random(values.shape[1] * 256)
+    codes = np.empty(values.shape, np.uint8)
+    kernel.codes_rows(binary.arena, values, codes)
+    expected = np.zeros(count)
+    for field in range(values.shape[1]):
+        expected += table[field * 256 + codes[:, field].astype(int)]
+    means = np.empty(count)
+    kernel.mean_rows(binary.arena, values, table, means)
+    assert means.tolist() == (expected / values.shape[1]).tolist()
+
+
+def test_means_of_what_does_not_fit_are_refused(binary):
+    with pytest.raises(ValueError, match="one column"):
+        kernel.mean_rows(binary.arena, binary.values[:2], np.zeros(256), np.empty(2))

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROW, SECOND, encode, run
 
 from reference_service.api.core import Core
+from reference_service.server.connection import Connection
 from reference_service.server.server import Server
 
 INFER = "/v2/models/payments/infer"
@@ -340,3 +341,25 @@ def test_a_defect_is_a_500_that_tells_nothing(harness, caplog):
         assert port.h.service.limiter.in_flight == 0
 
     on_a_port(harness, body)
+
+
+def test_an_answer_that_cannot_be_given_keeps_back_none_of_those_that_wait_for_the_same_write(harness, monkeypatch):
+    given = Connection.inferred
+
+    def broken(self, request, answer):
+        if b'"r1"' in answer.body:
+            raise RuntimeError("this one")
+        given(self, request, answer)
+
+    monkeypatch.setattr(Connection, "inferred", broken)
+
+    async def body(port):
+        clients = [await port.connect() for _ in range(3)]
+        for k, client in enumerate(clients):
+            client.send(post(encode([ROW], f"r{k}")))
+        await port.until(lambda: port.h.service.limiter.in_flight == len(clients))
+        await port.h.clock.advance(SECOND // 100)
+        assert [(await clients[k].read())[0] for k in (0, 2)] == [200, 200]
+        assert await clients[1].ended()
+
+    on_a_port(harness, body, {"decision_log": lambda _: lambda *_: None})
