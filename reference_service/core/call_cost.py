@@ -10,21 +10,24 @@ import math
 from typing import Final
 
 _MEMORY: Final = 64.0  # calls that count: a model that slows down is known within a second at most rates
-_SPREAD: Final = 1.0  # of sizes, as a sum of squares; of less, a slope would be noise
+_SPREAD: Final = 1.0  # sum of squares of sizes about their mean, in squared means; of less, a slope would be noise
 LEAST_NS: Final = 1_000_000  # event loops wake up no finer: a shorter wait would last as long
 
 
 class CallCost:
     """A line through (rows, nanoseconds), by least squares with exponential forgetting; no part of it is negative.
 
-    While calls have been of one size, nothing is known of its slope: it stays what it was, zero at first. So the first
-    rows that wait go together, and show what a row costs.
+    While calls have been of nearly one size, nothing is learnt of the slope: it stays what it was. Then a queue goes in
+    calls of twice or half the usual size, which show it: a batcher that sent what it thinks best would never find out
+    that it is wrong.
     """
 
-    __slots__ = ("_n", "_nn", "_ny", "_weight", "_y", "per_call", "per_row")
+    __slots__ = ("_mean", "_n", "_nn", "_ny", "_sure", "_weight", "_y", "per_call", "per_row")
 
     def __init__(self) -> None:
         self._weight = self._n = self._nn = self._y = self._ny = 0.0
+        self._mean = 0.0  # size
+        self._sure = False  # whether the slope is seen in what is remembered
         self.per_row = 0.0  # a, ns
         self.per_call = 0.0  # b, ns
 
@@ -38,7 +41,8 @@ class CallCost:
         self._ny = self._ny * keep + rows * ns
         mean_n, mean_y = self._n / self._weight, self._y / self._weight
         spread = self._nn - self._n * mean_n
-        if spread >= _SPREAD:
+        self._mean, self._sure = mean_n, spread >= _SPREAD * mean_n * mean_n
+        if self._sure:
             self.per_row = max(0.0, (self._ny - self._n * mean_y) / spread)
         self.per_call = mean_y - self.per_row * mean_n
         if self.per_call < 0:  # the best line of those through the origin
@@ -55,6 +59,9 @@ class CallCost:
         m/2·(b + a·c)(m/c + 1). It is least at c = √(m·b/a): one row where b is small, and all of
         them where it is large. A long queue makes for larger calls, so that the model keeps up if it can at all.
         """
+        if not self._sure:
+            usual = max(1, round(self._mean))
+            return 2 * usual if 2 * usual <= waiting else min(waiting, max(1, usual // 2))
         if self.per_row * waiting <= self.per_call:
             return waiting
         return min(waiting, max(1, round(math.sqrt(waiting * self.per_call / self.per_row))))
@@ -70,6 +77,6 @@ class CallCost:
         """
         if self.per_call < LEAST_NS or not gap_ns < self.per_call:
             return 0
-        wanted = math.ceil((self.per_row + self.per_call) / max(self.per_row + gap_ns, 1.0))
+        wanted = math.ceil((self.per_row + self.per_call) / max(self.per_row + gap_ns, 1.0)) - 1
         wait_ns = (wanted - waiting) * gap_ns
         return round(wait_ns) if wait_ns >= LEAST_NS else 0

@@ -88,9 +88,10 @@ def _verify(artifact: Artifact) -> None:
 def _try_out(process: Process, bundle: Bundle, clock: Clock) -> CallCost:
     """Ask about the golden rows, all at once and the first alone; what that cost. Raises ValueError, OSError."""
     golden, cost = np.array(bundle.golden.values, dtype=np.float64), CallCost()  # None becomes NaN
-    for values in (golden, golden[:1], golden):  # the first time, a model may still be loading this and that
+    if not all(map(math.isfinite, process.ask_now(golden))):
+        raise ValueError("it has no finite margin for some golden row")
+    for values in (golden[:1], golden):  # not the first time: a model may still have been loading this and that
         began_ns = clock.now_ns()
-        if not all(map(math.isfinite, process.ask_now(values))):
-            raise ValueError("it has no finite margin for some golden row")
+        process.ask_now(values)
         cost.add(len(values), clock.now_ns() - began_ns)
     return cost

@@ -120,7 +120,7 @@ def test_poison_is_found_in_few_calls(poison):
     async def body():
         clock = HandClock()
         model = Model(clock)
-        asked = batcher(clock, model, rows=64)
+        asked = batcher(clock, model, rows=64, cost=learnt(0, 5_000_000))
         found = await clock.run(*(asked(np.array([k, k in poison], dtype=float)) for k in range(64)))
         assert {k for k, each in enumerate(found) if isinstance(each, Refused)} == poison
         assert asked.calls <= min(127, 1 + 2 * 6 * len(poison))
@@ -150,7 +150,7 @@ def test_where_the_model_was_not_reached_no_row_is_to_blame(error):
             sizes.append(len(values))
             raise error
 
-        asked = batcher(clock, gone)
+        asked = batcher(clock, gone, cost=learnt(0, 5_000_000))
         found = await clock.run(*(asked(np.zeros(2)) for _ in range(9)))
         assert {type(each) for each in found} == {error}
         assert sizes == [9]
@@ -235,9 +235,11 @@ def test_where_a_row_is_dear_it_turns_itself_off():
         model = Model(clock, a=1_000_000, b=10_000)
         asked = batcher(clock, model, rows=64)
         mean = await evenly(clock, asked, 400, 900_000)  # a little more than it can answer: there is always a queue
-        assert set(model.sizes[20:]) == {1}
+        late = model.sizes[20:]
+        assert late.count(1) > 0.9 * len(late)  # and now and then two, to see whether that still holds
+        assert max(late) <= 2
         clock = HandClock()
-        assert mean < 1.02 * await evenly(clock, batcher(clock, Model(clock, 1_000_000, 10_000), rows=1), 400, 900_000)
+        assert mean < 1.1 * await evenly(clock, batcher(clock, Model(clock, 1_000_000, 10_000), rows=1), 400, 900_000)
 
     asyncio.run(body())
 

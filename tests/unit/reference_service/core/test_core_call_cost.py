@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from reference_service import bundle as bundles
@@ -29,6 +29,7 @@ def test_a_line_is_found_again(a, b, sizes):
     cost = CallCost()
     for rows in (sizes * 3)[:200]:
         cost.add(rows, a * rows + b)
+    assume(cost._sure)
     scale = a * 256 + b
     assert cost.per_row == pytest.approx(a, abs=1e-5 * scale)
     assert cost.per_call == pytest.approx(b, abs=1e-3 * scale)
@@ -64,6 +65,21 @@ def test_of_one_size_the_slope_is_not_guessed():
     assert cost.per_call == pytest.approx(4.6e6, rel=0.01)
 
 
+@pytest.mark.parametrize("size", [1, 2, 16, 200])
+def test_calls_of_one_size_are_followed_by_others_until_the_slope_is_seen(size):
+    cost = CallCost()
+    for _ in range(100):
+        cost.add(size, 1e6 * size + 1e4)
+    tried = 0
+    while cost.per_row == 0:
+        rows = cost.together(size if size > 1 else 2)  # the queue is never longer than that
+        assert rows != size
+        cost.add(rows, 1e6 * rows + 1e4)
+        tried += 1
+    assert tried < 100
+    assert cost.per_row == pytest.approx(1e6, rel=1e-3)
+
+
 def waiting_of(a, b, waiting, size):
     """Sum of waiting when so many rows are sent `size` at a time, the last call being whatever is left."""
     total, at = 0.0, 0.0
@@ -89,7 +105,7 @@ def test_the_extremes_of_going_together():
     assert known(1e4, 1e6).together(100) == 100
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.floats(0, 1e6), st.floats(LEAST_NS, 1e8), st.integers(1, 60), st.floats(1e3, 1e8))
 def test_rows_wait_exactly_while_one_more_is_worth_it(a, b, waiting, gap):
     cost = known(a, b)
@@ -100,6 +116,8 @@ def test_rows_wait_exactly_while_one_more_is_worth_it(a, b, waiting, gap):
     assert wait_ns < b
     if wait_ns:
         assert staying < going * (1 + 1e-9)
+        enough = waiting + round(wait_ns / gap)  # and once those have come, one more is not
+        assert enough * (gap + a) >= (b - gap) * (1 - 1e-9)
     elif gap >= LEAST_NS:  # shorter waits are not possible
         assert staying >= going * (1 - 1e-9)
 
