@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reference_service.app import create_app
-from simulator.drivers.virtual.run import _Run
+from simulator.drivers.virtual.clients import Clients
+from simulator.drivers.virtual.scene import Scene
 from simulator.scenario.quantities import SECOND
 from simulator.targets.sink import Sink
 
@@ -21,21 +22,21 @@ def receiver_dead(settings, *, clock, seams):
 
 def driver_says_it_is_late(settings, *, clock, seams):
     """58. The driver was two seconds behind its schedule, and says so."""
-    note = _Run._note
+    note = Scene.note
 
     def late(self, kind, **data):
         note(self, kind, **({"late_p99_ns": 2 * SECOND, "late_max_ns": 2 * SECOND} if kind == "driver" else data))
 
-    _Run._note = late
+    Scene.note = late
     return create_app(settings, clock=clock, seams=seams)
 
 
 def driver_is_late(settings, *, clock, seams):
     """58. Every request goes out two seconds behind its schedule, and the driver has to notice by itself."""
-    start = _Run._start
+    start = Clients._start
 
     def late(self, exchange):
         self.loop.post(self.loop.now_ns + 2 * SECOND, lambda _: start(self, exchange), None)
 
-    _Run._start = late
+    Clients._start = late
     return create_app(settings, clock=clock, seams=seams)

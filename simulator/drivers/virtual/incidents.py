@@ -1,0 +1,156 @@
+"""Events that befall the service itself: faults of its dependencies, restarts, releases, operators' actions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from simulator.drivers.operators import action_of
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.virtual.clients import Clients
+from simulator.drivers.virtual.cpu import Wait
+from simulator.drivers.virtual.scene import Scene
+from simulator.history.schema import NEVER, Outcome
+from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
+from simulator.targets.seams import Fault
+
+_REFUSALS: Final = range(400, 500)
+
+
+class Incidents:
+    """Makes them happen, and keeps a receipt of each.
+
+    Args:
+        scene: shared with the other parts of the run.
+        clients: who lose their connections where the service is killed.
+    """
+
+    def __init__(self, scene: Scene, clients: Clients) -> None:
+        self.scene = scene
+        self.clients = clients
+        self._receipts: dict[str, ServiceReceipt] = {}
+
+    def begin(self, named: tuple[int, Event]) -> None:
+        """One event, by its place in the scenario."""
+        k, event = named
+        if not self.scene.sending:
+            self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
+        elif event.release is not None:
+            self.scene.loop.start_now(self._release(k, event))
+        elif event.operator is not None:
+            self.scene.loop.start_now(self._operate(event))
+        elif event.restart is not None:
+            self._end_life(event)
+        else:
+            name = event.dependency.name if event.dependency else "model"
+            params = event.params
+            if name not in self.scene.seams:
+                detail = f"the target file names no seam {name!r}"
+                self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+                return
+            self.scene.seams[name].break_with(Fault(event.event, params.fault, params.by or 0, params.share))
+            self._receipts[event.event] = ServiceReceipt(self.scene.loop.now_ns, 1, 0, 0)
+            if event.length is not None:
+                self.scene.loop.post(event.at + event.length, lambda _: self.scene.seams[name].heal(), None)
+
+    def _end_life(self, event: Event) -> None:
+        """Stop the service, or kill it; whoever waits for an answer then loses the connection."""
+        assert event.length is not None  # noqa: S101 - refused when the scenario is read
+        self._receipts[event.event] = ServiceReceipt(self.scene.loop.now_ns, 1, 0, 0, detail="it never started again")
+        back = event.at + event.length
+        if event.params.how == "stop":
+            self.scene.loop.start_now(self._stop(event, back))
+            return
+        for exchange in self.clients.outstanding:
+            exchange.lose(Outcome.RESET)
+        self.scene.life.kill()
+        self.scene.loop.post(back, self._revive, event)
+
+    def _revive(self, event: Event) -> None:
+        self.scene.loop.start_now(self._begin_life(event))
+
+    async def _stop(self, event: Event, back_ns: int) -> None:
+        """As servers stop: no new connection, those that are open are served to the end, then the lifespan ends."""
+        self.scene.life.up = False
+        while any(not exchange.state for exchange in self.clients.outstanding):
+            await Wait(self.scene.loop, self.scene.loop.now_ns + SECOND // 1000)
+        await self.scene.life.stop()
+        await Wait(self.scene.loop, max(back_ns, self.scene.loop.now_ns))
+        await self._begin_life(event)
+
+    async def _begin_life(self, event: Event) -> None:
+        receipt = self._receipts[event.event]
+        try:
+            self.clients.client = self.clients.client._replace(app=self.scene.life.rebuild())
+            await self.scene.life.start()
+        except Exception as error:  # noqa: BLE001 - whatever keeps it down belongs into the receipt
+            self._receipts[event.event] = replace(receipt, detail=f"it does not start again: {error}")
+            return
+        self._receipts[event.event] = replace(receipt, delivered=1, potent=1, detail=event.params.how)
+        self.scene.note("action", what=f"restart, {event.params.how}", status=200, body="")
+
+    async def _release(self, k: int, event: Event) -> None:
+        release, admin = event.params, self.scene.spec.target.admin
+        through_seam = release.defect is not None or release.by == "shadow"
+        if admin.release is None or (through_seam and "model" not in self.scene.seams):
+            lacks = "admin.release" if admin.release is None else "the seam `model`"
+            self._receipts[event.event] = ServiceReceipt(
+                NEVER, 1, 0, 0, supported=False, detail=f"the target file has no {lacks}"
+            )
+            return
+        if release.defect:
+            defect = release.defect
+            fault = Fault(event.event, defect.fault, defect.by or 0, defect.share, first=release.version)
+            self.scene.seams["model"].break_with(fault)
+        elif release.by == "shadow":
+            self.scene.seams["model"].watch(event.event, release.version)
+        if release.by != "shadow":
+            self.scene.recorder.released(release.version, 1 << k)
+        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        status, answer = await self._admin(admin.release, body)
+        accepted = status < 300  # noqa: PLR2004 - accepted
+        if not accepted:
+            self.scene.recorder.released(release.version, 0)
+        # A bundle that is not sound was delivered if there was an answer: a refusal is what ought to come.
+        done = accepted or (release.bundle != "sound" and status in _REFUSALS)
+        at = self.scene.loop.now_ns if done else NEVER
+        self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        self.scene.note(
+            "action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace")
+        )
+
+    async def _operate(self, event: Event) -> None:
+        action, body = action_of(event, self.scene.spec.target.admin)
+        if action is None:
+            detail = f"the target file has no admin.{event.params.does}"
+            self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        status, answer = await self._admin(action, body)
+        done = status < 300  # noqa: PLR2004 - accepted
+        at = self.scene.loop.now_ns if done else NEVER
+        self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        self.scene.note("action", what=event.params.does, status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
+        method, _, path = action.partition(" ")
+        return await self.scene.life.call(method, path, body, self.scene.token)
+
+    def receipts(self) -> dict[str, ServiceReceipt]:
+        """What became of each, as far as is known now."""
+        done = {}
+        for name, receipt in self._receipts.items():
+            calls = next((s.receipts[name] for s in self.scene.seams.values() if name in s.receipts), None)
+            event = self.scene.spec.scenario.event(name)
+            if calls is None:
+                done[name] = receipt
+            elif event.release is not None:
+                # The action was accepted; its defect counts only if the model was really called through the seam.
+                done[name] = replace(receipt, potent=min(receipt.potent, calls.potent))
+            else:
+                # Planned: every call that the fault's share would take; at least one, or nothing was broken.
+                planned = max(1, calls.taken if calls.seen else 1)
+                done[name] = replace(receipt, planned=planned, delivered=calls.taken, potent=calls.potent)
+        return done
