@@ -29,11 +29,12 @@ import numpy as np
 
 from benchmarks.figures import show
 from benchmarks.scripted_server import STALL, delay
+from simulator.drivers.answer import Answer
 from simulator.drivers.live import Sockets
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import free_port
 from simulator.drivers.voyage import Voyage
-from simulator.drivers.wire import Answer, Wire, precise_loop
+from simulator.drivers.wire import Wire, precise_loop
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
 from simulator.targets.model import Target

@@ -1,4 +1,4 @@
-"""What the two HTTP clients of live runs share, whichever way they wait: how an exchange went, and what a request says."""
+"""What the two HTTP clients of live runs share: how an exchange went, and what a request says."""
 
 from __future__ import annotations
 

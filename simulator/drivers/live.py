@@ -12,10 +12,11 @@ from functools import partial
 from typing import Final
 
 from simulator.drivers import retry
+from simulator.drivers.answer import Answer
 from simulator.drivers.record import Planned
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.voyage import Progress, Sent, Voyage
-from simulator.drivers.wire import Answer, Wire, precise_loop
+from simulator.drivers.wire import Wire, precise_loop
 from simulator.history.schema import History
 from simulator.scenario.quantities import SECOND
 

@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import select
 import selectors
 import ssl
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import h11
 
+from simulator.drivers.answer import AGAIN, OURS, Answer, head, message
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.quantities import SECOND
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _STALE: Final = 2 * SECOND
-_AGAIN: Final = 0.02  # seconds between attempts while this machine has no socket left
-# This machine is at its end, not the service: what waits for it is late, and that is the driver's.
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
-
-
-class Answer(NamedTuple):
-    """How one exchange went, by the caller's clock. `sent_ns` is NEVER if nothing could be sent from here."""
-
-    sent_ns: int
-    replied_ns: int
-    ended_ns: int
-    status: int
-    body: bytes
-    failure: Outcome | None
 
 
 Concluded = Callable[[Answer], None]
@@ -67,8 +53,7 @@ class Wire:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if self._tls else 80)
-        lines = [b"POST %b HTTP/1.1" % (parts.path.rstrip("/") + path).encode(), b"host: %b" % parts.netloc.encode()]
-        self._head = b"\r\n".join([*lines, *(b"%b: %b" % header for header in headers), b"content-length: "])
+        self._head = head(parts, path, headers)
         self._timeout, self._now = timeout_ns, now
         self._loop = asyncio.get_running_loop()
         self.idle: list[_Line] = []
@@ -78,10 +63,9 @@ class Wire:
 
     def post(self, body: bytes, concluded: Concluded, key: str = "") -> None:
         """Send one body, under its idempotency key if it has one; it is given up after the timeout."""
-        extra = b"\r\nidempotency-key: %b" % key.encode() if key else b""
-        message = b"%b%d%b\r\n\r\n%b" % (self._head, len(body), extra, body)
+        whole = message(self._head, body, key)
         sent = self._now()
-        call = _Call(message, sent, sent + self._timeout, concluded)
+        call = _Call(whole, sent, sent + self._timeout, concluded)
         self._waiting.append(call)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout / SECOND, self._give_up)
@@ -102,9 +86,9 @@ class Wire:
                     lambda: _Line(self), self._host, self._port, ssl=self._tls
                 )  # fmt: skip
             except OSError as error:
-                if error.errno in _OURS:
+                if error.errno in OURS:
                     call.sent_ns = NEVER
-                    await asyncio.sleep(_AGAIN)
+                    await asyncio.sleep(AGAIN)
                     continue
                 self.conclude(call, 0, NEVER, b"", Outcome.RESET)
                 return

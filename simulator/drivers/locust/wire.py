@@ -6,9 +6,8 @@ kept connection broke, which sends it twice. Here a connection is taken from tho
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import gevent
@@ -17,23 +16,10 @@ import gevent.socket
 import gevent.ssl
 from geventhttpclient.response import HTTPParseError, HTTPSocketResponse
 
+from simulator.drivers.answer import AGAIN, OURS, Answer, head, message
 from simulator.history.schema import NEVER, Outcome
 
 _BLOCK: Final = 1 << 16
-_AGAIN: Final = 0.02  # seconds between attempts while this machine has no socket left
-# This machine is at its end, not the service: what waits for it is late, and that is the driver's.
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
-
-
-class Answer(NamedTuple):
-    """How one exchange went, by the caller's clock. `sent_ns` is NEVER if nothing could be sent from here."""
-
-    sent_ns: int
-    replied_ns: int
-    ended_ns: int
-    status: int
-    body: bytes
-    failure: Outcome | None
 
 
 class Wire:
@@ -46,14 +32,13 @@ class Wire:
         self._host = parts.hostname or "127.0.0.1"
         self._tls = gevent.ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
-        lines = [b"POST %b HTTP/1.1" % (parts.path.rstrip("/") + path).encode(), b"host: %b" % parts.netloc.encode()]
-        self._head = b"\r\n".join([*lines, *(b"%b: %b" % header for header in headers), b"content-length: %d\r\n"])
+        self._head = head(parts, path, headers)
         self._timeout, self._now = timeout_ns / 1e9, now
         self._idle: list[Any] = []
 
     def post(self, body: bytes, key: str = "") -> Answer:
         """Send one body, under its idempotency key if it has one, and wait for its reply; within the timeout in all."""
-        head = self._head % len(body) + (b"idempotency-key: %b\r\n\r\n" % key.encode() if key else b"\r\n")
+        whole = message(self._head, body, key)
         sent, status, replied, reply = NEVER, 0, NEVER, b""
         failure: Outcome | None = Outcome.TIMEOUT
         connection = None
@@ -64,8 +49,8 @@ class Wire:
                     connection = self._connection()
                     if connection is None:
                         sent = NEVER
-                        gevent.sleep(_AGAIN)
-                connection.sendall(head + body)
+                        gevent.sleep(AGAIN)
+                connection.sendall(whole)
                 response = HTTPSocketResponse(connection, block_size=_BLOCK, method="POST")
                 reply, status, replied, failure = response.read(), response.status_code, self._now(), None
                 if not response.should_close():
@@ -91,7 +76,7 @@ class Wire:
         try:
             connection = gevent.socket.create_connection((self._host, self._port))
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno in OURS:
                 return None
             raise
         connection.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)

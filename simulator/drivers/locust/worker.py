@@ -17,8 +17,9 @@ import gevent
 import gevent.event
 
 from simulator.drivers import retry
+from simulator.drivers.answer import Answer
 from simulator.drivers.locust.frames import Done, Entry, Frame, Go, Halt, Job, Parcel, Ping, Pong, Report, Shipment
-from simulator.drivers.locust.wire import Answer, Wire
+from simulator.drivers.locust.wire import Wire
 from simulator.history.schema import NEVER, Outcome
 
 _REPORT_EVERY: Final = 0.1  # seconds

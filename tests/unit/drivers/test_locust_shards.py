@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.drivers.answer import Answer as WireAnswer
 from simulator.drivers.live import Sockets
 from simulator.drivers.locust.fleet import Fleet
 from simulator.drivers.locust.frames import (
@@ -37,7 +38,6 @@ from simulator.drivers.locust.shards import PARCEL, parcels, worker_of
 from simulator.drivers.record import Planned
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.voyage import Sent, Voyage
-from simulator.drivers.wire import Answer as WireAnswer
 from simulator.history.read import column_digests
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
