@@ -3,6 +3,9 @@
 A bundle is a folder. `manifest.json` holds the SHA-256 of every other file, and its own digest is the bundle's
 name. Nothing is parsed before all digests agree, and nothing is served before the golden rows, whose margins
 LightGBM itself computed when the bundle was packed, come out of this machine equal bit for bit.
+
+With the golden rows stand the libraries that made them. Other versions are no reason to refuse a bundle as long as the
+rows agree; where they do not, the refusal names the libraries that differ, which is where to look first.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -34,6 +39,7 @@ __all__ = ["UNSEEN", "Bundle", "BundleError", "Golden", "Profile", "load", "pack
 FILES: Final = ("compiled.npz", "contract.json", "golden.json", "model.txt", "policy.json", "profile.json")
 GOLDEN_ROWS: Final = 256
 _FORMAT: Final = 1
+_LIBRARIES: Final = ("lightgbm", "numba", "numpy")  # those that scores could depend on
 _EXPONENT_LIMIT: Final = 700.0  # exp of more overflows
 
 
@@ -51,6 +57,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     values: list[list[float | None]]  # contract order; None is null
     margins: list[float]
+    made_with: dict[str, str] = {}  # library → version, where the margins were computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +250,25 @@ def _read(path: Path) -> bytes:
         raise BundleError("missing", f"{path}: {error.strerror}") from error
 
 
+def libraries() -> dict[str, str]:
+    """Library that scores could depend on → its version here, "none" where it is not installed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version_of(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def _others(made_with: Mapping[str, str]) -> str:
+    """What to look at first where known rows have other margins; "" if every library is the same."""
+    here = libraries()
+    others = [f"{name} {there} (here {here.get(name, 'none')})" for name, there in made_with.items()
+              if there != here.get(name)]  # fmt: skip
+    return f"; they were made with {', '.join(others)}" if others else ""
+
+
 def _check_golden(path: Path, bundle: Bundle) -> None:
     values = np.array(bundle.golden.values, dtype=np.float64)  # None becomes NaN
     expected = np.array(bundle.golden.margins, dtype=np.float64)
@@ -252,5 +278,7 @@ def _check_golden(path: Path, bundle: Bundle) -> None:
     wrong = np.flatnonzero(bundle.margin(codes).view(np.int64) != expected.view(np.int64))
     if len(wrong):
         raise BundleError(
-            "golden", f"{path}: {len(wrong)} of {GOLDEN_ROWS} golden rows differ, the first is {wrong[0]}"
+            "golden",
+            f"{path}: {len(wrong)} of {GOLDEN_ROWS} golden rows differ, the first is {wrong[0]}"
+            + _others(bundle.golden.made_with),
         )

@@ -20,7 +20,7 @@ from reference_service.settings import ROUTES
 NAMES: Final = frozenset(
     {
         "both_arms_bad", "canary_rollback", "canary_scores", "concept_drift", "decision_log_failing",
-        "dependency_down", "fairness", "fallback_rate", "fast_burn", "feature_drift", "invalid_rate",
+        "dependency_down", "error_rates", "fairness", "fallback_rate", "fast_burn", "feature_drift", "invalid_rate",
         "load_shedding", "null_rate", "over_budget", "schema_change", "score_drift", "slow_burn", "tail_rate",
         "unseen_category",
     }

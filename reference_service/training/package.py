@@ -10,7 +10,7 @@ from typing import Any, Final
 import lightgbm
 import numpy as np
 
-from reference_service.bundle import GOLDEN_ROWS, Bundle, Golden, Profile, pack
+from reference_service.bundle import GOLDEN_ROWS, Bundle, Golden, Profile, libraries, pack
 from reference_service.contract import Contract
 from reference_service.core import kernel
 from reference_service.core.binning import UNSEEN
@@ -74,6 +74,7 @@ def package(
         golden=Golden(
             values=[[None if np.isnan(x) else x for x in row] for row in values.tolist()],
             margins=np.asarray(margins).tolist(),
+            made_with=libraries(),
         ),
     )
 

@@ -149,6 +149,21 @@ def test_a_golden_row_that_is_off_by_one_bit_is_refused(home, tmp_path):
         pack(tmp_path / "v7", **given)
 
 
+def test_libraries_that_differ_are_named_only_where_scores_differ_with_them(home, tmp_path):
+    given = parts(home)
+    golden = given["golden"]
+    assert set(golden.made_with) == {"lightgbm", "numba", "numpy"}
+    elsewhere = golden.made_with | {"numpy": "1.0.0"}
+    given["golden"] = Golden(values=golden.values, margins=golden.margins, made_with=elsewhere)
+    assert pack(tmp_path / "v7", **given).golden.made_with == elsewhere  # served: the known rows agree
+    off = [math.nextafter(golden.margins[0], math.inf), *golden.margins[1:]]
+    for made_with, named in ((elsewhere, True), (golden.made_with, False)):
+        given["golden"] = Golden(values=golden.values, margins=off, made_with=made_with)
+        with pytest.raises(BundleError, match=r"golden: .*the first is 0") as caught:
+            pack(tmp_path / "v8", **given)
+        assert (f"made with numpy 1.0.0 (here {golden.made_with['numpy']})" in str(caught.value)) == named
+
+
 def test_a_model_that_needs_more_cuts_than_a_byte_has_is_not_packaged(tmp_path, arguments, window):
     settings = {"objective": "regression", "num_leaves": 400, "max_bin": 1000, "min_data_in_bin": 1, "verbose": -1}
     settings |= {"min_data_in_leaf": 1, "num_threads": 1}
