@@ -19,7 +19,7 @@ import numpy as np
 import uvloop
 
 from benchmarks import forest24
-from benchmarks.http import Server, running, servers
+from benchmarks.under_load import Server, prepared, running
 
 RATE = 1_667  # requests a second
 CONNECTIONS = 64
@@ -107,12 +107,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="seatrial-open-") as name:
         folder = Path(name)
-        forest24.build(folder)
-        settings = {"bundles": str(folder / "bundles"), "decision_log": str(folder / "log"), "token": "secret"}
-        (folder / "settings.json").write_text(json.dumps(settings))
         resident: list[int] = []
         core = max(os.sched_getaffinity(0))
-        ours = servers(folder)[0]
+        ours, _ = prepared(folder)
         with running(ours, "0") as pid:
             os.sched_setaffinity(0, {core})
             uvloop.run(drive(ours, min(5, seconds), [], pid))  # warm

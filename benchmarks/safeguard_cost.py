@@ -26,15 +26,15 @@ from typing import Any, Final
 
 import msgspec
 
-from benchmarks import http
 from benchmarks.flame import draw
 from benchmarks.sampled import Frame, Samples
 from benchmarks.stages import LOOP, SAFEGUARDS, SERVING, by_stage, stage, wilson
+from benchmarks.under_load import ROOT, Server, load, prepared, running
 from reference_service import bundle as bundles
 from reference_service.api.ordinary import compiled_for
 from reference_service.validation import Validator
 
-DOCS: Final = http.ROOT / "docs/explanation"
+DOCS: Final = ROOT / "docs/explanation"
 PAGE: Final = DOCS / "what-safeguards-cost.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 TIMES: Final = 40  # chunks of each decoder, in turn
@@ -67,15 +67,15 @@ def share_of_checks(folder: Path, sent: list[bytes]) -> float:
     return max(0.0, statistics.median(saved))
 
 
-def sampled(folder: Path, ours: http.Server, file: Path, seconds: float) -> tuple[Samples, float]:
+def sampled(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Samples, float]:
     """The samples of one worker on the first core under load from the second, and the requests meanwhile."""
     out = folder / "samples.json"
     out.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.sampled", str(out), *ours.command[3:]]
-    with http.running(dataclasses.replace(ours, command=command), "0") as process:
-        http.load(ours, file, 2, "1")  # warm
+    with running(dataclasses.replace(ours, command=command), "0") as process:
+        load(ours, file, 2, "1")  # warm
         os.kill(process, signal.SIGUSR1)
-        rate, _ = http.load(ours, file, seconds, "1")
+        rate, _ = load(ours, file, seconds, "1")
         os.kill(process, signal.SIGUSR2)
         until = time.monotonic() + 10
         while not out.exists():
@@ -85,7 +85,7 @@ def sampled(folder: Path, ours: http.Server, file: Path, seconds: float) -> tupl
         return msgspec.json.decode(out.read_bytes(), type=Samples), rate * seconds
 
 
-def measure(folder: Path, ours: http.Server, file: Path, seconds: float) -> tuple[list[str], Samples]:
+def measure(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[list[str], Samples]:
     """The table's lines, and the samples."""
     checks = share_of_checks(folder / "bundles/v1", file.read_bytes().splitlines())
     samples, requests = sampled(folder, ours, file, seconds)
@@ -134,7 +134,7 @@ def main() -> None:
     seconds = float(given[0]) if given else 30
     with tempfile.TemporaryDirectory(prefix="seatrial-cost-") as name:
         folder = Path(name)
-        ours, file = http.prepared(folder)
+        ours, file = prepared(folder)
         lines, samples = measure(folder, ours, file, seconds)
     print("\n".join(lines))
     if "--write" in sys.argv:

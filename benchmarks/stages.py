@@ -114,7 +114,7 @@ def wilson(hits: int, n: int) -> Share:
     z = 1.959964
     p, square = hits / n, z * z / n
     middle, half = (p + square / 2) / (1 + square), z * math.sqrt(p * (1 - p) / n + square / n / 4) / (1 + square)
-    return Share(p, middle - half, middle + half)
+    return Share(p, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def by_stage(stacks: Iterable[tuple[tuple[Frame, ...], int]], checks: float) -> Counter[str]:

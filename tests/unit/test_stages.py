@@ -38,8 +38,8 @@ def test_every_file_of_the_service_has_a_stage() -> None:
 
 
 def test_the_kernel_works_for_whoever_called_it() -> None:
-    kernel = place("reference_service/bundle.py", "kernel.codes_rows(")
-    anomaly = place("reference_service/monitor/anomaly.py", "bundle.codes(values)")
+    kernel = place("reference_service/bundle.py", "kernel.mean_rows(")
+    anomaly = place("reference_service/monitor/anomaly.py", "bundle.mean_over_fields(")
     scorer = place("reference_service/release/registry.py", "self._versions[version](values)")
     assert stage((anomaly, kernel)) == "monitors"
     assert stage((scorer, kernel)) == "scoring"
