@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import httpx
@@ -24,14 +24,14 @@ class TargetDown(RuntimeError):  # noqa: N818 - says what is the case
 
 
 @contextlib.asynccontextmanager
-async def started(spec: RunSpec, sink: str, token: str) -> AsyncIterator[str]:
+async def started(spec: RunSpec, sink: str, token: str, proxies: Mapping[str, str]) -> AsyncIterator[str]:
     """The target's base URL; starts its command first if it has one, and stops that process afterwards."""
     start = spec.target.start
     if start.url is None:
         raise TargetDown(f"{spec.target_path}: a live run needs start.url (and start.command, if it is to be started)")
     names = {
         "sink": sink, "token": token, "port": str(free_port()), "here": str(spec.target_path.parent),
-        "python": sys.executable,
+        "python": sys.executable, **proxies,
     }  # fmt: skip
     url = substitute(start.url, names)
     process, settings = None, None

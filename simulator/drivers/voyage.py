@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from simulator.drivers import of_itself
+from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.operators import action_of
@@ -94,6 +95,7 @@ class Voyage:
         self.sending = True
         self.releasing = False  # a version was released and has to be taken back
         self.http: httpx.AsyncClient
+        self.dependencies: Dependencies
         self.headers = (*self.codec.headers, *spec.target.marked())
 
     def now(self) -> int:
@@ -109,7 +111,8 @@ class Voyage:
         traffic = self.spec.scenario.given.traffic
         async with (
             sink,
-            started(self.spec, reach, self.token) as url,
+            proxied(self.spec) as self.dependencies,
+            started(self.spec, reach, self.token, self.dependencies.names) as url,
             httpx.AsyncClient(
                 base_url=url, timeout=traffic.timeout / SECOND, headers=list(self.spec.target.marked()), trust_env=False
             ) as self.http,
@@ -193,15 +196,21 @@ class Voyage:
     async def _begin(self, k: int, event: Event) -> None:
         await self.until(event.at)
         release = event.release
+        if not self.sending:
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
+            return
         if event.operator is not None:
             await self._operate(event)
+            return
+        if event.dependency is not None:
+            await self._break(event)
             return
         # Nobody damages a bundle of a live target: to blame it for serving a sound one would be a lie.
         reachable = (
             release is not None and release.defect is None and release.by != "shadow" and release.bundle == "sound"
         )
         if release is None or not reachable or self.spec.target.admin.release is None:
-            detail = "a live target's dependencies and models are out of the harness' reach"
+            detail = "a live target's models are out of the harness' reach"
             self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
             return
         method, _, path = self.spec.target.admin.release.partition(" ")
@@ -218,6 +227,16 @@ class Voyage:
         self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
         what = f"release {release.version}"
         self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
+
+    async def _break(self, event: Event) -> None:
+        why = await self.dependencies.break_with(event)
+        if why is not None:
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=why)
+            return
+        since = self.now()
+        self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="the run ended before its count was read")
+        await self.until(self.end if event.length is None else min(self.end, event.at + event.length))
+        self.receipts[event.event] = await self.dependencies.heal(event, since)
 
     async def _operate(self, event: Event) -> None:
         action, body = action_of(event, self.spec.target.admin)
@@ -246,6 +265,8 @@ class Voyage:
             status, _ = await self._call(method, path)
             healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
             why = f"{path} answered {status}"
+        if (broken := await self.dependencies.whole()) is not None:
+            healed, why = False, broken
         self.recorder.note(self.now(), "heal", healed=healed, why=why)
 
     async def _observe(self, kind: str, path: str | None) -> None:

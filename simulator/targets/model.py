@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from simulator.scenario.quantities import Duration
 
@@ -119,6 +119,18 @@ class Admin(Frozen):
     freeze: str | None = None
 
 
+class Seam(Frozen):
+    """A dependency that may be broken: in process by wrapping it, in real time through a proxy before its address."""
+
+    proxy: str | None = Field(
+        None, pattern=r"^tcp://[^/:]+:\d+$", description="real time: its address; the service connects to $proxy_NAME"
+    )
+
+
+def _seams(value: Any) -> Any:
+    return {name: {} for name in value} if isinstance(value, list | tuple) else value
+
+
 class ServiceTime(Frozen):
     """Virtual time only: the CPU that the service is given."""
 
@@ -157,7 +169,9 @@ class Target(Frozen):
     alerts: Alerts | None = None
     labels: LabelIntake | None = None
     admin: Admin = Admin()
-    seams: tuple[str, ...] = Field((), description="dependencies that the factory lets the harness wrap")
+    seams: Annotated[dict[str, Seam], BeforeValidator(_seams)] = Field(
+        {}, description="dependencies that may be broken: names, or name → how"
+    )
     safeguards: dict[str, dict[str, Any]] = Field({}, description="safeguard → settings that switch it off")
     quality: str | None = None
     monitors: str | None = None
