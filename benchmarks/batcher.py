@@ -88,13 +88,14 @@ async def compare(name: str, line: tuple[float, float], folder: Path) -> None:
             await answered(batcher)
         turns = [[await answered(batcher) for batcher in batchers] for _ in range(PAIRS)]
         last, calls = batchers[0], batchers[0].calls
-        rate = await answered(last)
+        began = time.perf_counter()
+        rows = await answered(last) * (time.perf_counter() - began)
         show(f"batcher, {name}", *zip(*turns, strict=True), peer_name="one by one", unit="rows/s")
         known = {
             "name": f"batcher, {name}: what it knows",
             "us_a_row": round(last.cost.per_row / 1e3),
             "us_a_call": round(last.cost.per_call / 1e3),
-            "rows_a_call": round(rate * TURN_S / (last.calls - calls), 1),
+            "rows_a_call": round(rows / (last.calls - calls), 1),
         }
         print(json.dumps(known), flush=True)
     finally:
