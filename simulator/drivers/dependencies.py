@@ -26,7 +26,7 @@ class Dependencies:
     """Speaks nothing but toxiproxy's HTTP API to whatever keeps the proxies."""
 
     def __init__(self, http: httpx.AsyncClient, names: dict[str, str]) -> None:
-        self._http = http
+        self.http = http
         self.names = names  # what `$proxy_NAME` stands for in the target's start
 
     async def break_with(self, event: Event) -> str | None:
@@ -40,7 +40,7 @@ class Dependencies:
             return f"a proxy cannot make a dependency {fault.fault}"
         if fault.share < 1:
             return "a proxy sees connections, not calls; leave `share` out"
-        response = await self._http.post(f"/proxies/{fault.name}/toxics", json={"name": event.event, **toxic})
+        response = await self.http.post(f"/proxies/{fault.name}/toxics", json={"name": event.event, **toxic})
         return None if response.is_success else f"the proxy refused: {response.text}"
 
     async def heal(self, event: Event, since_ns: int) -> ServiceReceipt:
@@ -48,8 +48,8 @@ class Dependencies:
         assert event.dependency is not None  # noqa: S101 - it was put on
         name = event.dependency.name
         path = f"/proxies/{name}/toxics/{event.event}"
-        counted = await self._http.get(path)
-        (await self._http.delete(path)).raise_for_status()
+        counted = await self.http.get(path)
+        (await self.http.delete(path)).raise_for_status()
         connections = counted.json().get("connections") if counted.is_success else None
         if connections is None:
             return ServiceReceipt(NEVER, 1, 0, 0, detail="the proxy does not count what its toxics affect")
@@ -62,8 +62,8 @@ class Dependencies:
     async def whole(self) -> str | None:
         """Heal everything, and look; what is still broken, or None."""
         try:
-            (await self._http.post("/reset")).raise_for_status()
-            found = (await self._http.get("/proxies")).raise_for_status().json()
+            (await self.http.post("/reset")).raise_for_status()
+            found = (await self.http.get("/proxies")).raise_for_status().json()
         except httpx.HTTPError as error:
             return f"the fault proxy does not answer: {error}"
         left = [name for name, proxy in found.items() if proxy["toxics"] or not proxy["enabled"]]

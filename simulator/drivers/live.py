@@ -40,11 +40,14 @@ class Sockets:
     def __init__(self) -> None:
         self._unanswered = 0
         self._wire: Wire
+        self._bad: dict[int, Wire] = {}
 
     async def prepare(self, voyage: Voyage, url: str) -> None:
         """The requests are ready."""
         timeout = voyage.spec.scenario.given.traffic.timeout
-        self._wire = Wire(url, voyage.codec.path, voyage.headers, timeout, voyage.now)
+        path, headers, now = voyage.codec.path, voyage.headers, voyage.now
+        self._wire = Wire(url, path, headers, timeout, now)
+        self._bad = {way: Wire(url, path, headers, timeout, now, via=via) for way, via in voyage.ways.items()}
 
     async def send(self, voyage: Voyage) -> None:
         """Each request at its moment, whatever became of the others."""
@@ -70,10 +73,13 @@ class Sockets:
         deadline = time.monotonic() + retry.patience_ns(traffic.timeout, traffic.retries) / SECOND + 1
         while self._unanswered and time.monotonic() < deadline:  # noqa: ASYNC110 - two reasons to go on
             await asyncio.sleep(_LOOK_EVERY)
-        self._wire.close()
+        for wire in (self._wire, *self._bad.values()):
+            wire.close()
 
     def _post(self, voyage: Voyage, planned: Planned, attempt: int) -> None:
-        self._wire.post(planned.body, partial(self._answered, voyage, planned, attempt), planned.key)
+        network = voyage.recorder.bad_ways.get(planned.item) if attempt == 1 and self._bad else None
+        wire = self._wire if network is None else self._bad[id(network)]
+        wire.post(planned.body, partial(self._answered, voyage, planned, attempt), planned.key)
 
     def _answered(self, voyage: Voyage, planned: Planned, attempt: int, answer: Answer) -> None:
         sent_ns, replied_ns, ended_ns, status, body, failure = answer

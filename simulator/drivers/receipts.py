@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from simulator.history.schema import NEVER, EventRecord, History, Outcome
 from simulator.scenario.model import Scenario
-from simulator.scenario.verbs import VIRTUAL, Event
+from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import ONLY_ON, Event, Network
+
+_EARLY: Final = SECOND // 1000  # a delay of a body in pieces is cut from its last piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,10 @@ def realise(
 
 
 def unsupported(scenario: Scenario, driver: str) -> dict[str, ServiceReceipt]:
-    """What another driver than the virtual one cannot do: never skipped, always told."""
+    """What this driver cannot do: never skipped, always told."""
     detail = f"the {driver} driver cannot do it; virtual time can"
     none = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
-    return {event.event: none for event in scenario.when if event.verb in VIRTUAL}
+    return {event.event: none for event in scenario.when if driver not in ONLY_ON.get(event.verb, (driver,))}
 
 
 def _declared_end(event: Event, end_ns: int) -> int:
@@ -66,6 +70,8 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
     else:
         delivered = touched & (items["outcome"] != int(Outcome.MISSING)) & (items["sent_ns"] != NEVER)
     potent = delivered & _mask(history, k, "potent")
+    if event.network is not None and history.header.driver != "virtual":
+        potent &= _spoiled(event.network, history)
     sent = items["sent_ns"][delivered & (items["sent_ns"] != NEVER)]
     start = int(sent.min()) if len(sent) else NEVER
     # On schedule means: with the first item that the plan touches. A ramp from nothing touches its first one later
@@ -75,6 +81,16 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
         event.event, k, scheduled, start, _declared_end(event, end_ns),
         int(touched.sum()), int(delivered.sum()), int(potent.sum()),
     )  # fmt: skip
+
+
+def _spoiled(network: Network, history: History) -> np.ndarray:
+    """bool[n]: what became of the request shows that its way was bad (S7); a second attempt shows it as well."""
+    items = history.items
+    by, took = network.by or 0, items["replied_ns"] - items["sent_ns"]
+    slow = (items["replied_ns"] != NEVER) & (took >= by - _EARLY)
+    ended = {"loss": Outcome.TIMEOUT, "reset": Outcome.RESET}
+    seen = items["outcome"] == ended[network.fault] if network.fault in ended else slow
+    return np.asarray(seen | (items["outcome"] == Outcome.TIMEOUT) | (items["attempts"] > 1))
 
 
 def _again(first: EventRecord, due: int, came: int) -> EventRecord:

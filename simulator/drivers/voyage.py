@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from simulator.drivers import of_itself
+from simulator.drivers.bad_ways import Ways, lay
 from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
@@ -30,7 +31,7 @@ from simulator.drivers.start import started
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import Event
+from simulator.scenario.verbs import ONLY_ON, Event
 from simulator.targets.codecs import codec
 from simulator.targets.model import Alerts
 from simulator.targets.sink import Sink
@@ -96,6 +97,8 @@ class Voyage:
         self.releasing = False  # a version was released and has to be taken back
         self.http: httpx.AsyncClient
         self.dependencies: Dependencies
+        self.ways: Ways = {}  # through which the requests go that a bad network touches
+        self._spoils = driver in ONLY_ON["network"]
         self.headers = (*self.codec.headers, *spec.target.marked())
 
     def now(self) -> int:
@@ -117,6 +120,7 @@ class Voyage:
                 base_url=url, timeout=traffic.timeout / SECOND, headers=list(self.spec.target.marked()), trust_env=False
             ) as self.http,
         ):
+            await self._lay_bad_ways(url)
             await sender.prepare(self, url)
             self.zero_ns = time.monotonic_ns() + _LEAD
             self.spawn(self._steady())
@@ -140,6 +144,12 @@ class Voyage:
                     task.cancel()
                 await self._heal()
         return self._close()
+
+    async def _lay_bad_ways(self, url: str) -> None:
+        networks = [event.network for event in self.spec.scenario.when if event.network is not None]
+        if networks and self._spoils:
+            sizes = sorted(len(planned.body) for planned in self.requests)
+            self.ways = await lay(self.dependencies.http, networks, url, sizes[len(sizes) // 2])
 
     def spawn(self, work: Any) -> None:
         """Work beside the sending, until the run ends."""

@@ -44,15 +44,19 @@ class _Call:
 
 
 class Wire:
-    """Connections to one service. `post` returns at once; the answer is told to its `concluded`, exactly once."""
+    """Connections to one service. `post` returns at once; the answer is told to its `concluded`, exactly once.
+
+    `via` is the address that is really connected to: a proxy's, which carries everything on to the service.
+    """
 
     def __init__(
-        self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int]
-    ) -> None:
+        self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int],
+        *, via: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         parts = urlsplit(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or (443 if self._tls else 80)
+        self._named = parts.hostname or "127.0.0.1"
+        self._host, self._port = via or (self._named, parts.port or (443 if self._tls else 80))
         self._head = head(parts, path, headers)
         self._timeout, self._now = timeout_ns, now
         self._loop = asyncio.get_running_loop()
@@ -83,7 +87,8 @@ class Wire:
         while not call.over:
             try:
                 _, line = await self._loop.create_connection(
-                    lambda: _Line(self), self._host, self._port, ssl=self._tls
+                    lambda: _Line(self), self._host, self._port, ssl=self._tls,
+                    server_hostname=self._named if self._tls else None,
                 )  # fmt: skip
             except OSError as error:
                 if error.errno in OURS:

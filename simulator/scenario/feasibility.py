@@ -17,7 +17,7 @@ from simulator.scenario.load import Cell
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
-from simulator.scenario.verbs import VIRTUAL, Event, Shaped
+from simulator.scenario.verbs import ONLY_ON, Event, Shaped
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000
@@ -114,9 +114,11 @@ def _event(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:
             if (getattr(event.params, key) or 0) > stop - start:
                 message = f"the {part} is longer than `{event.event}` ({show_duration(stop - start)})"
                 yield Flaw("past-the-end", message, (*where, event.verb, key))
-    if event.verb in VIRTUAL and set(scenario.runs_on) != {"virtual"}:
-        hint = "write `runs_on: [virtual]`"
-        yield Flaw("senseless-key", f"only the virtual driver can do `{event.verb}`", (*where, event.verb), hint, "key")
+    able = ONLY_ON.get(event.verb, scenario.runs_on)
+    if not set(scenario.runs_on) <= set(able):
+        hint = f"write `runs_on: [{', '.join(able)}]`"
+        message = f"of the drivers only {' and '.join(able)} can do `{event.verb}`"
+        yield Flaw("senseless-key", message, (*where, event.verb), hint, "key")
     if event.prior is not None and scenario.given.traffic.replay is not None:
         message = "what is recorded has its outcomes, and no others can be drawn"
         yield Flaw("senseless-key", message, (*where, "prior"), "use a synthetic population", "key")

@@ -210,7 +210,7 @@ class Duplicate(Selective):
 
 
 class Network(Selective):
-    """The way of requests to the service is bad; virtual time only (W10, W9).
+    """The way of requests to the service is bad (W10, W9). In real time they go through a proxy; not with Locust.
 
     Latency: they arrive later than they were sent. Loss: they never arrive. Reset: the service answers, and the
     connection is cut before the answer arrives. Upload: the body arrives in pieces over that time.
@@ -312,7 +312,8 @@ TRANSPORT: Final = frozenset(
     {"label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate", "network", "load"}
 )
 SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "restart"})
-VIRTUAL: Final = frozenset({"network", "restart"})  # what only the virtual driver can do
+# Which drivers can do what not all of them can.
+ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {"network": ("virtual", "live"), "restart": ("virtual",)}
 
 
 class Event(Frozen):

@@ -1,0 +1,56 @@
+"""A bad network in real time: what an event touches goes through a proxy of its own, everything else goes straight.
+
+Whether the fault was potent is read off what became of the requests (`receipts.py`): a proxy that is not wired, ours or
+another, leaves no receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Network
+
+_PIECES: Final = 10  # of a body that takes its time
+Ways = dict[int, tuple[str, int]]  # id of an event's network → the address that leads to the service through it
+
+
+async def lay(http: httpx.AsyncClient, networks: Sequence[Network], url: str, body: int) -> Ways:
+    """A proxy before `url` for each of the networks.
+
+    Args:
+        http: whoever keeps the proxies, under toxiproxy's API.
+        networks: of the scenario's events; known by their identity afterwards.
+        url: of the service.
+        body: bytes of a usual request.
+
+    Raises:
+        httpx.HTTPError: it does not answer, or refuses.
+    """
+    parts, ways = urlsplit(url), {}
+    upstream = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    for k, network in enumerate(networks):
+        name = f"way-{k}"
+        proxy = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream}
+        made = (await http.post("/proxies", json=proxy)).raise_for_status().json()
+        (await http.post(f"/proxies/{name}/toxics", json=toxic(network, body))).raise_for_status()
+        host, _, port = made["listen"].rpartition(":")
+        ways[id(network)] = host, int(port)
+    return ways
+
+
+def toxic(network: Network, body: int) -> dict[str, Any]:
+    """The toxic that makes this of a connection."""
+    by_ms = (network.by or 0) * 1000 // SECOND
+    made: dict[str, tuple[str, str, dict[str, int]]] = {
+        "latency": ("latency", "upstream", {"latency": by_ms}),
+        "loss": ("timeout", "upstream", {"timeout": 0}),
+        "reset": ("reset_peer", "downstream", {"timeout": 0}),
+        "upload": ("slicer", "upstream", {"average_size": max(1, body // _PIECES), "delay": by_ms * 1000 // _PIECES}),
+    }
+    kind, stream, attributes = made[network.fault]
+    return {"name": network.fault, "type": kind, "stream": stream, "toxicity": 1.0, "attributes": attributes}

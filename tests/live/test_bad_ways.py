@@ -1,0 +1,54 @@
+"""A bad network over real sockets: each fault shows in what became of the requests, and a proxy that leads nowhere else
+shows as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulator.drivers import voyage
+from simulator.drivers.live import run_live
+from simulator.history.schema import Outcome
+from simulator.scenario.load import load
+from simulator.trial.prepare import prepare
+
+SCENARIO = Path(__file__).parent / "bad_ways.scenario.yaml"
+
+
+def main_run(tmp_path):
+    (trial,) = prepare(load(SCENARIO), tmp_path, None, None, "live")
+    return run_live(trial.runs["main"])
+
+
+def of(run, name):
+    """bool[n]: the items that this event touched."""
+    return (run.items["touched"] >> np.uint64(run.event(name).index)) & np.uint64(1) == 1
+
+
+def test_every_fault_is_potent_and_touches_nobody_else(tmp_path):
+    run = main_run(tmp_path)
+    took = run.items["replied_ns"] - run.items["sent_ns"]
+    assert {event.name: event.potent for event in run.events} == {event.name: event.planned for event in run.events}
+    assert min(event.planned for event in run.events) > 50
+    assert np.mean(run.items["outcome"] == Outcome.OK) > 0.95  # a second attempt goes straight
+    assert np.median(took[of(run, "slow_way")]) >= 0.2e9
+    assert np.median(took[of(run, "trickle")]) >= 0.299e9
+    assert (run.items["attempts"][of(run, "tunnel") | of(run, "cut")] > 1).all()
+    untouched = run.items["touched"] == 0
+    assert np.mean(run.items["attempts"][untouched] == 1) > 0.99
+    assert np.median(took[untouched]) < 0.1e9
+
+
+@pytest.mark.slow
+def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
+    """56. What was to go through the proxy goes straight."""
+
+    async def unwired(_, networks, url, *__):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        return {id(network): (host, int(port)) for network in networks}
+
+    monkeypatch.setattr(voyage, "lay", unwired)
+    run = main_run(tmp_path)
+    assert all(event.potent < event.planned / 2 for event in run.events)
