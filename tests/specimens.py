@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,6 +98,31 @@ def refused(shown: int) -> Evidence:
     """Every touched request is refused; so many of the replies show a value."""
     base = set_at(some(600, touched=True), outcome=int(Outcome.REJECT), status=422)
     return edited(base, leak=where(some(shown, touched=True), 1, "leak", base))
+
+
+def written(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list) -> Evidence:
+    """A decision log of all answers, `edit` done to its records before they are sealed in blocks of a hundred."""
+    found = evidence()
+    items = found.main.items
+    records = edit(
+        [
+            {"seq": 0, "id": f"main-{i}", "row": 0, "score": float(items["score"][i]), "decision": "approve"}
+            for i in range(N)
+        ]
+    )
+    told = (*found.main.notes, Note(END, "log", {"why": ""}))
+    return replace(found, main=replace(found.main, log=sealed(records), notes=told))
+
+
+def sealed(records: list[dict[str, Any]], block: int = 100) -> tuple[bytes, ...]:
+    """Their lines, numbered, with a seal under every block."""
+    head, lines = "00" * 32, []
+    for k in range(0, len(records), block):
+        group = [json.dumps(one | {"seq": k + i}).encode() + b"\n" for i, one in enumerate(records[k : k + block])]
+        previous, head = head, hashlib.sha256(bytes.fromhex(head) + b"".join(group)).hexdigest()
+        seal = {"block": 1 + k // block, "rows": len(group), "previous": previous, "head": head}
+        lines += [*group, json.dumps(seal).encode() + b"\n"]
+    return tuple(lines)
 
 
 def again(*, wrong: int = 0, copies: int = 150) -> Evidence:
@@ -271,6 +298,7 @@ SPECIMENS: dict[str, Specimen] = {
         {"idempotent": {"min_pairs": 100}, "of": "e"}, again(), again(wrong=1), again(copies=50),
         when=[{"event": "e", "at": "1650s", "duplicate": {"key": True}}],
     ),
+    "logged": Specimen({"logged": {}}, written(), written(lambda lines: lines[1:]), evidence()),
     "amplification": Specimen(
         {"amplification": {"to": "store", "times": 1.2}, "during": "e"}, called(12), called(13), called(12, twin=0),
         when=OUTAGE,

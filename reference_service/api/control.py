@@ -6,11 +6,10 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import parse_qs
 
 import msgspec
 
-from reference_service.api import metrics, openapi, reviews
+from reference_service.api import decisions, metrics, openapi, reviews
 from reference_service.api.labelling import labelled
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
@@ -22,7 +21,6 @@ from reference_service.release.rollback import ReleaseRefused
 from reference_service.service import Service
 
 Handler = Callable[[Service, bytes, str], Awaitable[Reply]]
-_DECISIONS: Final = 100  # unless the caller says otherwise
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -231,15 +229,6 @@ async def monitors(service: Service, _body: bytes, _query: str) -> Reply:
     )
 
 
-async def decisions(service: Service, _body: bytes, query: str) -> Reply:
-    """The last records of the decision log, and the head of its chain."""
-    asked = parse_qs(query).get("limit", [str(_DECISIONS)])[0]
-    if not asked.isdecimal():
-        return refusal(400, "Malformed query", "limit is a whole number")
-    records = service.log.recent(int(asked))
-    return _ok({"head": service.log.head.hex(), "next_seq": service.log.seq, "decisions": records})
-
-
 async def live(_service: Service, _body: bytes, _query: str) -> Reply:
     """The process answers."""
     return _ok({"live": True})
@@ -328,7 +317,8 @@ def routes(model_name: str) -> Mapping[tuple[str, str], Handler]:
         ("GET", "/v1/version"): version,
         ("GET", "/v1/quality"): quality,
         ("GET", "/v1/monitors"): monitors,
-        ("GET", "/v1/decisions"): decisions,
+        ("GET", "/v1/decisions"): decisions.recent,
+        ("GET", "/v1/decisions/lines"): decisions.lines,
         ("GET", "/v1/decision"): reviews.decision,
         ("GET", "/v1/costs"): costs,
         ("GET", "/v1/reviews"): reviews.waiting,

@@ -25,6 +25,7 @@ from reference_service.service import Service
 Headers = Sequence[tuple[bytes, bytes]]
 JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
+_LINES: Final = ((b"content-type", b"application/x-ndjson"),)
 _TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
 _SOON: Final[Headers] = ((b"retry-after", b"1"),)
 _FIRST_ERROR: Final = 400
@@ -255,6 +256,8 @@ class Core:
             reply = refusal(401, "Unauthorised", "needs the control plane's token")
             return answered(reply, (b"www-authenticate", b"Bearer"))
         reply = await handler(self.service, body, query)
+        if path == "/v1/decisions/lines" and reply.status < _FIRST_ERROR:
+            return Answered(reply.status, reply.body, _LINES)
         return Answered(200, reply.body, _TEXT) if path == "/metrics" else answered(reply)
 
     def nothing(self, path: str) -> Answered:

@@ -48,6 +48,11 @@ class Archive(NamedTuple):
 
     path: Path
 
+    def last_seq(self) -> int:
+        """The number of its last record, from the file's statistics."""
+        groups = pq.read_metadata(self.path)
+        return int(groups.row_group(groups.num_row_groups - 1).column(0).statistics.max)
+
     def lines(self) -> Iterator[bytes]:
         """The lines that the chain covers, seals included."""
         table = pq.read_table(self.path, columns=["line", "seal"])

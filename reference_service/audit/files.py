@@ -21,7 +21,7 @@ RECORDS: Final = "decisions.jsonl"
 PAYLOADS: Final = "payloads.jsonl"
 ANCHOR: Final = "anchor.json"
 SEGMENT: Final = 1 << 24  # bytes of records: about 50,000 decisions, verified in a blink on a restart
-_SEAL: Final = b'{"block":'
+SEAL: Final = b'{"block":'
 
 
 class LogBroken(RuntimeError):  # noqa: N818  # named after the state of the log
@@ -92,7 +92,7 @@ class FileSink:
 
     def _rotate(self, last: bytes) -> None:
         self.close()
-        block = _last_seal(last).block
+        block = last_seal(last).block
         # Payloads first, and `_finish_rotation` knows it: a crash in between leaves payloads without their records.
         for name in (PAYLOADS, RECORDS):
             (self._folder / name).rename(self._folder / _numbered(name, f"{block:09d}"))
@@ -129,7 +129,7 @@ def follow(tail: Tail, lines: Iterable[bytes], where: str) -> Tail:
     offset, tail = 0, tail._replace(offset=0)
     for line in lines:
         offset += len(line)
-        if not line.startswith(_SEAL):
+        if not line.startswith(SEAL):
             records.append(line)
             continue
         if not line.endswith(b"\n"):
@@ -151,7 +151,7 @@ def _numbered(name: str, number: str) -> str:
     return name.replace(".", f"-{number}.")
 
 
-def _last_seal(lines: bytes) -> Block:
+def last_seal(lines: bytes) -> Block:
     """The seal that ends a file."""
     return msgspec.json.decode(lines[lines.rstrip(b"\n").rfind(b"\n") + 1 :], type=Block)
 
@@ -160,7 +160,7 @@ def _last(folder: Path) -> Tail:
     """Where the folder's chain ends. Older files are taken at the word of their last line; `verify.py` reads them."""
     tail, full = anchor(folder), segments(folder)
     if full:
-        seal = _last_seal(full[-1].read_bytes())
+        seal = last_seal(full[-1].read_bytes())
         tail = Tail(seal.block, bytes.fromhex(seal.head), seal.next_seq, 0, seal.lost)
     return follow(tail, (folder / RECORDS).read_bytes().splitlines(keepends=True), str(folder / RECORDS))
 

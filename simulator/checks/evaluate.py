@@ -11,6 +11,7 @@ from simulator.checks import (
     comparing,
     evaluators,
     loading,
+    logged,
     operating,
     releasing,
     repeating,
@@ -63,6 +64,7 @@ CHECKS: Final[dict[str, Check]] = {
     "refuses": operating.refuses,
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,
+    "logged": logged.logged,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")

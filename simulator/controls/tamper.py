@@ -14,6 +14,7 @@ from simulator.controls import (
     tamper_alerts,
     tamper_lasting,
     tamper_loading,
+    tamper_log,
     tamper_releases,
     tamper_shares,
     tamper_values,
@@ -38,6 +39,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "refuses": tamper_lasting.refuses,
     "shadow": tamper_releases.shadow,
     "lossless": tamper_releases.lossless,
+    "logged": tamper_log.logged,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
 TWINNED: Final = frozenset(

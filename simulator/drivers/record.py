@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import repeat
 from operator import itemgetter
@@ -12,6 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
+from simulator.drivers.decisions import fetch
 from simulator.drivers.labels import Due, LabelFeed, Twice
 from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
@@ -125,6 +126,9 @@ class Recorder:
         self.bad_ways: dict[int, Network] = {}  # first item of a request → what happens on its way, once
         self._released: dict[str, int] = {}
         self.notes: list[Note] = []
+        path = spec.target.decisions
+        asked = any(expectation.logged for expectation in spec.scenario.then)
+        self._decisions = path if asked else None
 
     def take(self, chunk: Chunk) -> list[Planned]:
         """Record a chunk as planned; its requests."""
@@ -222,6 +226,14 @@ class Recorder:
             tuple(latency for outcome, latency in self._warm if outcome is Outcome.OK),
             tuple(sorted({a.name for a in firing.values() if a.firing})),
         )
+
+    async def read_log(self, now: Callable[[], int], get: Callable[[str], Awaitable[tuple[int, bytes]]]) -> None:
+        """The service's decision log, if the scenario speaks of it and the target file says where it is."""
+        if self._decisions is None:
+            return
+        lines, why = await fetch(self._decisions, get)
+        self._writer.logged(lines)
+        self.note(now(), "log", why=why)
 
     def note(self, at_ns: int, kind: str, **data: Any) -> None:
         """Anything else with a time."""

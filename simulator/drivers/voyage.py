@@ -137,6 +137,7 @@ class Voyage:
                 await self._observe("quality", self.spec.target.quality)
                 await self.until(self.end)
                 await sender.finish(self)
+                await self.recorder.read_log(self.now, lambda path: self._call("GET", path))
                 if self.tasks:
                     await asyncio.wait(self.tasks, timeout=traffic.timeout / SECOND + 1)
             finally:

@@ -43,8 +43,10 @@ REPLY_SCHEMA: Final = pa.schema(
     ]
 )
 SCORE: Final = REPLY_SCHEMA.get_field_index("score")
+LOG_SCHEMA: Final = pa.schema([("line", pa.binary())])
 LABEL_SCHEMA: Final = pa.schema([("item", pa.int64()), ("label_ns", pa.int64())])
 ReplyRow = tuple[int, int, int, int, int, int, int, float, str, int, str, str, int, int, int]
+LOG: Final = "decisions.parquet"  # only of a run that was to read it
 _GROUP: Final = 16_384
 
 
@@ -63,6 +65,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "history.json").unlink(missing_ok=True)  # an unfinished run must not look finished
+        (folder / LOG).unlink(missing_ok=True)
         self.folder = folder
         self._plan_schema = pa.schema([(name, ITEM_COLUMNS[name]) for name in PLAN_COLUMNS])
         self._plan = _file(folder / "plan.parquet", self._plan_schema)
@@ -81,6 +84,10 @@ class Writer:
         self._pending.extend(rows)
         if len(self._pending) >= _GROUP:
             self._flush_replies()
+
+    def logged(self, lines: Sequence[bytes]) -> None:
+        """The service's decision log, all of it, once."""
+        pq.write_table(pa.table([pa.array(lines, pa.binary())], schema=LOG_SCHEMA), self.folder / LOG)
 
     def labelled(self, items: Iterable[int], at_ns: int) -> None:
         """The labels of these items were delivered and acknowledged."""

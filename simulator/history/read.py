@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulator.history.append import Document, write_document
+from simulator.history.append import LOG, Document, write_document
 from simulator.history.schema import ITEM_COLUMNS, NEVER, SCHEMA_VERSION, Header, History, Outcome
 
 # What no reply or label has filled in.
@@ -40,6 +40,7 @@ def read(folder: Path) -> History:
         items = _columns(pq.read_table(folder / "plan.parquet"))
         replies = _columns(pq.read_table(folder / "replies.parquet"))
         labels = _columns(pq.read_table(folder / "labels.parquet"))
+        log = _lines(folder / LOG)
     except (OSError, pa.ArrowException) as error:
         raise Altered(f"{folder}: cannot read the columns: {error}") from error
     n = len(items["index"])
@@ -54,8 +55,12 @@ def read(folder: Path) -> History:
     if not happened.all():
         items = {name: column[happened] for name, column in items.items()}
     return History(
-        document.header, {k: items[k] for k in ITEM_COLUMNS}, document.alerts, document.events, document.notes
+        document.header, {k: items[k] for k in ITEM_COLUMNS}, document.alerts, document.events, document.notes, log
     )
+
+
+def _lines(path: Path) -> tuple[bytes, ...] | None:
+    return tuple(pq.read_table(path).column("line").to_pylist()) if path.exists() else None
 
 
 def seal(folder: Path, history: History | None = None) -> History:
@@ -99,6 +104,8 @@ def column_digests(history: History) -> dict[str, str]:
         ("notes", history.notes),
     ):
         parts[name] = hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+    if history.log is not None:
+        parts["log"] = hashlib.sha256(b"".join(b"%d:%b" % (len(line), line) for line in history.log)).hexdigest()
     return parts
 
 
@@ -119,8 +126,8 @@ def first_divergence(a: History, b: History) -> str:
             i = int(np.argmax(differs))
             key = f"{a.items['stream'][i]}/{a.items['index'][i]}"
             return f"item {i} ({key}), column {name}: {left[i]!r} against {right[i]!r}"
-    for name in ("alerts", "events", "notes"):
-        left_rows, right_rows = getattr(a, name), getattr(b, name)
+    for name in ("alerts", "events", "notes", "log"):
+        left_rows, right_rows = getattr(a, name) or (), getattr(b, name) or ()
         for i, (left_row, right_row) in enumerate(zip(left_rows, right_rows, strict=False)):
             if left_row != right_row:
                 return f"{name}[{i}]: {left_row} against {right_row}"

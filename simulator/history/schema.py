@@ -150,6 +150,7 @@ class History:
     alerts: tuple[AlertRecord, ...]
     events: tuple[EventRecord, ...]
     notes: tuple[Note, ...]
+    log: tuple[bytes, ...] | None = None  # lines of the service's decision log, byte for byte; None: nobody asked
 
     def __len__(self) -> int:
         return len(self.items["index"])
@@ -174,8 +175,9 @@ class History:
 #   capacity      {"per_second": float}
 #   calls         {name: int}                             so far: of each seam, and attempts of clients (`service`)
 #   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
+#   log           {"why": str}                            how reading the decision log failed; empty: all of it is there
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
-    "feedback", "calls",
+    "feedback", "calls", "log",
 )  # fmt: skip

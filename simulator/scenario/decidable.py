@@ -23,6 +23,7 @@ _BY_ROW: Final = frozenset(
         "fallback",
         "parity",
         "idempotent",
+        "logged",
         "recovers",
         "rollback",
         "shadow",
@@ -162,7 +163,7 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
             yield Flaw("undecidable", message, (*where, "hold"), "hold for longer, or send more")
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
-    wanted = expectation.parity or expectation.idempotent or expectation.shadow
+    wanted = expectation.parity or expectation.idempotent or expectation.shadow or expectation.logged
     if wanted is not None and n is not None and n < wanted.min_pairs:
         message = f"{window} holds about {int(n)} items, fewer than the pairs asked for"
         yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")

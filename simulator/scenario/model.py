@@ -281,11 +281,17 @@ class Quality(Frozen):
     within: float = Field(gt=0)
 
 
+class Logged(Frozen):
+    """The service's decision log has one record of each answer, and says what the answer said (J7)."""
+
+    min_pairs: int = Field(100, ge=1)
+
+
 FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness", "amplification",
+    "review", "fairness", "amplification", "logged",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -332,6 +338,7 @@ class Expectation(Frozen):
     lossless: Lossless | None = None
     review: Review | None = None
     fairness: Fairness | None = None
+    logged: Logged | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

@@ -49,6 +49,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "quality": Window((), _TIME),
     "clean_reject": Window((), _ITEMS),
     "idempotent": Window(("of",), _ITEMS),
+    "logged": Window((), _ITEMS),
     "readiness": Window(_DEADLINE),
     "refuses": Window(_DEADLINE),
     "promoted": Window(_DEADLINE, frozenset({"hold"})),

@@ -175,6 +175,9 @@ class Target(Frozen):
     safeguards: dict[str, dict[str, Any]] = Field({}, description="safeguard → settings that switch it off")
     quality: str | None = None
     monitors: str | None = None
+    decisions: str | None = Field(
+        None, description="path of the decision log, a JSON record a line: `?after=SEQ&limit=N` gives what follows"
+    )
     service_time: ServiceTime | None = None
     tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
 

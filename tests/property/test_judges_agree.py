@@ -11,6 +11,7 @@ import pytest
 from histories import OBJECTS, Evidence, columns, notes, run, scenario
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from specimens import sealed
 
 from simulator.checks import evaluate
 from simulator.checks.evaluate import check
@@ -24,6 +25,7 @@ from simulator.verdict import Status
 
 N, EVERY = 360, 5 * SECOND
 END = N * EVERY
+LOGGED = ("request", "row", "stream", "index", "copy", "outcome", "score", "decision", "version")
 STEP = 30 * SECOND  # most moments are multiples of this, so that they meet
 
 
@@ -207,12 +209,52 @@ def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
         main = {**main, "copy": column(dice, (0, 0.97), (1, 0.03)).astype(np.int16)}
         main["stream"] = column(dice, ("main", 0.95), ("load.e", 0.05)).astype(object)
     found = Evidence(
-        main=made("main", main, alerts=alerts(dice), events=receipts(dice, verb)),
+        main=noted(
+            dice, made("main", main, alerts=alerts(dice), events=receipts(dice, verb)), shared=verb == "duplicate"
+        ),
         twin=made("twin", clean, alerts=alerts(dice) if maybe(dice, 0.3) else ()) if maybe(dice, 0.95) else None,
         aa=made("aa", noisy) if maybe(dice, 0.95) else None,
         tolerance=0.0 if maybe(dice, 0.9) else 0.3,
     )
     return found, when
+
+
+def noted(dice: Random, history: History, *, shared: bool) -> History:
+    """The run with a decision log of its answers: whole, or with one record or a few that are not as they should be."""
+    own = Random(dice.getstate()[1][1])  # noqa: S311 - apart, so that it moves no other draw
+    rows = sorted(zip(*(history.items[name].tolist() for name in LOGGED), strict=True))
+    firsts = {request: (stream, index, copy) for request, row, stream, index, copy, *_ in rows if row == 0}
+    records, seen = [], set()
+    for request, row, _, _, _, outcome, score, decision, version in rows:
+        stream, index, copy = firsts[request]
+        key = f"{stream}-{index}~{copy}" if copy and not shared else f"{stream}-{index}"
+        if outcome != Outcome.OK or ((key, row) in seen and maybe(own, 0.9)):
+            continue
+        seen.add((key, row))
+        said = None if np.isnan(score) else score
+        records.append({"id": key, "row": row, "score": said, "decision": decision, "version": version})
+    for _ in range(own.choice((0, 0, 0, 1, 2)) if records else 0):
+        i = own.randrange(len(records))
+        how = own.choice(("drop", "twice", "change", "swap", "stranger"))
+        if how == "drop" and len(records) > 1:
+            del records[i]
+        elif how == "twice":
+            records.insert(i, records[i])
+        elif how == "swap":
+            records[i], records[-1] = records[-1], records[i]
+        elif how == "stranger":
+            records.insert(i, records[i] | {"id": "somebody"})
+        else:
+            records[i] = records[i] | own.choice(({"score": 0.77}, {"decision": "block"}, {"version": "v3"}))
+    lines = list(sealed([{"seq": 0} | one for one in records], own.choice((1, 7, 1000))))
+    if maybe(own, 0.2):  # no chain
+        lines = [line for line in lines if b'"block": ' not in line]
+    if maybe(own, 0.1) and lines:
+        i = own.randrange(len(lines))
+        lines[i] = own.choice((lines[i].replace(b" ", b"  ", 1), b"what?\n"))
+    whys = own.choice(([""], [""], [""], [""], ["/log answered 503"], []))
+    told = (*history.notes, *(Note(END, "log", {"why": why}) for why in whys))
+    return replace(history, log=tuple(lines) if maybe(own, 0.95) else None, notes=told)
 
 
 def duration(dice: Random) -> str:
@@ -273,6 +315,7 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "fairness": {"fairness": most} | window(dice) | of(dice),
         "clean_reject": {"clean_reject": least} | window(dice) | of(dice),
         "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
+        "logged": {"logged": {"min_pairs": dice.choice((1, 60, 200))}} | window(dice) | of(dice),
         "amplification": {"amplification": {"to": "store", "times": dice.choice((0.5, 1.0, 1.2))}}
         | {"during": dice.choice("ef")},
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),

@@ -76,6 +76,13 @@ SHORT = {
         "without": ("identity",),  # looks five minutes past the swap
         "rate": "25/s",
     },
+    "decisions_on_record": {
+        "warmup": "20s",
+        "lasts": "200s",
+        "events": {"stalled": ("30s", "20s"), "killed": ("95s", "5s"), "again": ("105s", "80s")},
+        "without": ("back",),  # looks five minutes past the event
+        "rate": "30/s",
+    },
     "feature_store_outage": {
         "warmup": "1m",
         "lasts": "9m30s",
@@ -111,7 +118,9 @@ class Range:
         out = self.out(name, factory)
         if out not in self._verdicts:
             cells = self.cells(name)
-            target = short.target(factory or self.honest, self.folder, cells[0].scenario.given.population)
+            scenario = cells[0].scenario
+            named = scenario.target or scenario.given.population
+            target = short.target(factory or self.honest, self.folder, named)
             self._verdicts[out] = certify(cells, out=out, target=target)
         return self._verdicts[out]
 

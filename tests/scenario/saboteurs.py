@@ -437,6 +437,32 @@ def logs_after_replying():
 
 
 @saboteur
+def one_record_of_a_thousand_is_lost():
+    """The log forgets every thousandth decision, and numbers and seals the others as if it had never been."""
+    append, seen = DecisionLog.append, []
+
+    def forgetful(self, *entry):
+        seen.append(None)
+        if len(seen) % 1000:
+            append(self, *entry)
+
+    DecisionLog.append = forgetful
+
+
+@saboteur
+def the_log_says_block():
+    """Records of reviewed payments say that they were blocked."""
+    append = DecisionLog.append
+
+    def lying(self, decision, *payload):
+        if decision.decision == "review":
+            decision.decision = "block"
+        append(self, decision, *payload)
+
+    DecisionLog.append = lying
+
+
+@saboteur
 def the_cache_survives_a_swap():
     """42. A row that was scored before is not scored again, whichever version serves by now."""
     known, first = assembly._known, []

@@ -65,14 +65,14 @@ def _named(demand):
     return {demand.get("of"), demand.get("during"), demand.get("outside"), demand.get("after", "").split(".")[0]}
 
 
-def target(factory, folder, population="payments"):
+def target(factory, folder, name="payments"):
     """The shipped target file with another factory, `module:name`, and without switches.
 
     A saboteur is to be caught by what it does, not for want of a control: hence no switches, and no runs without them.
     """
-    document = YAML(typ="safe").load(TARGET.with_name(f"{population}.target.yaml"))
+    document = YAML(typ="safe").load(TARGET.with_name(f"{name}.target.yaml"))
     document["start"]["asgi"] = factory
     document["safeguards"] = {}
-    path = folder / f"{factory.partition(':')[2]}.{population}.target.yaml"
+    path = folder / f"{factory.partition(':')[2]}.{name}.target.yaml"
     path.write_text(json.dumps(document, indent=1).replace("$here", str(TARGET.parent)))
     return path

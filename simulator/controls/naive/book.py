@@ -17,10 +17,13 @@ class Row(NamedTuple):
     number: int  # the column `index`
     copy: int
     request: int
+    place: int  # the column `row`
     segment: str
     event_ns: int
     scheduled_ns: int
+    sent_ns: int
     replied_ns: int
+    attempts: int
     outcome: int
     score: float
     decision: str
@@ -34,7 +37,8 @@ class Row(NamedTuple):
     label_ns: int
 
 
-COLUMNS: Final = tuple(name.replace("number", "index") for name in Row._fields[1:])
+_NAMES: Final = {"number": "index", "place": "row"}
+COLUMNS: Final = tuple(_NAMES.get(name, name) for name in Row._fields[1:])
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Book:
     alerts: tuple[AlertRecord, ...]
     events: dict[str, EventRecord]
     notes: tuple[Note, ...]
+    log: tuple[bytes, ...] | None = None
 
     @cached_property
     def by_key(self) -> dict[tuple[str, int, int], Row]:
@@ -66,4 +71,4 @@ def book(history: History) -> Book:
     columns = [history.items[name].tolist() for name in COLUMNS]
     rows = [Row._make(values) for values in zip(range(len(history)), *columns, strict=True)]
     events = {event.name: event for event in history.events}
-    return Book(history.header, rows, history.alerts, events, history.notes)
+    return Book(history.header, rows, history.alerts, events, history.notes, history.log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, groups, lasting, loading, releasing, shares, values
+from simulator.controls.naive import alerts, groups, lasting, loading, logs, releasing, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -37,6 +37,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "lossless": releasing.lossless,
     "review": groups.review,
     "fairness": groups.fairness,
+    "logged": logs.logged,
 }
 
 

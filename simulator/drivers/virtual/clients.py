@@ -118,6 +118,7 @@ class Clients:
     def _arrived(self, exchange: Exchange) -> None:
         if exchange.state:
             return  # the client has gone
+        exchange.reach(self.client)
         if self.life.up:
             self.loop.start_now(exchange.run())
         else:
@@ -139,8 +140,11 @@ class Clients:
                 self.reactions.concluded(exchange)
             return
         wait = retry.wait_ns(exchange.attempt, exchange.planned.retry_u)
-        again = Exchange(self.client, exchange.planned, self.loop.now_ns + wait, exchange.attempt + 1)
-        self.loop.post(again.sent_ns, self._start, again)
+        self.loop.post(self.loop.now_ns + wait, self._again, exchange)
+
+    def _again(self, exchange: Exchange) -> None:
+        """Made when it is sent: whoever serves by then gets it, and not a process that has died meanwhile."""
+        self._start(Exchange(self.client, exchange.planned, self.loop.now_ns, exchange.attempt + 1))
 
     def _unanswered(self, exchange: Exchange) -> bool:
         """Whether a client would try again."""

@@ -60,6 +60,10 @@ class Exchange:
         self.sent_ns = sent_ns
         self.attempt = attempt
 
+    def reach(self, client: Client) -> None:
+        """Whoever serves when it arrives is asked, and not a process that has died on its way."""
+        self._client = client
+
     async def run(self) -> None:
         """Call the app as a server would: an exception is a status of 500."""
         client = self._client

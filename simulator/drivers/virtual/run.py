@@ -138,6 +138,7 @@ class _Run:
             loop.post(self.end - 1, self.observers.last_words, None)
             loop.post(self.end, self._heal, None)
             loop.run_until(self.end + scenario.given.traffic.timeout + _GRACE)
+            loop.run_until_complete(self.recorder.read_log(lambda: loop.now_ns, self._get))
             loop.run_until_complete(self.life.stop())
         except VirtualTimeError as error:
             return str(error)
@@ -175,6 +176,9 @@ class _Run:
         holds, why = self.spec.steadiness(self.spec.scenario, self.recorder.warmup(self.sink.alerts))
         self.scene.note("steady_state", holds=holds, why=why)
         self.scene.sending = holds
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        return await self.life.call("GET", path, token=self.token)
 
     def _heal(self, _: Any) -> None:
         for seam in self.seams.values():

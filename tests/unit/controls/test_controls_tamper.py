@@ -26,6 +26,7 @@ RED = {
     "rollback": {"at the deadline", "comes back", "lost in flight", "no other version"},
     "parity": {"changed", "missing", "swapped"},
     "idempotent": {"other score", "other version", "one fails"},
+    "logged": {"other score", "another request", "dropped", "too often", "swapped", "blank under a seal"},
     "readiness": {"at the deadline"},
     "amplification": {"calls"},
     "refuses": {"accepted", "one reply by it"},
