@@ -22,7 +22,8 @@ _SAID: Final = {
     400: "Not JSON, or not what this path takes.",
     401: "The control plane's token is missing or wrong.",
     404: "No such thing.",
-    409: "Not now: in progress, or refused by the state of releases.",
+    409: "Not now, or not here: in progress, or refused by the state of releases or workers.",
+    410: "It has been deleted since.",
     413: "Too large.",
     415: "An encoding that is not served.",
     422: "The contract is violated, or a key stands for another request.",
@@ -32,7 +33,7 @@ _SAID: Final = {
 }
 _INFERENCE: Final = (200, 400, 404, 409, 413, 415, 422, 429, 503, 504)
 # What beside 200 (GET) or 202 (POST) a path of the control plane may say.
-_REFUSALS: Final = {"GET": (400, 401, 404), "POST": (400, 401, 404, 409, 413)}
+_REFUSALS: Final = {"GET": (400, 401, 404, 409, 410, 503), "POST": (400, 401, 404, 409, 413)}
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "RFC 9457. Names fields and reasons; never a value, never the inside of the service.",

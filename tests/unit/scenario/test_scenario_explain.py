@@ -165,6 +165,9 @@ EXPECTATIONS = {
     "{id: x, clean_reject: {min: 99%}, of: e}": (
         "among requests that e touches, at least 99% of refusals and errors show neither values nor internals"
     ),
+    "{id: x, logged: {min_pairs: 50}, during: e}": (
+        "during e, each answer has its record in the decision log, once, unaltered and in order, in at least 50 pairs"
+    ),
     "{id: x, idempotent: {min_pairs: 50}, of: e}": (
         "among requests that e touches, a key is answered once and for all, in at least 50 pairs"
     ),

@@ -11,6 +11,7 @@ FULL = {
     "read": {"score": "$.s", "version": "$.v", "source": "$.f", "decision": "$.d"},
     "alerts": {"heartbeat": {"name": "W", "every": "1m"}}, "labels": {"post": "/labels"}, "quality": "/q",
     "admin": {"release": "POST /r", "rollback": "POST /b"}, "safeguards": {"validation": {"checks": False}},
+    "decisions": "/d",
 }  # fmt: skip
 
 
