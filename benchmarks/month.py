@@ -9,7 +9,7 @@ with shows there. The last line says whether the digests are equal.
 
 Not reached yet: 100 s for 30 days. One day (38,473 requests) took 5.6 s of processor time on a machine with much else
 to do, half of what it did before. Memory is not flat: some 55 MiB more after the first day. The service's ledger, which
-waits for labels of at most 524,288 decisions, and the labels under way are part of that; the rest is not explained.
+waits for labels of at most 524,288 decisions, and the labels under way may be part of that; nobody has measured it.
 """
 
 from __future__ import annotations
