@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -192,6 +193,7 @@ def live(grounds, monkeypatch):
 
     driver = Voyage(spec, lambda _: None, "live")
     driver.clock = 0
+    driver.dependencies = SimpleNamespace(whole=silent)
     monkeypatch.setattr(Voyage, "now", lambda self: self.clock)
     monkeypatch.setattr(Sockets, "_post", lambda *_: None)
     monkeypatch.setattr(Voyage, "_observe", silent)
@@ -224,6 +226,16 @@ def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, act
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data["healed"] is healed, note
     assert called == ([("POST", "/back")] if released and action else [])
+
+
+def test_a_dependency_that_cannot_be_healed_fails_the_run(live):
+    async def broken():
+        return "still broken: feature_store"
+
+    live.dependencies = SimpleNamespace(whole=broken)
+    asyncio.run(live._heal())
+    (note,) = (n for n in live.recorder.notes if n.kind == "heal")
+    assert note.data == {"healed": False, "why": "still broken: feature_store"}
 
 
 @pytest.mark.parametrize(("bundle", "asked"), [("sound", True), ("damaged", False)])
