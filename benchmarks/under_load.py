@@ -46,8 +46,8 @@ def prepared(folder: Path) -> tuple[Server, Path]:
     """Our server, its model and its settings in `folder`; and a file of its requests."""
     forest24.build(folder)
     settings = {"bundles": str(folder / "bundles"), "decision_log": str(folder / "log"), "token": "secret"}
-    (folder / "settings.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "reference_service", str(folder / "settings.json"), "--port", "8911"]
+    (folder / "service.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "reference_service", str(folder / "service.json"), "--port", "8911"]
     ours = Server("ours", command, 8911, "/v2/models/bench/infer", forest24.for_us, first_score)
     return ours, written(folder, ours)
 
