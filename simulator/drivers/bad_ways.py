@@ -1,7 +1,7 @@
 """A bad network in real time: what an event touches goes through a proxy of its own, everything else goes straight.
 
-Whether the fault was potent is read off what became of the requests (`receipts.py`): a proxy that is not wired, ours or
-another, leaves no receipt.
+The fault happened if the proxy counted connections that it affected, and was potent for whatever request shows it in
+what became of it (`receipts.py`). A service that is slow by itself is not mistaken for a proxy that is not wired.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import httpx
 
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import Network
+from simulator.scenario.verbs import Event, Network
 
 _PIECES: Final = 10  # of a body that takes its time
 Ways = dict[int, tuple[str, int]]  # id of an event's network → the address that leads to the service through it
 
 
-async def lay(http: httpx.AsyncClient, networks: Sequence[Network], url: str, body: int) -> Ways:
-    """A proxy before `url` for each of the networks.
+async def lay(http: httpx.AsyncClient, events: Sequence[Event], url: str, body: int) -> Ways:
+    """A proxy before `url` for each of the events with a bad network.
 
     Args:
         http: whoever keeps the proxies, under toxiproxy's API.
-        networks: of the scenario's events; known by their identity afterwards.
+        events: of the scenario; their networks are known by their identity afterwards.
         url: of the service.
         body: bytes of a usual request.
 
@@ -33,14 +33,24 @@ async def lay(http: httpx.AsyncClient, networks: Sequence[Network], url: str, bo
     """
     parts, ways = urlsplit(url), {}
     upstream = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-    for k, network in enumerate(networks):
-        name = f"way-{k}"
+    for event in events:
+        network, name = event.params, _name(event)
         proxy = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream}
         made = (await http.post("/proxies", json=proxy)).raise_for_status().json()
         (await http.post(f"/proxies/{name}/toxics", json=toxic(network, body))).raise_for_status()
         host, _, port = made["listen"].rpartition(":")
         ways[id(network)] = host, int(port)
     return ways
+
+
+async def carried(http: httpx.AsyncClient, event: Event) -> bool:
+    """Whether anything went through the event's proxy and met its toxic. Raises httpx.HTTPError."""
+    response = await http.get(f"/proxies/{_name(event)}/toxics/{event.params.fault}")
+    return response.is_success and bool(response.json().get("connections"))
+
+
+def _name(event: Event) -> str:
+    return f"way-{event.event}"
 
 
 def toxic(network: Network, body: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from simulator.drivers import of_itself
-from simulator.drivers.bad_ways import Ways, lay
+from simulator.drivers.bad_ways import Ways, carried, lay
 from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
@@ -138,6 +138,7 @@ class Voyage:
                 await self.until(self.end)
                 await sender.finish(self)
                 await self.recorder.read_log(self.now, lambda path: self._call("GET", path))
+                await self._count_bad_ways()
                 if self.tasks:
                     await asyncio.wait(self.tasks, timeout=traffic.timeout / SECOND + 1)
             finally:
@@ -147,10 +148,17 @@ class Voyage:
         return self._close()
 
     async def _lay_bad_ways(self, url: str) -> None:
-        networks = [event.network for event in self.spec.scenario.when if event.network is not None]
-        if networks and self._spoils:
+        events = [event for event in self.spec.scenario.when if event.network is not None]
+        if events and self._spoils:
             sizes = sorted(len(planned.body) for planned in self.requests)
-            self.ways = await lay(self.dependencies.http, networks, url, sizes[len(sizes) // 2])
+            self.ways = await lay(self.dependencies.http, events, url, sizes[len(sizes) // 2])
+
+    async def _count_bad_ways(self) -> None:
+        """What the proxy has not counted never happened, however the requests came out."""
+        for event in self.spec.scenario.when:
+            if event.network is not None and self.ways and not await carried(self.dependencies.http, event):
+                why = "no byte went through the fault proxy"
+                self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=why)
 
     def spawn(self, work: Any) -> None:
         """Work beside the sending, until the run ends."""

@@ -85,6 +85,8 @@ def _trial(
     seen = target_digest(target_path, target)
     if isinstance(population, OwnTraffic):  # other records are another world, for which no twin was ever run
         seen = digest_of("recorded", seen, population.digest)
+    if others:  # what stands beside the service decides the verdict as well
+        seen = digest_of("beside", seen, *(target_digest(path, there) for _, (path, there) in sorted(others.items())))
     watched = {e.safeguard for e in scenario.then} - {None}
     # A service that somebody else configured keeps its safeguards.
     switchable = driver == "virtual" or target.start.takes_settings

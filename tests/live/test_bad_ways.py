@@ -45,10 +45,11 @@ def test_every_fault_is_potent_and_touches_nobody_else(tmp_path):
 def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
     """56. What was to go through the proxy goes straight."""
 
-    async def unwired(_, networks, url, *__):
+    async def unwired(_, events, url, *__):
         host, _, port = url.removeprefix("http://").rpartition(":")
-        return {id(network): (host, int(port)) for network in networks}
+        return {id(event.network): (host, int(port)) for event in events}
 
     monkeypatch.setattr(voyage, "lay", unwired)
     run = main_run(tmp_path)
-    assert all(event.potent < event.planned / 2 for event in run.events)
+    assert [(event.delivered, event.potent) for event in run.events] == [(0, 0)] * 4
+    assert all("no byte" in event.detail for event in run.events)
