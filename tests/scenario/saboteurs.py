@@ -432,8 +432,14 @@ def a_retry_is_answered_anew():
 
 @saboteur
 def logs_after_replying():
-    """44. A reply does not wait for its record."""
-    DecisionLog.committing = lambda _self: None
+    """44. A reply does not wait for its record, which is written fifty milliseconds later."""
+    committing = DecisionLog.committing
+
+    def later(self):
+        self._wait_ns = SECOND // 20
+        committing(self)
+
+    DecisionLog.committing = later
 
 
 @saboteur
