@@ -83,6 +83,13 @@ SHORT = {
         "without": ("back",),  # looks five minutes past the event
         "rate": "30/s",
     },
+    "decisions_on_record_and_no_kill": {
+        "source": "decisions_on_record",
+        "warmup": "20s",
+        "lasts": "200s",
+        "events": {"stalled": ("30s", "20s"), "again": ("105s", "80s")},
+        "rate": "30/s",
+    },
     "feature_store_outage": {
         "warmup": "1m",
         "lasts": "9m30s",

@@ -18,11 +18,11 @@ DAYS = Path(__file__).parent / "days"
 TARGET = SCENARIOS / "targets/payments.target.yaml"
 
 
-def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, rate="10/s"):
+def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, rate="10/s", source=None):
     """The cells of a shipped scenario, shortened.
 
     Args:
-        name: Of the shipped scenario.
+        name: Of the shipped scenario, and of the file.
         folder: Where the shortened file is written.
         warmup: Instead of its own.
         lasts: Length of the whole run.
@@ -30,10 +30,11 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, r
         without: Expectations that are left out. Those of other events go with them.
         matrix: Instead of its own.
         rate: Instead of its own, where requests are of one row.
+        source: The shipped scenario, where `name` is that of another short form of it.
     """
     places = (SCENARIOS, SCENARIOS / "campaign")
-    source = next(path for place in places if (path := place / f"{name}.scenario.yaml").is_file())
-    document = YAML(typ="safe").load(source)
+    shipped = next(path for place in places if (path := place / f"{source or name}.scenario.yaml").is_file())
+    document = YAML(typ="safe").load(shipped)
     document["given"]["warmup"] = warmup
     document["given"]["steady_state"] = []  # so short a warm-up could not decide one
     document["given"]["traffic"]["for"] = lasts

@@ -88,6 +88,19 @@ def test_a_cache_hides_nothing_from_the_monitors(grounds):
     assert np.mean(run.items["source"][unpaged] == Source.CACHE) > 0.7  # the bot sends three rows of four
 
 
+def test_what_is_written_after_the_reply_is_lost_by_the_kill_alone(grounds):
+    """Saboteur 44 writes every record in the end, unless it is killed."""
+    factory = "saboteurs:logs_after_replying"
+    seatrial.assert_certified(grounds.trial("decisions_on_record_and_no_kill", factory))
+    verdict = grounds.trial("decisions_on_record", factory)
+    run = history(grounds.out("decisions_on_record", factory), verdict.cells[0])
+    (lost,) = (judged.finding.witnesses for judged in verdict.cells[0].judged if judged.id == "on_record")
+    numbers = [int(witness.split()[0].removeprefix("main/")) for witness in lost]
+    killed = run.event("killed").start_ns
+    before = killed - run.items["scheduled_ns"][np.isin(run.items["index"], numbers)]
+    assert np.all((before > 0) & (before < 60_000_000))  # the fifty milliseconds, and the time to answer
+
+
 @pytest.mark.slow
 def test_early_labels_are_refused_by_the_truth(grounds):
     """A recorded week, too long for the default run: the first labels say .18 where the truth is .26."""
