@@ -72,11 +72,14 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
     potent = delivered & _mask(history, k, "potent")
     if event.network is not None and history.header.driver != "virtual":
         potent &= _spoiled(event.network, history)
-    sent = items["sent_ns"][delivered & (items["sent_ns"] != NEVER)]
+    # A window goes by scheduled arrivals (S1), and the event starts with its first item's: else that one would lie
+    # outside. Over sockets it leaves a little later, by the driver's lag, which is a premise of its own.
+    at = items["scheduled_ns"]
+    sent = at[delivered & (items["sent_ns"] != NEVER)]
     start = int(sent.min()) if len(sent) else NEVER
     # On schedule means: with the first item that the plan touches. A ramp from nothing touches its first one later
     # than `at`, which is no delay of the driver's.
-    scheduled = int(items["scheduled_ns"][touched].min()) if touched.any() else event.at
+    scheduled = int(at[touched].min()) if touched.any() else event.at
     return EventRecord(
         event.event, k, scheduled, start, _declared_end(event, end_ns),
         int(touched.sum()), int(delivered.sum()), int(potent.sum()),

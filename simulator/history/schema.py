@@ -93,7 +93,7 @@ class AlertRecord:
 class EventRecord:
     """What became of one event of the scenario.
 
-    `start_ns` is its first delivered item (a release: the accepted action).
+    `start_ns` is the scheduled arrival of its first delivered item (a release: the accepted action).
     """
 
     name: str
