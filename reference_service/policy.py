@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -178,6 +179,24 @@ class Bands:
 def tag(policy: Policy) -> str:
     """First 12 hex digits of the SHA-256 of every threshold: which policy a decision was made by."""
     return hashlib.sha256(msgspec.json.encode(policy, order="deterministic")).hexdigest()[:12]
+
+
+def moved(shipped: Policy, wanted: str) -> Policy | None:
+    """The policy of that tag: the shipped one, or the same with the border that review had moved by then; or None.
+
+    Review moves one threshold, to six decimals or to `block_from`. These are few enough to try them all, in a second.
+    """
+    if tag(shipped) == wanted:
+        return shipped
+    before, _, after = msgspec.json.encode(shipped, order="deterministic").partition(b'"review_from":')
+    common, after = hashlib.sha256(before + b'"review_from":'), after[after.index(b",") :]
+    steps = (step / 1e6 for step in range(1, int(shipped.block_from * 1e6) + 1))
+    for border in chain([shipped.block_from], steps):
+        tried = common.copy()
+        tried.update(msgspec.json.encode(border) + after)
+        if tried.hexdigest().startswith(wanted):
+            return msgspec.structs.replace(shipped, review_from=border)
+    return None
 
 
 def read(policy: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Policy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,7 @@ from reference_service.audit.files import (
 from reference_service.audit.records import Decision, Payload, digest
 
 SEALED: Final = "sealed"
+_AFTER_BODY: Final = b',"received":'
 _VALUES: Final = pa.list_(pa.float64())
 SCHEMA: Final = pa.schema(
     [
@@ -39,6 +41,7 @@ SCHEMA: Final = pa.schema(
         ("reasons", pa.string()), ("key", pa.string()), ("received", _VALUES), ("used", _VALUES),
         ("body", pa.string()), ("erased", pa.bool_()), ("payload", pa.string()), ("line", pa.binary()),
         ("seal", pa.binary()),  # under the last record of a block
+        ("written", pa.binary()),  # the payload's line after its body: 7 is not 7.0 to its digest
     ]
 )  # fmt: skip
 
@@ -98,7 +101,7 @@ def erase(folder: Path, request_id: str, now_ns: int) -> int:
         rows = pq.read_table(archive.path).to_pylist()
         hit = [row for row in rows if row["id"] == request_id and not row["erased"]]
         for row in hit:
-            row.update(received=None, used=None, body=None, erased=True)
+            row.update(received=None, used=None, body=None, written=None, erased=True)
         if hit:
             _replace(archive.path, pa.Table.from_pylist(rows, schema=SCHEMA))
         erased += len(hit)
@@ -138,27 +141,25 @@ def retain(folder: Path, since_ns: int) -> list[Path]:
 
 
 def check_payloads(folder: Path) -> tuple[int, int]:
-    """(payloads that are there, payloads erased), each held against its record's digest. Raises LogBroken."""
-    kept = erased = 0
-    for archive in archived(folder):
-        for row in pq.read_table(archive.path, columns=["erased"]).column("erased").to_pylist():
-            kept, erased = kept + (not row), erased + row
-    for records in [*segments(folder), folder / RECORDS]:
-        if not records.exists():
-            continue
-        payloads = payloads_of(records)
-        by_seq = {msgspec.json.decode(line, type=Payload).seq: line for line in payloads.read_bytes().splitlines()}
+    """(payloads that are there, payloads erased), each held against its record's digest.
+
+    Raises:
+        LogBroken: one is gone or another; or a column of an archive says otherwise than the line that the chain covers.
+    """
+    archives = (
+        _unarchived(row, each.path)[1] for each in archived(folder) for row in pq.read_table(each.path).to_pylist()
+    )
+    files = (payload for records in [*segments(folder), folder / RECORDS] for payload in _payloads(records))
+    erased = [payload.erased_ns is not None for payload in chain(archives, files)]
+    return erased.count(False), erased.count(True)
+
+
+def _payloads(records: Path) -> Iterator[Payload]:
+    """Those of a file of records, if it is there."""
+    if records.exists():
+        kept = _kept(payloads_of(records))
         for decision, _ in _decisions(records):
-            line = by_seq.get(decision.seq)
-            if line is None:
-                raise LogBroken(f"{payloads}: the payload of decision {decision.seq} is gone")
-            if msgspec.json.decode(line, type=Payload).erased_ns is not None:
-                erased += 1
-            elif digest(line) != decision.payload:
-                raise LogBroken(f"{payloads}: the payload of decision {decision.seq} is another than was written")
-            else:
-                kept += 1
-    return kept, erased
+            yield _payload(kept, decision, payloads_of(records))
 
 
 def passed(folder: Path, head: str) -> bool:
@@ -171,21 +172,59 @@ def passed(folder: Path, head: str) -> bool:
 
 
 def find(folder: Path, request_id: str, row: int = 0) -> tuple[Decision, Payload]:
-    """A decision and its payload. Raises KeyError."""
-    for records in [folder / RECORDS, *reversed(segments(folder))]:
-        for decision, _ in _decisions(records) if records.exists() else ():
-            if (decision.id, decision.row) == (request_id, row):
-                payloads = payloads_of(records)
-                for line in payloads.read_bytes().splitlines():
-                    payload = msgspec.json.decode(line, type=Payload)
-                    if payload.seq == decision.seq:
-                        return decision, payload
-    for archive in reversed(archived(folder)):
-        for found in pq.read_table(archive.path, filters=[("id", "=", request_id), ("row", "=", row)]).to_pylist():
-            decision = msgspec.json.decode(found["line"], type=Decision)
-            when = 0 if found["erased"] else None
-            return decision, Payload(decision.seq, found["body"], found["received"], found["used"], when)
+    """The latest decision on a row of a request, and its payload. Raises KeyError, or LogBroken as `found` does."""
+    for each in found(folder, request_id, row):
+        return each
     raise KeyError(request_id)
+
+
+def found(folder: Path, request_id: str, row: int = 0) -> Iterator[tuple[Decision, Payload]]:
+    """Every decision on a row of a request, the latest file's first; several only if it was asked again without a key.
+
+    Raises:
+        LogBroken: a payload is not the one that its record names.
+    """
+    for records in [folder / RECORDS, *reversed(segments(folder))]:
+        made = _decisions(records) if records.exists() else ()
+        wanted = [decision for decision, _ in made if (decision.id, decision.row) == (request_id, row)]
+        kept = _kept(payloads_of(records)) if wanted else {}
+        for decision in wanted:
+            yield decision, _payload(kept, decision, payloads_of(records))
+    for archive in reversed(archived(folder)):
+        for each in pq.read_table(archive.path, filters=[("id", "=", request_id), ("row", "=", row)]).to_pylist():
+            yield _unarchived(each, archive.path)
+
+
+def _unarchived(row: dict[str, Any], where: Path) -> tuple[Decision, Payload]:
+    """What an archive's row was made of. Raises LogBroken if its columns are not what was written."""
+    decision = msgspec.json.decode(row["line"], type=Decision)
+    said = row | {"at_ns": row["at"].value}
+    if any(said[name] != getattr(decision, name) for name in decision.__struct_fields__):
+        raise LogBroken(f"{where}: the columns of decision {decision.seq} are not what its line says")
+    if row["erased"]:
+        return decision, Payload(decision.seq, None, None, None, 0)
+    line = msgspec.json.encode(Payload(decision.seq, row["body"], None))
+    line = line[: line.rindex(_AFTER_BODY)] + row["written"]
+    payload = _payload({decision.seq: (msgspec.json.decode(line, type=Payload), line)}, decision, where)
+    if (payload.received, payload.used) != (row["received"], row["used"]):
+        raise LogBroken(f"{where}: the values of decision {decision.seq} are not what its payload says")
+    return decision, payload
+
+
+def _kept(payloads: Path) -> dict[int, tuple[Payload, bytes]]:
+    """Payloads of a file and the lines that they are, by the numbers of their decisions."""
+    lines = payloads.read_bytes().splitlines()
+    return {(payload := msgspec.json.decode(line, type=Payload)).seq: (payload, line) for line in lines}
+
+
+def _payload(kept: dict[int, tuple[Payload, bytes]], decision: Decision, where: Path) -> Payload:
+    """A decision's own. Raises LogBroken if it is gone, or is another than was written."""
+    if decision.seq not in kept:
+        raise LogBroken(f"{where}: the payload of decision {decision.seq} is gone")
+    payload, line = kept[decision.seq]
+    if payload.erased_ns is None and digest(line) != decision.payload:
+        raise LogBroken(f"{where}: the payload of decision {decision.seq} is another than was written")
+    return payload
 
 
 def _decisions(path: Path) -> Iterator[tuple[Decision, bytes]]:
@@ -201,10 +240,7 @@ def _decisions(path: Path) -> Iterator[tuple[Decision, bytes]]:
 
 def _rows(records: Path, payloads: Path) -> Iterator[dict[str, Any]]:
     """Rows of an archive, from the files that it replaces. Raises LogBroken if a payload is not its record's."""
-    kept = {}
-    for line in payloads.read_bytes().splitlines():
-        payload = msgspec.json.decode(line, type=Payload)
-        kept[payload.seq] = payload, digest(line)
+    kept = _kept(payloads)
     rows: list[dict[str, Any]] = []
     for line in records.read_bytes().splitlines(keepends=True):
         if line.startswith(b'{"block":'):
@@ -214,15 +250,13 @@ def _rows(records: Path, payloads: Path) -> Iterator[dict[str, Any]]:
             rows = []
             continue
         d = msgspec.json.decode(line, type=Decision)
-        payload, found = kept[d.seq]
-        erased = payload.erased_ns is not None
-        if not erased and found != d.payload:
-            raise LogBroken(f"{payloads}: the payload of decision {d.seq} is another than was written")
+        payload = _payload(kept, d, payloads)
+        erased, whole = payload.erased_ns is not None, kept[d.seq][1]
         rows.append(
             {
                 **{name: getattr(d, name) for name in d.__struct_fields__ if name != "at_ns"}, "at": d.at_ns,
                 "received": payload.received, "used": payload.used, "body": payload.body, "erased": erased,
-                "line": line, "seal": None,
+                "line": line, "seal": None, "written": None if erased else whole[whole.rindex(_AFTER_BODY) :],
             }
         )  # fmt: skip
 
@@ -235,4 +269,4 @@ def _replace(path: Path, table: pa.Table) -> None:
     fresh.rename(path)
 
 
-__all__ = ["SCHEMA", "Archive", "archived", "check_payloads", "erase", "find", "retain", "seal"]
+__all__ = ["SCHEMA", "Archive", "archived", "check_payloads", "erase", "find", "found", "retain", "seal"]

@@ -104,6 +104,13 @@ class FileSink:
         self._payloads.close()
 
 
+def logs(folder: Path) -> list[Path]:
+    """The folders of the logs in a folder: itself, or one for each of several workers."""
+    workers = sorted(found for found in folder.glob("worker-*") if found.is_dir())
+    own = [folder] if not workers or (folder / RECORDS).exists() else []
+    return [*own, *workers]
+
+
 def segments(folder: Path, name: str = RECORDS) -> list[Path]:
     """Full files, oldest first."""
     return sorted(folder.glob(_numbered(name, "*")))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from reference_service.audit import archive
-from reference_service.audit.files import RECORDS, LogBroken
+from reference_service.audit.files import LogBroken, logs
 from reference_service.audit.verify import verify
 from reference_service.clock import SystemClock
 
@@ -34,15 +34,12 @@ def run(options: argparse.Namespace, now_ns: int) -> int:
     if not folder.is_dir():
         print(f"{folder} is no folder of a decision log")
         return _NO_LOG
-    workers = sorted(found for found in folder.glob("worker-*") if found.is_dir())
-    own = [folder] if not workers or (folder / RECORDS).exists() else []
-    logs = [*own, *workers]
-    worst = 0
-    for log in logs:
-        if len(logs) > 1:
+    found, worst = logs(folder), 0
+    for log in found:
+        if len(found) > 1:
             print(f"{log}:")
         worst = max(worst, _one(log, options, now_ns))
-    if options.head and not worst and not any(archive.passed(log, options.head) for log in logs):
+    if options.head and not worst and not any(archive.passed(log, options.head) for log in found):
         print(f"BROKEN: no block of {folder} ends in head {options.head}: the log has been cut off or replaced")
         return _BROKEN
     return worst

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from reference_service import settings as configuration
-from reference_service.reproduce import NotReproducible, reproduce
+from reference_service.audit.files import LogBroken
+from reference_service.reproduce import NotReproducible, recorded, reproduce
+from reference_service.settings import SettingsError, filled
 
+_NOT_EQUAL: Final = 1
 _BAD_INPUT: Final = 2
+# All that a decision depends on: who checks one needs none of the service's secrets.
+_NEEDED: Final = ("decision_log", "bundles", "registry", "policy", "foreign")
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 equal, 1 another decision, 2 it cannot be reproduced."""
+    """The exit code: 0 equal, 1 another decision or a broken log, 2 it cannot be reproduced."""
     parser = argparse.ArgumentParser(prog="seatrial-service reproduce", description="Compute a decision again.")
     parser.add_argument("settings", type=Path, help="of the service that made it")
     parser.add_argument("id", help="of the request")
     parser.add_argument("--row", type=int, default=0, help="of the request")
     options = parser.parse_args(arguments)
-    settings = configuration.read(msgspec.json.decode(options.settings.read_bytes()))
+    document = msgspec.json.decode(options.settings.read_bytes())
     try:
-        again = reproduce(settings, options.id, options.row)
+        needed = {key: document[key] for key in _NEEDED if key in document}
+        settings = configuration.read(filled(needed, os.environ))
+        equal = True
+        for decision, payload in recorded(settings, options.id, options.row):
+            again = reproduce(settings, decision, payload)
+            equal &= again.equal
+            made = f"by {decision.source}, bundle {decision.bundle}, policy {decision.policy}"
+            print(f"recorded    {decision.score!r} {decision.decision} {made}")
+            print(f"reproduced  {again.score!r} {again.decision}: {'equal' if again.equal else 'ANOTHER'}")
+    except SettingsError as error:
+        print(f"{options.settings}: {error}", file=sys.stderr)
+        return _BAD_INPUT
     except NotReproducible as reason:
         print(f"cannot be reproduced: {reason}")
         return _BAD_INPUT
-    was = again.recorded
-    print(f"recorded    {was.score!r} {was.decision} by {was.source}, bundle {was.bundle}, policy {was.policy}")
-    print(f"reproduced  {again.score!r} {again.decision}: {'equal' if again.equal else 'ANOTHER'}")
-    return 0 if again.equal else 1
+    except LogBroken as broken:
+        print(f"BROKEN: {broken}")
+        return _NOT_EQUAL
+    return 0 if equal else _NOT_EQUAL
