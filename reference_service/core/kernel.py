@@ -299,7 +299,4 @@ def margin_rows(arena: Any, codes: Any, margins: Any) -> None:
         margins[i] = _margin_row(arena, head, codes[i], a)
 
 
-def compiled() -> tuple[int, int]:
-    """How many entry points numba's cache had, and how many had to be compiled when this module was imported."""
-    stats = [entry.stats for entry in (score, codes_rows, count_rows, mean_rows, margin_rows)]
-    return sum(sum(of.cache_hits.values()) for of in stats), sum(sum(of.cache_misses.values()) for of in stats)
+ENTRIES: Final = (score, codes_rows, count_rows, mean_rows, margin_rows)

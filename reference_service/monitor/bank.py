@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from reference_service.core.evidence import weigh
 from reference_service.monitor.eprocess import STEPS, log_mean_exp
 
 
@@ -26,8 +27,7 @@ class RateBank:
         calm_rows: observations that these looks must hold.
     """
 
-    __slots__ = ("_calm_rows", "_down", "_evident", "_limit", "_logs", "_looks", "_normal", "_recent", "_up",
-                 "firing")  # fmt: skip
+    __slots__ = ("_calm_rows", "_evidence", "_evident", "_limit", "_looks", "_normal", "_recent", "firing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = ("_evident", "_logs", "_looks", "_recent", "firing")
 
     def __init__(
@@ -35,9 +35,9 @@ class RateBank:
     ) -> None:
         each = [(null, null + (1 - null) * step) for null in tolerated for step in STEPS]
         shape = len(tolerated), len(STEPS)
-        self._up = np.array([math.log(p / null) for null, p in each]).reshape(shape)
-        self._down = np.array([math.log((1 - p) / (1 - null)) for null, p in each]).reshape(shape)
-        self._logs = np.zeros(shape)
+        self._evidence = np.zeros((3, *shape))  # logarithms of the products; what a bad one adds; what a good one adds
+        self._evidence[1] = np.array([math.log(p / null) for null, p in each]).reshape(shape)
+        self._evidence[2] = np.array([math.log((1 - p) / (1 - null)) for null, p in each]).reshape(shape)
         self._limit = -math.log(alpha)
         self._normal = np.array(normal)
         self._recent = np.zeros((calm_looks, 2, len(tolerated)), dtype=np.int64)  # the latest looks, in a ring
@@ -46,18 +46,26 @@ class RateBank:
         self._evident = np.zeros(len(tolerated), dtype=bool)  # good observations have something to take back
         self.firing = np.zeros(len(tolerated), dtype=bool)
 
-    def look(self, bad: np.ndarray, total: np.ndarray) -> bool:
-        """Take in int64[d] `bad` of `total` observations; whether any alarm stands or has just ended."""
-        self._recent[self._looks % len(self._recent)] = bad, total
+    @property
+    def _logs(self) -> np.ndarray:
+        logs: np.ndarray = self._evidence[0]
+        return logs
+
+    @_logs.setter
+    def _logs(self, logs: np.ndarray) -> None:
+        self._evidence[0] = logs
+
+    def look(self, seen: np.ndarray) -> bool:
+        """Take in int64[2, d], bad observations and all; whether any alarm stands or has just ended."""
+        self._recent[self._looks % len(self._recent)] = seen
         self._looks += 1
-        stood = self.firing.any()
-        awake = (bad > 0) | self._evident
+        stood = np.count_nonzero(self.firing)
+        near = weigh(seen, self._evidence, self._evident, self.firing, self._limit)
         if stood:
-            awake &= ~self.firing
             self._recover()
-        if awake.any():
-            self._weigh(np.flatnonzero(awake), bad, total)
-        return bool(stood or self.firing.any())
+        if near:
+            self._fire()
+        return bool(stood or (near and np.count_nonzero(self.firing)))
 
     def rates(self) -> np.ndarray:
         """float64[d]: of the trailing looks."""
@@ -69,16 +77,11 @@ class RateBank:
         bad, total = self._recent[(self._looks - 1) % len(self._recent)]
         return np.asarray(bad / np.maximum(total, 1))
 
-    def _weigh(self, rows: np.ndarray, bad: np.ndarray, total: np.ndarray) -> None:
-        """One factor for each of these rates that has evidence, or gets some."""
-        some, good = bad[rows, None], (total - bad)[rows, None]
-        logs = np.maximum(self._logs[rows], 0.0) + some * self._up[rows] + good * self._down[rows]
-        self._logs[rows] = logs
-        top = logs.max(axis=1)
-        self._evident[rows] = top > 0
-        # The mean cannot reach the limit where the largest does not.
-        for k in np.flatnonzero(top >= self._limit).tolist():
-            self.firing[rows[k]] = log_mean_exp(logs[k].tolist()) >= self._limit
+    def _fire(self) -> None:
+        """Alarms of rates whose mean has reached the limit; it cannot where the largest has not."""
+        logs = self._logs
+        for k in np.flatnonzero(~self.firing & (logs.max(axis=1) >= self._limit)).tolist():
+            self.firing[k] = log_mean_exp(logs[k].tolist()) >= self._limit
 
     def _recover(self) -> None:
         """Clear the alarms of rates whose trailing looks are back to normal."""

@@ -195,7 +195,7 @@ class Cohorts:
         before = self.matured_before_ns(now_ns)
         if before <= self._judged_ns:
             return  # asked every tick; a cohort matures once in its width
-        for start in sorted(start for start in self._cohorts if start < before):
+        while self._cohorts and (start := min(self._cohorts)) < before:
             cohort = self._cohorts.pop(start)
             self._matured = _added(self._matured, cohort.sums)
             for kind, age, loss in cohort.labels:
@@ -203,7 +203,7 @@ class Cohorts:
                 self._arrivals[kind & 1, age] += 1
                 if kind > 1:
                     self._censored[(kind >> 1) - 1] += 1
-        for start in [start for start in self._recent if start < before]:
+        while self._recent and (start := next(iter(self._recent))) < before:  # in the order of time
             n, refused = self._recent.pop(start)
             self._decided[0] += n
             self._decided[1] += refused

@@ -41,6 +41,7 @@ class GroupErrors:
         # Of matured labels, the batch that is being filled and the one before: the recent past, and no more.
         self._now = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
         self._before = np.zeros_like(self._now)
+        self._judged_ns = 0  # cohorts that began before are in it
         self.firing = False
         self.worst = ""
 
@@ -65,7 +66,9 @@ class GroupErrors:
         """Take in the cohorts that have matured, and judge."""
         gap = self._policy.error_gap
         matured = self._matured_ns(now_ns)
-        for start in sorted(start for start in self._young if start < matured):
+        due = sorted(start for start in self._young if start < matured) if matured > self._judged_ns else ()
+        self._judged_ns = matured
+        for start in due:
             self._now += self._young.pop(start)
             if self._now.sum() >= self._policy.error_rows:
                 self._before, self._now = self._now, np.zeros_like(self._now)

@@ -12,6 +12,7 @@ import numpy as np
 from reference_service.bundle import Bundle
 from reference_service.contract import Field
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL, TAIL, UNSEEN_CELL, psi
+from reference_service.core.evidence import tally
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.drift import DriftDetector, look_at_all
 from reference_service.monitor.keeping import keep, keep_all, recall, recall_all
@@ -22,6 +23,7 @@ from reference_service.monitor.scores import ScoreMonitor
 from reference_service.policy import Policy
 
 _TAILS: Final = (0, N_VALUE_CELLS - 1)  # the outermost cells of a number hold one percent each …
+NOTHING: Final[frozenset[str]] = frozenset()
 _STILL_A_TAIL: Final = 5 * TAIL  # … unless so many values are equal that they are its body
 
 
@@ -43,7 +45,7 @@ class InputMonitors:
         self._closes_ns = started_ns + policy.window_ns
         self.received = Received(bundle)
         self.scores: list[float] = []  # of answers by the model; appended by the pipeline
-        self.taken = np.empty(0)  # the scores that the last tick took in
+        self.taken: list[float] = []  # the scores that the last tick took in
         self._window = bundle.new_counts()
         self.counted = self._window  # by the last tick
         self._closed: deque[tuple[int, np.ndarray]] = deque(maxlen=policy.late_windows)  # end → counts
@@ -70,6 +72,7 @@ class InputMonitors:
         everyone = list(range(len(fields)))
         self._of = np.array([*everyone, *everyone, *self._tails])  # the field of every rate, …
         self._cell = np.array([NULL_CELL] * len(fields) + [UNSEEN_CELL] * len(fields) + [cell for _, cell, _ in tails])
+        self._seen = np.zeros((2, len(self._of)), dtype=np.int64)  # of every rate: bad ones, and all
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
 
     def tick(self, now_ns: int) -> list[Condition]:
@@ -80,8 +83,7 @@ class InputMonitors:
         """Judge rates by int64[f, 14] counts, and drift where a window has closed. Counts of several workers add up."""
         self._window += counts
         self.counted = counts
-        self.taken = np.asarray(self.scores, dtype=np.float64)
-        self.scores.clear()
+        self.taken, self.scores = self.scores, []
         self.score.add(self.taken)
         stirred = self._look_at_rates(counts)
         closes = now_ns >= self._closes_ns
@@ -126,8 +128,8 @@ class InputMonitors:
 
     def mostly_absent(self, share: float) -> frozenset[str]:
         """Fields under a null or unseen alarm of which more than `share` was null or unseen at the last look."""
-        if not self._rates.firing.any():
-            return frozenset()
+        if not np.count_nonzero(self._rates.firing):
+            return NOTHING
         absent = self._rates.firing & (self._rates.latest() > share)
         return frozenset(
             name for name, *some in zip(self.names, *self._of_fields(absent.tolist()), strict=True) if any(some)
@@ -160,9 +162,8 @@ class InputMonitors:
     def _look_at_rates(self, counts: np.ndarray) -> bool:
         """Whether any alarm stands or has just ended."""
         width = len(self.names)
-        totals = counts.sum(axis=1)[self._of]
-        totals[2 * width :] -= counts[self._tails, NULL_CELL]  # what is null lies in no tail
-        stirred = self._rates.look(counts[self._of, self._cell], totals)
+        tally(counts, self._of, self._cell, 2 * width, self._seen)
+        stirred = self._rates.look(self._seen)
         if stirred:
             firing = self._rates.firing
             self._explained |= firing[:width] | firing[width : 2 * width]
@@ -173,7 +174,7 @@ class InputMonitors:
         middle = now_ns - policy.window_ns // 2
         shares, rows = reference_at(self._bundle.profile, policy, middle)
         window = self._window
-        if self._explained.any():
+        if np.count_nonzero(self._explained):
             shares, window = shares.copy(), window.copy()
             for index in np.flatnonzero(self._explained):
                 # One cause, one page: nulls that are already told are not told again as drift.

@@ -9,6 +9,7 @@ as soon as the policy's own would do again. Every move has a policy tag of its o
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
@@ -42,42 +43,56 @@ class ReviewShare:
         policy: the band, and how many scores it is judged by.
     """
 
-    __slots__ = ("_policy", "_scores", "trail")
+    __slots__ = ("_edges", "_inside", "_policy", "_scores", "trail")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._scores = np.empty(0)
+        self._scores: deque[float] = deque()  # the latest
+        self._edges: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._inside = [0, 0, 0]  # of the latest, at each of these edges or above
         self.trail: deque[Move] = deque(maxlen=_TRAIL)
 
     def start(self) -> None:
         """Another version serves: its scores are others."""
-        self._scores = np.empty(0)
+        self._scores.clear()
+        self._inside = [0, 0, 0]
 
-    def look(self, now_ns: int, version: str, bands: Bands, scores: np.ndarray) -> None:
+    def look(self, now_ns: int, version: str, bands: Bands, scores: Sequence[float]) -> None:
         """Take in the scores of a tick, and move the border if it has to be."""
-        policy = self._policy
-        self._scores = np.concatenate([self._scores, scores])[-policy.review_rows :]
-        if len(self._scores) < policy.review_rows:
+        rows = self._policy.review_rows
+        self._take(scores, (bands.shipped, bands.review_from, bands.block_from))
+        if len(self._scores) < rows:
             return
         wanted = self._border(bands)
         if wanted != bands.review_from:
             bands.move(wanted)
             self.trail.append(Move(now_ns, version, wanted, bands.tag))
 
+    def _take(self, scores: Sequence[float], edges: tuple[float, float, float]) -> None:
+        """The scores of a tick, counted as they come and go: a tick has a few, and thousands are kept."""
+        latest, rows = self._scores, self._policy.review_rows
+        if edges != self._edges:
+            self._edges = edges
+            self._inside = [sum([score >= edge for score in latest]) for edge in edges]
+        shipped, review, block = edges
+        a, b, c = self._inside
+        for score in scores:
+            latest.append(score)
+            a, b, c = a + (score >= shipped), b + (score >= review), c + (score >= block)
+            if len(latest) > rows:
+                gone = latest.popleft()
+                a, b, c = a - (gone >= shipped), b - (gone >= review), c - (gone >= block)
+        self._inside = [a, b, c]
+
     def _border(self, bands: Bands) -> float:
         policy = self._policy
-        if self._fits(self._share(bands.shipped, bands.block_from), sure=bands.review_from == bands.shipped):
+        rows, (shipped, review, blocked) = policy.review_rows, self._inside
+        if self._fits((shipped - blocked) / rows, sure=bands.review_from == bands.shipped):
             return bands.shipped
-        if bands.review_from != bands.shipped and self._fits(
-            self._share(bands.review_from, bands.block_from), sure=True
-        ):
+        if bands.review_from != bands.shipped and self._fits((review - blocked) / rows, sure=True):
             return bands.review_from
-        blocked = float((self._scores >= bands.block_from).mean())
-        level = max(0.0, 1 - blocked - policy.review_share)
-        return min(round(float(np.quantile(self._scores, level)), 6), bands.block_from)
-
-    def _share(self, low: float, high: float) -> float:
-        return float(((self._scores >= low) & (self._scores < high)).mean())
+        level = max(0.0, 1 - blocked / rows - policy.review_share)
+        return min(round(float(np.quantile(np.array(self._scores), level)), 6), bands.block_from)
 
     def _fits(self, share: float, *, sure: bool) -> bool:
         """Whether a share lies in the band; or, if one has to be sure to move, whether it may do so."""
@@ -107,13 +122,14 @@ class ReviewQueue:
         policy: room, and how unusual a case has to be.
     """
 
-    __slots__ = ("_anomalies", "_cases", "_edge", "_policy", "_stale", "_unusual", "dropped", "offered")
+    __slots__ = ("_anomalies", "_cases", "_edge", "_offered", "_policy", "_stale", "_unusual", "dropped", "offered")
     KEPT: ClassVar[tuple[str, ...]] = ("dropped", "offered")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._cases: dict[tuple[str, int], Case] = {}
-        self._anomalies: deque[float] = deque(maxlen=_LATEST)
+        self._anomalies = array("d")  # the latest, in a ring
+        self._offered = 0  # ever
         self._unusual = math.inf  # until enough has been seen to say what is
         self._edge = -math.inf  # the one of the latest scores that lies next below it, or on it
         self._stale = True  # what came since may have moved it
@@ -128,8 +144,14 @@ class ReviewQueue:
             score = made.anomaly
             if score is not None:
                 # Where one below the edge takes the place of another, the edge stays where it is.
-                self._stale = self._stale or score >= edge or latest[0] >= edge
-                latest.append(score)
+                slot = self._offered % _LATEST
+                self._offered += 1
+                if slot == len(latest):
+                    self._stale = True
+                    latest.append(score)
+                else:
+                    self._stale = self._stale or score >= edge or latest[slot] >= edge
+                    latest[slot] = score
         for made in decisions:
             margin = made.decision == "review"
             if made.score is not None and (margin or (made.anomaly is not None and made.anomaly > limit)):
@@ -138,9 +160,13 @@ class ReviewQueue:
     def tick(self) -> None:
         """Say anew how unusual the most unusual are."""
         if self._stale and len(self._anomalies) == _LATEST:
-            latest, level = np.fromiter(self._anomalies, float), 1 - self._policy.review_unusual
-            self._unusual = float(np.quantile(latest, level))
-            self._edge = float(np.quantile(latest, level, method="lower"))
+            # numpy's quantile takes longer about its arguments than about the numbers.
+            place = (1 - self._policy.review_unusual) * (_LATEST - 1)
+            k = int(place)
+            low, high = np.partition(np.array(self._anomalies), (k, k + 1))[k : k + 2].tolist()
+            over = place - k
+            self._unusual = low + (high - low) * over if over < 0.5 else high - (high - low) * (1 - over)  # noqa: PLR2004 - from the nearer end
+            self._edge = low
             self._stale = False
 
     def waiting(self, limit: int) -> list[Case]:

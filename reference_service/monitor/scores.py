@@ -8,14 +8,16 @@ estimate is always *unverified*: it is shown, and nobody is ever paged or rolled
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from reference_service.monitor.drift import DriftDetector
 from reference_service.policy import Policy
 from reference_service.profile import Profile
+
+_TOGETHER: Final = 1024  # scores that wait to be counted, at most
 
 
 class Unverified(NamedTuple):
@@ -36,8 +38,9 @@ class ScoreMonitor:
         policy: thresholds of the drift.
     """
 
-    __slots__ = ("_calibration", "_cells", "_cuts", "_deciles", "_n_reference", "_sums", "drift", "estimate")
-    KEPT: ClassVar[tuple[str, ...]] = ("_cells", "_sums")
+    __slots__ = ("_calibration", "_cells", "_cuts", "_deciles", "_n_reference", "_sums", "_waiting", "drift",
+                 "estimate")  # fmt: skip
+    KEPT: ClassVar[tuple[str, ...]] = ("_cells", "_sums", "_waiting")
 
     def __init__(self, profile: Profile, policy: Policy) -> None:
         self._deciles = profile.score_deciles
@@ -46,26 +49,33 @@ class ScoreMonitor:
         self._calibration = profile.calibration
         self._cells = np.zeros(len(self._deciles) + 1, dtype=np.int64)
         self._sums = np.zeros((3, len(self._calibration)))  # by cell of the calibration: rows, scores, their squares
+        self._waiting: list[float] = []  # to be counted: ten numpy calls are too many for the few scores of a tick
         self.drift = DriftDetector(policy)
         self.estimate = Unverified(0, None, None, None)
 
-    def add(self, scores: ArrayLike) -> None:
-        """Take in scores, many at once."""
-        found = np.asarray(scores, dtype=np.float64)
-        if not found.size:
-            return
-        self._cells += np.bincount(np.searchsorted(self._deciles, found), minlength=len(self._cells))
-        place, k = np.searchsorted(self._cuts, found), len(self._calibration)
-        for row, weights in enumerate((np.ones_like(found), found, found * found)):
-            self._sums[row] += np.bincount(place, weights=weights, minlength=k)
+    def add(self, scores: Iterable[float]) -> None:
+        """Take in scores."""
+        self._waiting.extend(scores)
+        if len(self._waiting) >= _TOGETHER:
+            self._count()
 
     def close(self) -> None:
         """Judge the window that ends here, and begin another."""
+        if self._waiting:
+            self._count()
         even = np.full(len(self._cells), 1 / len(self._cells))
         self.drift.look(even, self._n_reference, self._cells)
         self.estimate = self._estimate()
         self._cells[:] = 0
         self._sums[:] = 0.0
+
+    def _count(self) -> None:
+        found = np.array(self._waiting, dtype=np.float64)
+        self._waiting = []
+        self._cells += np.bincount(np.searchsorted(self._deciles, found), minlength=len(self._cells))
+        place, k = np.searchsorted(self._cuts, found), len(self._calibration)
+        for row, weights in enumerate((np.ones_like(found), found, found * found)):
+            self._sums[row] += np.bincount(place, weights=weights, minlength=k)
 
     def _estimate(self) -> Unverified:
         rows, scores, squares = self._sums

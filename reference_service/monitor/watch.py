@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
@@ -25,6 +25,7 @@ from reference_service.policy import Policy
 from reference_service.settings import Safeguards
 
 NO_RULES = Rules()
+NOTHING: Final[Mapping[int, tuple[str, Action]]] = {}
 _DISTRUST = frozenset({"feature_drift"})  # names whose alerts alone put their field into quarantine
 
 
@@ -111,7 +112,8 @@ class Watch:
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         inputs = self.inputs.tick(now_ns)
         scores = self.inputs.taken
-        self._cohorts.decided(now_ns, len(scores), int((scores >= self._policy.block_from).sum()))
+        blocked = self._policy.block_from
+        self._cohorts.decided(now_ns, len(scores), sum([score >= blocked for score in scores]))
         standing = [
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),
@@ -135,13 +137,16 @@ class Watch:
         ]  # fmt: skip
         told = []
         if self._safeguards.alerts:
-            told = self.book.update(now_ns, self._rules.apply(each for each in standing if each.firing))
+            firing = [each for each in standing if each.firing]
+            if firing or self.book.episodes:
+                told = self.book.update(now_ns, self._rules.apply(firing))
             self._distrust()
         if now_ns >= self._heartbeat_ns:
             self._heartbeat_ns += self._policy.heartbeat_ns
             told.append(self._routes.heartbeat(now_ns))
             self._routes.repeat(self.book.episodes.values())
-        self._routes.tell(told)
+        if told:
+            self._routes.tell(told)
         return standing
 
     def keep(self) -> dict[str, Any]:
@@ -174,4 +179,4 @@ class Watch:
     def _distrust(self) -> None:
         if self._safeguards.quarantine:
             distrusted = self.book.fields(_DISTRUST) | self.inputs.mostly_absent(self._policy.quarantine_share)
-            self.quarantined = actions(self.bundle.contract.fields, distrusted)
+            self.quarantined = actions(self.bundle.contract.fields, distrusted) if distrusted else NOTHING

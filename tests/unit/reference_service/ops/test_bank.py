@@ -4,7 +4,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from reference_service.monitor import bank as banks
 from reference_service.monitor.drift import DriftDetector, look_at_all
 from reference_service.monitor.eprocess import RateDetector
 from reference_service.monitor.keeping import keep, recall
@@ -34,13 +33,14 @@ def each(excess=POLICY.rate_excess):
 def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
     together, apart = each(), [detector(POLICY, reference) for reference in REFERENCES]
     alarms = 0
-    for k, (bad, total) in enumerate(looks(seed)):
+    for k, seen in enumerate(looks(seed)):
+        bad, total = seen
         if k == 150:  # over a restart
             kept = msgspec.json.decode(msgspec.json.encode(keep(together)))
             together = each()
             recall(together, kept)
         before = together.firing.copy()
-        stirred = together.look(bad, total)
+        stirred = together.look(seen)
         stands = [one.look(int(b), int(n)) for one, b, n in zip(apart, bad, total, strict=True)]
         assert together.firing.tolist() == stands
         assert stirred == bool(before.any() or any(stands))
@@ -50,13 +50,13 @@ def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
     assert alarms  # or nothing has been compared
 
 
-def test_good_news_about_a_rate_that_nothing_is_held_against_is_only_set_down(monkeypatch):
-    together, weighed = each(), []
-    monkeypatch.setattr(banks.RateBank, "_weigh", lambda _self, rows, *_: weighed.append(rows.tolist()))
+def test_good_news_about_a_rate_that_nothing_is_held_against_is_only_set_down():
+    together = each()
     good, bad = np.zeros(len(REFERENCES), dtype=np.int64), np.array([0, 0, 3, 0, 0])
-    together.look(good, good + 50)
-    together.look(bad, good + 50)
-    assert weighed == [[2]]
+    together.look(np.array([good, good + 50]))
+    assert not together._logs.any()
+    together.look(np.array([bad, good + 50]))
+    assert together._logs.any(axis=1).tolist() == [False, False, True, False, False]
 
 
 def test_windows_judged_together_are_judged_as_each_by_itself():
