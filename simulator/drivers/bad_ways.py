@@ -1,7 +1,7 @@
 """A bad network in real time: what an event touches goes through a proxy of its own, everything else goes straight.
 
-The fault happened if the proxy counted connections that it affected, and was potent for whatever request shows it in
-what became of it (`receipts.py`). A service that is slow by itself is not mistaken for a proxy that is not wired.
+The fault happened if the proxy counted what it affected, and was potent for whatever request shows it in what became of
+it (`receipts.py`). A service that is slow by itself is not mistaken for a proxy that is not wired.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
-
+from simulator.drivers.fault_proxies import UNCOUNTED, FaultProxies
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import Event, Network
 
@@ -19,34 +18,40 @@ _PIECES: Final = 10  # of a body that takes its time
 Ways = dict[int, tuple[str, int]]  # id of an event's network → the address that leads to the service through it
 
 
-async def lay(http: httpx.AsyncClient, events: Sequence[Event], url: str, body: int) -> Ways:
+async def lay(proxies: FaultProxies, events: Sequence[Event], url: str, body: int) -> Ways:
     """A proxy before `url` for each of the events with a bad network.
 
     Args:
-        http: whoever keeps the proxies, under toxiproxy's API.
+        proxies: of this run.
         events: of the scenario; their networks are known by their identity afterwards.
         url: of the service.
         body: bytes of a usual request.
 
     Raises:
-        httpx.HTTPError: it does not answer, or refuses.
+        httpx.HTTPError: whoever keeps the proxies does not answer.
     """
     parts, ways = urlsplit(url), {}
     upstream = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     for event in events:
         network, name = event.params, _name(event)
-        proxy = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream}
-        made = (await http.post("/proxies", json=proxy)).raise_for_status().json()
-        (await http.post(f"/proxies/{name}/toxics", json=toxic(network, body))).raise_for_status()
-        host, _, port = made["listen"].rpartition(":")
+        host, _, port = (await proxies.stand_before(name, upstream)).rpartition(":")
+        if network.fault == "partition":
+            await proxies.part(name)
+        else:
+            await proxies.poison(name, toxic(network, body))
         ways[id(network)] = host, int(port)
     return ways
 
 
-async def carried(http: httpx.AsyncClient, event: Event) -> bool:
-    """Whether anything went through the event's proxy and met its toxic. Raises httpx.HTTPError."""
-    response = await http.get(f"/proxies/{_name(event)}/toxics/{event.params.fault}")
-    return response.is_success and bool(response.json().get("connections"))
+async def unseen(proxies: FaultProxies, event: Event) -> str | None:
+    """Why the event's bad network has not been seen to happen, or None. Raises httpx.HTTPError."""
+    name = _name(event)
+    if event.params.fault == "partition":
+        return None if await proxies.parted(name) else "the fault proxy let everything through"
+    count = await proxies.cure(name, event.params.fault)
+    if count is None:
+        return UNCOUNTED
+    return None if count.bytes else "no byte went through the fault proxy"
 
 
 def _name(event: Event) -> str:
@@ -59,6 +64,7 @@ def toxic(network: Network, body: int) -> dict[str, Any]:
     made: dict[str, tuple[str, str, dict[str, int]]] = {
         "latency": ("latency", "upstream", {"latency": by_ms}),
         "loss": ("timeout", "upstream", {"timeout": 0}),
+        "half_open": ("timeout", "downstream", {"timeout": 0}),
         "reset": ("reset_peer", "downstream", {"timeout": 0}),
         "upload": ("slicer", "upstream", {"average_size": max(1, body // _PIECES), "delay": by_ms * 1000 // _PIECES}),
     }

@@ -1,4 +1,4 @@
-"""Dependencies of a live service behind fault proxies: broken by name, always healed, the proxy's count as receipt.
+"""Dependencies of a live service behind fault proxies: broken by name, always healed, what really happened as receipt.
 
 The service has to be told to connect to ``$proxy_NAME`` instead of the dependency. One that was not is not affected,
 and no byte is counted: such a fault never happened, and nothing that needs it can pass.
@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
+from simulator.drivers.fault_proxies import UNCOUNTED, Count, FaultProxies
+from simulator.drivers.full_redis import FullRedis, RedisError
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.spec import RunSpec
 from simulator.history.schema import NEVER
@@ -20,78 +23,128 @@ from simulator.proxy.api import Proxies, serve
 from simulator.scenario.verbs import Dependency, Event
 
 _MS: Final = 1_000_000
+_TAKEN: Final = 10  # connections that a share has to take, so that what it took is what it declares, within a tenth
 
 
 class Dependencies:
-    """Speaks nothing but toxiproxy's HTTP API to whatever keeps the proxies."""
+    """The dependencies of one service.
 
-    def __init__(self, http: httpx.AsyncClient, names: dict[str, str]) -> None:
-        self.http = http
-        self.names = names  # what `$proxy_NAME` stands for in the target's start
+    Args:
+        proxies: of this run.
+        addresses: of each dependency that has a proxy, ``host:port`` by name.
+        names: what ``$proxy_NAME`` stands for in the target's start.
+    """
+
+    def __init__(self, proxies: FaultProxies, addresses: dict[str, str], names: dict[str, str]) -> None:
+        self.proxies = proxies
+        self.names = names
+        self._addresses = addresses
+        self._full: dict[str, FullRedis] = {}  # by event
 
     async def break_with(self, event: Event) -> str | None:
         """Put the event's fault on; why that cannot be done, or None."""
         fault = event.dependency
         assert fault is not None  # noqa: S101 - the caller looked
-        if f"proxy_{fault.name}" not in self.names:
+        if fault.name not in self._addresses:
             return f"the target file gives no `seams: {{{fault.name}: {{proxy: tcp://host:port}}}}`"
         toxic = _toxic(fault)
-        if toxic is None:
-            return f"a proxy cannot make a dependency {fault.fault}"
-        if fault.share < 1:
-            return "a proxy sees connections, not calls; leave `share` out"
-        response = await self.http.post(f"/proxies/{fault.name}/toxics", json={"name": event.event, **toxic})
-        return None if response.is_success else f"the proxy refused: {response.text}"
+        if isinstance(toxic, str):
+            return toxic
+        if fault.fault == "full":
+            self._full[event.event] = redis = FullRedis(self._addresses[fault.name])
+            try:
+                await redis.fill()
+            except RedisError as error:
+                return f"{fault.name} cannot be made full, only a Redis that may be configured can: {error}"
+        return await self.proxies.poison(fault.name, {"name": event.event, "toxicity": fault.share, **toxic})
 
     async def heal(self, event: Event, since_ns: int) -> ServiceReceipt:
-        """Take the event's fault off; what it did, in connections."""
-        assert event.dependency is not None  # noqa: S101 - it was put on
-        name = event.dependency.name
-        path = f"/proxies/{name}/toxics/{event.event}"
-        counted = await self.http.get(path)
-        (await self.http.delete(path)).raise_for_status()
-        connections = counted.json().get("connections") if counted.is_success else None
-        if connections is None:
-            return ServiceReceipt(NEVER, 1, 0, 0, detail="the proxy does not count what its toxics affect")
-        if not connections:
+        """Take the event's fault off; what it did."""
+        fault = event.dependency
+        assert fault is not None  # noqa: S101 - it was put on
+        refused = None
+        try:
+            if event.event in self._full:
+                refused = await self._full[event.event].refused()
+                await self._full[event.event].restored()
+        except RedisError as error:  # the heal phase tries again, and says so
+            return ServiceReceipt(NEVER, 1, 0, 0, detail=str(error))
+        count = await self.proxies.cure(fault.name, event.event)
+        if count is None:
+            return ServiceReceipt(NEVER, 1, 0, 0, detail=UNCOUNTED)
+        if not count.bytes:
+            name = fault.name
             why = f"no byte went through the proxy of {name}; is the service told to connect to $proxy_{name}?"
             return ServiceReceipt(NEVER, 1, 0, 0, detail=why)
-        detail = f"{counted.json()['bytes']} bytes affected"
-        return ServiceReceipt(since_ns, connections, connections, connections, detail=detail)
+        if refused is not None:
+            detail = f"{refused} commands refused for want of memory"
+            return ServiceReceipt(since_ns, max(1, refused), refused, refused, detail=detail)
+        return _receipt(count, fault.share, since_ns)
 
     async def whole(self) -> str | None:
         """Heal everything, and look; what is still broken, or None."""
         try:
-            (await self.http.post("/reset")).raise_for_status()
-            found = (await self.http.get("/proxies")).raise_for_status().json()
-        except httpx.HTTPError as error:
-            return f"the fault proxy does not answer: {error}"
-        left = [name for name, proxy in found.items() if proxy["toxics"] or not proxy["enabled"]]
-        return f"still broken: {', '.join(left)}" if left else None
+            for redis in self._full.values():
+                await redis.restored()
+        except RedisError as error:
+            return f"a Redis is still full: {error}"
+        return await self.proxies.whole()
+
+
+def _receipt(count: Count, share: float, since_ns: int) -> ServiceReceipt:
+    if count.used is None or count.taken is None or count.potent is None:
+        return ServiceReceipt(since_ns, 1, 1, 1, detail=f"{count.bytes} bytes went through the toxic")
+    detail = f"{count.taken} of {count.used} connections taken, of {count.potent} completely; {count.bytes} bytes"
+    if share < 1 and count.used * share < _TAKEN:
+        detail += f"; a proxy takes connections, and a share of {share:.0%} needs at least {_TAKEN / share:.0f} of them"
+        return ServiceReceipt(since_ns, 1, 0, 0, detail=detail)
+    return ServiceReceipt(since_ns, max(1, count.taken), count.taken, count.potent, detail=detail)
 
 
 @contextlib.asynccontextmanager
 async def proxied(spec: RunSpec) -> AsyncIterator[Dependencies]:
     """A proxy for each seam of the target that has an address; all are gone afterwards."""
+    addresses = {
+        name: seam.proxy.removeprefix("tcp://") for name, seam in spec.target.seams.items() if seam.proxy is not None
+    }  # fmt: skip
+    async with (
+        _kept(spec) as url,
+        httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http,
+    ):
+        proxies = FaultProxies(http, urlsplit(url).hostname or "")
+        try:
+            names = {f"proxy_{name}": await proxies.stand_before(name, to) for name, to in addresses.items()}
+            yield Dependencies(proxies, addresses, names)
+        finally:
+            await asyncio.shield(proxies.leave())
+
+
+@contextlib.asynccontextmanager
+async def _kept(spec: RunSpec) -> AsyncIterator[str]:
+    """The URL of whoever keeps the proxies: a Toxiproxy that the target file names, or our own for this run."""
+    if spec.target.toxiproxy is not None:
+        yield spec.target.toxiproxy
+        return
     proxies = Proxies(spec.scenario.seed)
     server = await serve(proxies.answer)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    wanted = [
-        {"name": name, "listen": "127.0.0.1:0", "upstream": seam.proxy.removeprefix("tcp://")}
-        for name, seam in spec.target.seams.items() if seam.proxy is not None
-    ]  # fmt: skip
-    async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
-        try:
-            said = (await http.post("/populate", json=wanted)).raise_for_status().json()
-            yield Dependencies(http, {f"proxy_{one['name']}": one["listen"] for one in said["proxies"]})
-        finally:
-            server.close()
-            await asyncio.shield(proxies.close())
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.shield(proxies.close())
 
 
-def _toxic(fault: Dependency) -> dict[str, Any] | None:
+def _toxic(fault: Dependency) -> dict[str, Any] | str:
+    """The toxic that makes this of a dependency, or why there is none."""
     if fault.fault == "down":
         return {"type": "reset_peer", "stream": "upstream", "attributes": {"timeout": 0}}
     if fault.fault == "slow":
+        if (fault.by or 0) < _MS:
+            return "a proxy delays by whole milliseconds"
         return {"type": "latency", "stream": "downstream", "attributes": {"latency": (fault.by or 0) // _MS}}
-    return None
+    if fault.fault == "full":
+        if fault.share < 1:
+            return "a Redis is full for everybody; leave `share` out"
+        # Holds nothing back: it shows that the service went this way.
+        return {"type": "latency", "stream": "upstream", "attributes": {"latency": 0}}
+    return f"a proxy cannot make a dependency {fault.fault}"

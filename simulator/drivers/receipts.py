@@ -91,7 +91,9 @@ def _spoiled(network: Network, history: History) -> np.ndarray:
     items = history.items
     by, took = network.by or 0, items["replied_ns"] - items["sent_ns"]
     slow = (items["replied_ns"] != NEVER) & (took >= by - _EARLY)
-    ended = {"loss": Outcome.TIMEOUT, "reset": Outcome.RESET}
+    ended = {
+        "loss": Outcome.TIMEOUT, "half_open": Outcome.TIMEOUT, "reset": Outcome.RESET, "partition": Outcome.RESET,
+    }  # fmt: skip
     seen = items["outcome"] == ended[network.fault] if network.fault in ended else slow
     return np.asarray(seen | (items["outcome"] == Outcome.TIMEOUT) | (items["attempts"] > 1))
 

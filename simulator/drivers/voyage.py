@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from simulator.drivers import of_itself
-from simulator.drivers.bad_ways import Ways, carried, lay
+from simulator.drivers.bad_ways import Ways, lay, unseen
 from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
@@ -151,13 +151,14 @@ class Voyage:
         events = [event for event in self.spec.scenario.when if event.network is not None]
         if events and self._spoils:
             sizes = sorted(len(planned.body) for planned in self.requests)
-            self.ways = await lay(self.dependencies.http, events, url, sizes[len(sizes) // 2])
+            self.ways = await lay(self.dependencies.proxies, events, url, sizes[len(sizes) // 2])
 
     async def _count_bad_ways(self) -> None:
         """What the proxy has not counted never happened, however the requests came out."""
         for event in self.spec.scenario.when:
-            if event.network is not None and self.ways and not await carried(self.dependencies.http, event):
-                why = "no byte went through the fault proxy"
+            if event.network is None or not self.ways:
+                continue
+            if (why := await unseen(self.dependencies.proxies, event)) is not None:
                 self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=why)
 
     def spawn(self, work: Any) -> None:

@@ -1,6 +1,8 @@
 """The proxies' control, in the shape of toxiproxy's HTTP API, so that the real one can take this one's place.
 
-Beyond toxiproxy, a toxic says what it did: `connections` and `bytes` that it really affected, the receipt of a fault.
+Beyond toxiproxy, a toxic says what it did, the receipt of a fault: over how many connections something went its way
+(`used`), how many of them it took (`connections`, with so many `bytes`), and of how many the effect was complete
+(`potent`).
 """
 
 from __future__ import annotations
@@ -126,7 +128,8 @@ def _read(said: Any) -> Toxic:
 def _toxic(toxic: Toxic) -> dict[str, Any]:
     return {
         "name": toxic.name, "type": toxic.kind, "stream": toxic.stream, "toxicity": toxic.toxicity,
-        "attributes": toxic.attributes, "connections": len(toxic.connections), "bytes": toxic.affected,
+        "attributes": toxic.attributes, "used": len(toxic.used), "connections": len(toxic.connections),
+        "potent": len(toxic.potent), "bytes": toxic.affected,
     }  # fmt: skip
 
 

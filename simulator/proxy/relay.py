@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -81,7 +82,10 @@ class Relay:
     ) -> None:  # fmt: skip
         nth = 0
         while data := await reader.read(_PIECE):
-            on = [toxic for toxic in self.toxics.values() if toxic.stream == way and self._takes(toxic, number)]
+            here = [toxic for toxic in self.toxics.values() if toxic.stream == way]
+            on = [toxic for toxic in here if self._takes(toxic, number)]
+            for toxic in here:
+                toxic.used.add(number)
             for toxic in on:
                 toxic.connections.add(number)
                 toxic.affected += len(data)
@@ -93,7 +97,9 @@ class Relay:
             writer.write_eof()
 
     def _takes(self, toxic: Toxic, number: int) -> bool:
-        return toxic.toxicity >= 1 or self._uniform(f"takes:{toxic.name}", number) < toxic.toxicity
+        # Every so-manieth connection from a drawn one on: of n in a row, n * toxicity are taken, give or take one.
+        phase = self._uniform(f"takes:{toxic.name}", 0)
+        return math.floor((number + 1) * toxic.toxicity + phase) > math.floor(number * toxic.toxicity + phase)
 
     def _uniform(self, purpose: str, index: int) -> float:
         return float(self._draw.uniform(purpose, np.array([index]))[0])
@@ -104,6 +110,11 @@ class Relay:
             return
         first, *rest = on
         u = self._uniform(f"acts:{first.name}:{number}", nth)
-        async for piece in ACTS[first.kind](first, u, data):
-            async for out in self._through(rest, number, nth, piece):
-                yield out
+        try:
+            async for piece in ACTS[first.kind](first, u, data):
+                async for out in self._through(rest, number, nth, piece):
+                    yield out
+        except Cut:
+            first.potent.add(number)
+            raise
+        first.potent.add(number)

@@ -26,14 +26,21 @@ class Cut(ConnectionError):  # noqa: N818 - says what to do to the connection
 
 @dataclass(slots=True)
 class Toxic:
-    """One toxic on one proxy, and its receipt: which connections and how many bytes it really affected."""
+    """One toxic on one proxy, and its receipt.
+
+    Of the connections over which something went its way while it was on (`used`): those that its toxicity took
+    (`connections`), with so many bytes (`affected`), and those of which one effect was complete (`potent`): a wait was
+    waited out, a reset was sent, bytes were swallowed.
+    """
 
     name: str
     kind: str
     stream: Stream = "downstream"
     toxicity: float = 1.0
     attributes: dict[str, int] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
     connections: set[int] = field(default_factory=set)
+    potent: set[int] = field(default_factory=set)
     affected: int = 0  # bytes
 
     def of(self, attribute: str, default: int = 0) -> int:

@@ -118,7 +118,9 @@ def _network(p: Any) -> str:
     does = {
         "latency": "arrive {by} later",
         "loss": "never arrive",
+        "half_open": "arrive, and their answers never do",
         "reset": "are cut off before the answer",
+        "partition": "find no way to the service",
         "upload": "arrive in pieces, over {by}",
     }[p.fault]
     return "requests " + does.format(by=show_duration(p.by or 0))

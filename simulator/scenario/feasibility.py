@@ -114,14 +114,22 @@ def _event(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:
             if (getattr(event.params, key) or 0) > stop - start:
                 message = f"the {part} is longer than `{event.event}` ({show_duration(stop - start)})"
                 yield Flaw("past-the-end", message, (*where, event.verb, key))
+    yield from _drivers(scenario, event, where)
+    if event.prior is not None and scenario.given.traffic.replay is not None:
+        message = "what is recorded has its outcomes, and no others can be drawn"
+        yield Flaw("senseless-key", message, (*where, "prior"), "use a synthetic population", "key")
+
+
+def _drivers(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:
+    """Whether every driver that the scenario runs on can do it."""
     able = ONLY_ON.get(event.verb, scenario.runs_on)
     if not set(scenario.runs_on) <= set(able):
         hint = f"write `runs_on: [{', '.join(able)}]`"
         message = f"of the drivers only {' and '.join(able)} can do `{event.verb}`"
         yield Flaw("senseless-key", message, (*where, event.verb), hint, "key")
-    if event.prior is not None and scenario.given.traffic.replay is not None:
-        message = "what is recorded has its outcomes, and no others can be drawn"
-        yield Flaw("senseless-key", message, (*where, "prior"), "use a synthetic population", "key")
+    if event.dependency is not None and event.dependency.fault == "stale" and set(scenario.runs_on) != {"virtual"}:
+        message = "in real time a dependency stands behind a proxy, which cannot make its answers stale"
+        yield Flaw("senseless-key", message, (*where, "dependency"), "write `runs_on: [virtual]`", "key")
 
 
 def _window(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:

@@ -212,11 +212,12 @@ class Duplicate(Selective):
 class Network(Selective):
     """The way of requests to the service is bad (W10, W9). In real time they go through a proxy; not with Locust.
 
-    Latency: they arrive later than they were sent. Loss: they never arrive. Reset: the service answers, and the
-    connection is cut before the answer arrives. Upload: the body arrives in pieces over that time.
+    Latency: they arrive later than they were sent. Loss: they never arrive. Half open: they arrive, and the answer
+    never comes. Reset: the service answers, and the connection is cut before the answer arrives. Partition: no
+    connection can be made. Upload: the body arrives in pieces over that time.
     """
 
-    fault: Literal["latency", "loss", "reset", "upload"]
+    fault: Literal["latency", "loss", "half_open", "reset", "partition", "upload"]
     by: Duration | None = Field(None, description="latency: added to the way; upload: from the first piece to the last")
 
 

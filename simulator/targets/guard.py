@@ -22,9 +22,10 @@ def objections(target: Target, allowed: Collection[str] = ()) -> list[str]:
         found.append(
             f"its environment is {target.environment}: rehearse on staging, or say --allow {target.environment}"
         )
-    host = urlsplit(target.start.url or "").hostname or ""
-    if host and not _here(host) and host not in {*target.hosts, *allowed}:
-        found.append(f"{host} is not this machine: name it under `hosts` in the target file, or say --allow {host}")
+    for url in (target.start.url, target.toxiproxy):
+        host = urlsplit(url or "").hostname or ""
+        if host and not _here(host) and host not in {*target.hosts, *allowed}:
+            found.append(f"{host} is not this machine: name it under `hosts` in the target file, or say --allow {host}")
     return found
 
 

@@ -172,6 +172,9 @@ class Target(Frozen):
     seams: Annotated[dict[str, Seam], BeforeValidator(_seams)] = Field(
         {}, description="dependencies that may be broken: names, or name → how"
     )
+    toxiproxy: str | None = Field(
+        None, pattern=r"^https?://[^/]+$", description="real time: URL of a Toxiproxy's API, instead of our own proxy"
+    )
     safeguards: dict[str, dict[str, Any]] = Field({}, description="safeguard → settings that switch it off")
     quality: str | None = None
     monitors: str | None = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+from foreign_toxiproxy import toxiproxy_elsewhere
 
 from simulator.drivers import voyage
+from simulator.drivers.bad_ways import lay
 from simulator.drivers.live import run_live
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
@@ -35,21 +38,50 @@ def test_every_fault_is_potent_and_touches_nobody_else(tmp_path):
     assert np.mean(run.items["outcome"] == Outcome.OK) > 0.95  # a second attempt goes straight
     assert np.median(took[of(run, "slow_way")]) >= 0.2e9
     assert np.median(took[of(run, "trickle")]) >= 0.299e9
-    assert (run.items["attempts"][of(run, "tunnel") | of(run, "cut")] > 1).all()
+    ends = of(run, "tunnel") | of(run, "cut") | of(run, "half") | of(run, "parted")
+    assert (run.items["attempts"][ends] > 1).all()
     untouched = run.items["touched"] == 0
     assert np.mean(run.items["attempts"][untouched] == 1) > 0.99
     assert np.median(took[untouched]) < 0.1e9
+
+
+def test_a_toxiproxy_in_another_place_does_the_same(tmp_path, monkeypatch):
+    scenario = (
+        SCENARIO.read_text().split("when:")[0].replace("for: 32s", "for: 9s").replace("target: plain", "target: away")
+    )
+    events = """
+when:
+  - {event: half, at: 2s, for: 3s, network: {fault: half_open, share: 40%}}
+  - {event: parted, at: 5s, for: 3s, network: {fault: partition, share: 40%}}
+then:
+  - {id: up, error_rate: {max: 2%}}
+"""
+    path = tmp_path / "away.scenario.yaml"
+    path.write_text(scenario + events)
+    with toxiproxy_elsewhere(monkeypatch) as url:
+        plain = (SCENARIO.parent / "targets/plain.target.yaml").read_text()
+        (tmp_path / "targets").mkdir()
+        away = plain.replace("$here/../", f"{SCENARIO.parent}/") + f"toxiproxy: {url}\n"
+        (tmp_path / "targets/away.target.yaml").write_text(away)
+        (trial,) = prepare(load(path), tmp_path, None, None, "live")
+        run = run_live(trial.runs["main"])
+        assert httpx.get(f"{url}/proxies", trust_env=False).json() == {}
+    assert {event.name: event.potent for event in run.events} == {event.name: event.planned for event in run.events}
+    assert min(event.planned for event in run.events) > 20
 
 
 @pytest.mark.slow
 def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
     """56. What was to go through the proxy goes straight."""
 
-    async def unwired(_, events, url, *__):
+    async def unwired(proxies, events, url, body):
+        await lay(proxies, events, url, body)
         host, _, port = url.removeprefix("http://").rpartition(":")
         return {id(event.network): (host, int(port)) for event in events}
 
     monkeypatch.setattr(voyage, "lay", unwired)
     run = main_run(tmp_path)
-    assert [(event.delivered, event.potent) for event in run.events] == [(0, 0)] * 4
-    assert all("no byte" in event.detail for event in run.events)
+    *others, parted = run.events
+    assert [(event.delivered, event.potent) for event in others] == [(0, 0)] * 5
+    assert all("no byte" in event.detail for event in others)
+    assert (parted.name, parted.potent) == ("parted", 0)  # nobody was kept out

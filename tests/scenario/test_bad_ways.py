@@ -12,7 +12,7 @@ from simulator.checks.steady import steadiness
 from simulator.drivers.pool import carry_out
 from simulator.drivers.spec import RunSpec
 from simulator.history.read import verify
-from simulator.history.schema import Outcome
+from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.load import load
 from simulator.scenario.quantities import MINUTE, NS, SECOND
 from simulator.targets.load import load as load_target
@@ -22,7 +22,7 @@ SCENARIO = {
     "seatrial": 1, "title": "t", "seed": 5,
     "given": {
         "population": "payments",
-        "traffic": {"rate": "20/s", "for": "4m", "timeout": "2s"},
+        "traffic": {"rate": "20/s", "for": "5m", "timeout": "2s"},
         "labels": {"delay": {"median": "20s", "p95": "40s"}, "every": "10s"},
     },
     "when": [
@@ -34,6 +34,8 @@ SCENARIO = {
         {"event": "stopped", "at": "140s", "for": "5s", "restart": {"how": "stop"}},
         {"event": "killed", "at": "170s", "for": "5s", "restart": {"how": "kill"}},
         {"event": "full", "at": "200s", "for": "20s", "dependency": {"name": "decision_log", "fault": "full"}},
+        {"event": "half", "at": "225s", "for": "20s", "network": {"fault": "half_open", "share": 0.5}},
+        {"event": "parted", "at": "250s", "for": "20s", "network": {"fault": "partition", "share": 0.5}},
     ],
     "then": [{"id": "up", "error_rate": {"max": "50%"}}],
 }  # fmt: skip
@@ -57,7 +59,15 @@ def of(run, event):
 
 
 @pytest.mark.parametrize(
-    ("event", "outcome"), [("far", Outcome.OK), ("lost", Outcome.TIMEOUT), ("cut", Outcome.RESET), ("slow", Outcome.OK)]
+    ("event", "outcome"),
+    [
+        ("far", Outcome.OK),
+        ("lost", Outcome.TIMEOUT),
+        ("cut", Outcome.RESET),
+        ("slow", Outcome.OK),
+        ("half", Outcome.TIMEOUT),
+        ("parted", Outcome.RESET),
+    ],
 )
 def test_each_bad_way_ends_as_it_must_and_leaves_the_others_alone(run, event, outcome):
     touched = of(run, event)
@@ -75,6 +85,14 @@ def test_latency_and_slow_uploads_take_their_time(run):
     assert took[of(run, "slow")].min() >= 700 * NS["ms"]
     assert (run.items["seen_ns"] - run.items["sent_ns"])[of(run, "far")].min() >= 300 * NS["ms"]
     assert np.median(took[run.items["touched"] == 0]) < 50 * NS["ms"]
+
+
+def test_half_open_reaches_the_service_a_partition_does_not_and_is_known_at_once(run):
+    """Seen by the service is what the decision log would show: the work was done, for nobody."""
+    half, parted = of(run, "half"), of(run, "parted")
+    assert (run.items["seen_ns"][half] >= run.items["sent_ns"][half]).all()
+    assert set(run.items["seen_ns"][of(run, "lost") | parted].tolist()) == {NEVER}
+    assert set((run.items["replied_ns"][half | parted]).tolist()) == {NEVER}
 
 
 @pytest.mark.parametrize("event", ["stopped", "killed"])

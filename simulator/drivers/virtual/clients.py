@@ -12,7 +12,7 @@ from simulator.drivers.record import Planned
 from simulator.drivers.virtual.cpu import VirtualCpu
 from simulator.drivers.virtual.exchange import Client, Exchange
 from simulator.drivers.virtual.scene import Scene
-from simulator.drivers.virtual.wire import Cut, Slow
+from simulator.drivers.virtual.wire import Cut, HalfOpen, Slow
 from simulator.history.schema import Outcome
 from simulator.plan import Chunk
 from simulator.scenario.verbs import Network
@@ -112,8 +112,13 @@ class Clients:
             slow = Slow(self.client, planned, planned.scheduled_ns)
             slow.over = by
             self._start(slow)
+        elif network.fault == "partition":
+            exchange = Exchange(self.client, planned, planned.scheduled_ns)
+            exchange.lose(Outcome.RESET)
+            self._expect(exchange)
         else:
-            self._start(Cut(self.client, planned, planned.scheduled_ns))
+            kind = HalfOpen if network.fault == "half_open" else Cut
+            self._start(kind(self.client, planned, planned.scheduled_ns))
 
     def _arrived(self, exchange: Exchange) -> None:
         if exchange.state:

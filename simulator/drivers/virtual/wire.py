@@ -1,4 +1,4 @@
-"""Requests whose way to the service is bad: late, lost, cut off before the reply, uploaded in pieces.
+"""Requests whose way to the service is bad: half open, cut off before the reply, uploaded in pieces.
 
 The fault is one of the first attempt; a client that tries again finds a good way.
 """
@@ -22,6 +22,13 @@ class Cut(Exchange):
             del body
             self.status = status
             self.lose(Outcome.RESET)
+
+
+class HalfOpen(Exchange):
+    """The service receives the request and answers it; no answer arrives, and the client waits until it gives up."""
+
+    def _end(self, status: int, body: bytes) -> None:
+        del status, body
 
 
 class Slow(Exchange):

@@ -24,6 +24,9 @@ def target(url="http://127.0.0.1:1", **more):
         ("http://127.0.0.1:1", {"environment": "production"}, (), 1),
         ("http://127.0.0.1:1", {"environment": "Prod"}, (), 1),
         ("http://127.0.0.1:1", {"environment": "production"}, ("production",), 0),
+        ("http://127.0.0.1:1", {"toxiproxy": "http://toxiproxy:8474"}, (), 1),
+        ("http://127.0.0.1:1", {"toxiproxy": "http://toxiproxy:8474", "hosts": ["toxiproxy"]}, (), 0),
+        ("http://127.0.0.1:1", {"toxiproxy": "http://127.0.0.1:8474"}, (), 0),
         ("https://shop.example", {"environment": "production"}, ("production",), 1),
     ],
 )  # fmt: skip
