@@ -228,7 +228,8 @@ def share(it: dict[str, Any], base: Callable[[int], Evidence], *failures: int, *
 
 def labelled(count: int) -> Evidence:
     """The alert came at 700 s, and so many labels of touched rows just before."""
-    return edited(alerts(firing(700)), label_ns=where(some(count, touched=True), 699 * SECOND, "label_ns"))
+    at = {name: where(some(count, touched=True), 699 * SECOND, name) for name in ("label_due_ns", "label_ns")}
+    return edited(alerts(firing(700)), **at)
 
 
 SPECIMENS: dict[str, Specimen] = {

@@ -198,7 +198,7 @@ def no_alert(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
         for e in episodes(evidence.main.alerts, selector)
         if any(e.overlaps(*span) for span in window.spans)
     ]
-    if evidence.twin is not None and _speaks(evidence.twin, scenario):
+    if evidence.twin is not None and _speaks(evidence, scenario):
         horizon = evidence.twin.header.end_ns
         violations += [
             f"{e} at {words.moment(e.onset_ns)} in the clean twin"
@@ -214,10 +214,10 @@ def no_alert(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
     return evaluators.never((), limit=limit, opportunities=beats, complete=window.complete)
 
 
-def _speaks(twin: History, scenario: Scenario) -> bool:
+def _speaks(evidence: Evidence, scenario: Scenario) -> bool:
     """The twin is a sound run, so that an alert in it is a false one."""
     try:
-        premises.sound_run(twin, scenario.clean())
+        premises.clean_twin(evidence, scenario)
     except PremiseError:
         return False
     return True

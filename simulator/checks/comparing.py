@@ -64,7 +64,7 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
                 "find what is random in the target, or declare its tolerance",
             )
         return finding
-    premises.sound_run(evidence.main, scenario)
+    premises.sound_run(evidence, evidence.main, scenario)
     mostly_shared(len(kept), len(rows))
     return finding
 

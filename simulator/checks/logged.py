@@ -65,7 +65,7 @@ def logged(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
         noun="answers and their records",
     )
     if finding.status is not Status.FAIL:
-        premises.sound_run(main, scenario)
+        premises.sound_run(evidence, main, scenario)
     return finding
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from simulator.checks import records
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import agreement
 from simulator.checks.words import moment, share
@@ -35,8 +36,8 @@ class PremiseError(Exception):
         self.remedy = remedy
 
 
-def sound_run(history: History, scenario: Scenario) -> None:
-    """No guard rail fired, the steady state held, the driver kept its schedule, everything was healed.
+def sound_run(evidence: Evidence, history: History, scenario: Scenario) -> None:
+    """No guard rail fired, the steady state held, the driver kept its schedule, the records can be, all was healed.
 
     Raises:
         PremiseError: Naming the first of these that is not so.
@@ -50,6 +51,9 @@ def sound_run(history: History, scenario: Scenario) -> None:
             )
     _steady(history, scenario)
     on_schedule(history, LATE_P99_NS)
+    why, remedy = records.flaw(evidence, history)
+    if why:
+        raise PremiseError(f"{why}, in the {role} run", remedy)
     heals = [note for note in history.notes if note.kind == "heal"]
     for note in heals:
         if note.data.get("healed") is not True:
@@ -183,8 +187,20 @@ def clean_twin(evidence: Evidence, scenario: Scenario) -> History:
     """
     if evidence.twin is None:
         raise PremiseError("twin: there is no clean run to compare with", "run again with its twin")
-    sound_run(evidence.twin, scenario.clean())
+    _beside(evidence, evidence.twin, scenario)
     return evidence.twin
+
+
+def _beside(evidence: Evidence, found: History, scenario: Scenario, *, elsewhere: bool = False) -> None:
+    """A sound run of the same world in which nothing happened; `elsewhere`: of another target."""
+    here, there = evidence.main.header, found.header
+    same = ("seed", "end_ns", "driver") if elsewhere else ("seed", "end_ns", "driver", "target_digest")
+    differ = [name for name in same if getattr(here, name) != getattr(there, name)]
+    if differ:
+        raise PremiseError(f"twin: the {there.role} run has another {' and '.join(differ)}", "run again with its twin")
+    if found.events or bool(found.items["touched"].any()):
+        raise PremiseError(f"twin: something happened in the {there.role} run, so it is not clean", "run it again")
+    sound_run(evidence, found, scenario.clean())
 
 
 def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
@@ -196,7 +212,7 @@ def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
     found = evidence.serving.get(version)
     if found is None:
         raise PremiseError(f"twin: there is no clean run served by {version}", "run it: seatrial run does")
-    sound_run(found, scenario.clean())
+    _beside(evidence, found, scenario, elsewhere="@" in version)
     return found
 
 
@@ -212,7 +228,7 @@ def reproducible_twin(evidence: Evidence, scenario: Scenario) -> History:
             "reproducibility: there is no second clean run, so nobody knows what a difference means",
             "run again with its A/A pair",
         )
-    sound_run(evidence.aa, scenario.clean())
+    _beside(evidence, evidence.aa, scenario)
     found = agreement(evidence, twin, evidence.aa)
     if not found.pairs:
         raise PremiseError("reproducibility: the two clean runs share no row", "run again")

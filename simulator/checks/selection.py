@@ -113,5 +113,5 @@ def ground(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     Raises:
         PremiseError: Naming the first that does not hold.
     """
-    premises.sound_run(evidence.main, scenario)
+    premises.sound_run(evidence, evidence.main, scenario)
     return windows.resolve(expectation, scenario, evidence.main)

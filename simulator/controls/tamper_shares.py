@@ -113,11 +113,11 @@ def labels_seen(case: Case) -> Iterator[Tampering]:
 
     def seen(count: int) -> Evidence:
         rows = [opinion.voters[i] for i in _chosen(case, count)]
-        return edits.with_values(evidence, rows, label_ns=onset)
+        return edits.with_values(evidence, rows, label_due_ns=onset, label_ns=onset)
 
     def unseen_neighbour() -> Evidence:
         rows = [opinion.voters[i] for i in _chosen(case, allowed + 1)]
-        return edits.with_values(evidence, rows, label_ns=onset + 1)
+        return edits.with_values(evidence, rows, label_due_ns=onset, label_ns=onset + 1)
 
     def dropped() -> Evidence:
         return edits.with_alerts(evidence, ())

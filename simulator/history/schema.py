@@ -167,7 +167,7 @@ class History:
 #   heartbeat     {"route": str, "every_ns": int}         the target's watchdog alert came through the alert path
 #   steady_state  {"holds": bool, "why": str}
 #   heal          {"healed": bool, "why": str}
-#   driver        {"late_p99_ns": int, "late_max_ns": int}
+#   driver        {"late_p99_ns": int, "late_max_ns": int, "attempts": int}  attempts: of clients, where counted
 #   harness       {"fault": str}                          a guard rail fired: exit 4
 #   action        {"what": str, "status": int, "body": str}
 #   ready         {"ready": bool}                         the readiness endpoint, at every change and every minute

@@ -76,9 +76,9 @@ class Sink:
         """An observer got no answer."""
         self.notes.append(Note(self._now_ns(), "action", {"what": f"poll {route}", "status": 0, "body": why}))
 
-    def protocol(self) -> asyncio.Protocol:
-        """A server protocol for one connection."""
-        return _Http(self.receive)
+    def protocol(self, receive: Callable[[str, bytes], int] | None = None) -> asyncio.Protocol:
+        """A server protocol for one connection; `receive`: what takes notifications in place of the sink's own."""
+        return _Http(receive or self.receive)
 
 
 class _Http(asyncio.Protocol):

@@ -134,6 +134,8 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
         changed["replied_ns"] = np.where(changed["replied_ns"] == NEVER, NEVER, changed["replied_ns"] + waits)
     if maybe(dice, 0.6):
         changed["label_ns"] = column(dice, (NEVER, 0.9), (moment(dice), 0.05), (moment(dice), 0.05))
+        told = changed["label_ns"]  # now and then before the truth was known, which nobody may judge by
+        changed["label_due_ns"] = np.where((told != NEVER) & maybe(dice, 0.9), told, base["label_due_ns"])
     return changed
 
 

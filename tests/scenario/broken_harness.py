@@ -6,6 +6,7 @@ from reference_service.app import create_app
 from simulator.drivers.virtual.clients import Clients
 from simulator.drivers.virtual.scene import Scene
 from simulator.scenario.quantities import SECOND
+from simulator.targets.seams import Seam
 from simulator.targets.sink import Sink
 
 
@@ -39,4 +40,52 @@ def driver_is_late(settings, *, clock, seams):
         self.loop.post(self.loop.now_ns + 2 * SECOND, lambda _: start(self, exchange), None)
 
     Clients._start = late
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def faults_end_early(settings, *, clock, seams):
+    """A dependency that is to be down for a minute is whole again after half of it."""
+    wrap, asked = Seam.wrap, [0]
+
+    def soon_whole(self, call):
+        through = wrap(self, call)
+
+        def counted(*args):
+            asked[0] += self.broken
+            if self.broken and asked[0] > 20:
+                self.heal()
+            return through(*args)
+
+        return counted
+
+    for name, seam in seams.items():
+        seams[name] = soon_whole.__get__(seam.__self__)
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def driver_sends_twice(settings, *, clock, seams):
+    """Every request goes out twice, under one id, and one of the two is on record."""
+    start = Clients._start
+
+    def twice(self, exchange):
+        start(self, exchange)
+        start(self, type(exchange)(self.client, exchange.planned, exchange.sent_ns))
+
+    Clients._start = twice
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def receiver_has_its_own_time(settings, *, clock, seams):
+    """The alert receiver's clock is three seconds fast."""
+    take = Sink._take
+
+    def fast(self, path, body):
+        now_ns = self._now_ns
+        self._now_ns = lambda: now_ns() + 3 * SECOND
+        try:
+            return take(self, path, body)
+        finally:
+            self._now_ns = now_ns
+
+    Sink.receive = fast
     return create_app(settings, clock=clock, seams=seams)

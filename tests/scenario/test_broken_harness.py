@@ -36,6 +36,8 @@ BROKEN = [
     ("receiver_dead", "renamed_field", {"paged"}, "observers"),
     ("driver_says_it_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
     ("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
+    ("driver_sends_twice", "renamed_field", {"handled", "paged", "up"}, "driver: it sent"),
+    ("faults_end_early", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt: `outage` reached 20 of"),
 ]
 
 
@@ -52,6 +54,12 @@ def test_a_broken_part_makes_it_unknown(grounds, part, scenario, unknown, premis
     found = reasons(verdict)
     assert unknown <= found.keys()
     assert all(found[name].startswith(premise) for name in unknown), found
+
+
+def test_a_receiver_that_keeps_a_time_of_its_own_is_a_fault_of_the_harness(grounds):
+    verdict = grounds.trial("renamed_field", "broken_harness:receiver_has_its_own_time")
+    assert verdict.exit_code == EXIT_HARNESS_FAULT
+    assert "by another clock than the driver's" in verdict.cells[0].harness_fault
 
 
 def test_a_check_that_raises_makes_it_unknown(grounds, monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from simulator.history.schema import AlertRecord, EventRecord, Header, History, Note
+from simulator.history.schema import NEVER, AlertRecord, EventRecord, Header, History, Note, Outcome
 
 
 class Row(NamedTuple):
@@ -34,6 +34,7 @@ class Row(NamedTuple):
     potent: int
     leak: int
     truth: int
+    label_due_ns: int
     label_ns: int
 
 
@@ -56,6 +57,17 @@ class Book:
     def by_key(self) -> dict[tuple[str, int, int], Row]:
         """The row of a (stream, index, copy)."""
         return {(row.stream, row.number, row.copy): row for row in self.rows}
+
+    @cached_property
+    def kept(self) -> bool:
+        """S3: each item stands here once, no label before its truth, and as many attempts as the driver made."""
+        for row in self.rows:
+            if row.label_ns != NEVER and (row.label_due_ns == NEVER or row.label_ns < row.label_due_ns):
+                return False
+        made = [n.data["attempts"] for n in self.notes if n.kind == "driver" and "attempts" in n.data]
+        known = bool(made) and all(row.outcome != Outcome.MISSING for row in self.rows)
+        tried = sum(row.attempts for row in self.rows if row.place == 0)
+        return len(self.by_key) == len(self.rows) and (not known or sum(made) == tried)
 
     @cached_property
     def requests(self) -> dict[int, list[Row]]:

@@ -23,6 +23,7 @@ def sound(run: Book, scenario: Scenario, lag_ns: int = 100 * 10**6) -> None:
     must(all(data.get("holds") is True for data in steady), "steady")
     must(bool(steady) or not scenario.given.steady_state, "steady state never judged")
     punctual(run, lag_ns)
+    must(run.kept, "records that cannot be")
     heals = notes(run, "heal")
     must(all(data.get("healed") is True for data in heals), "healed")
     must(bool(heals) or not scenario.when, "never healed")
@@ -91,8 +92,17 @@ def clean(court: Court, scenario: Scenario) -> Book:
     """S9: the twin, itself a sound run."""
     if court.twin is None:
         raise Doubt("no twin")
-    sound(court.twin, scenario.clean())
+    side(court, court.twin, scenario)
     return court.twin
+
+
+def side(court: Court, run: Book, scenario: Scenario, *, elsewhere: bool = False) -> None:
+    """S9: the same world, in which nothing happened, soundly run; `elsewhere`: of another target."""
+    ours, theirs = court.main.header, run.header
+    must((ours.seed, ours.end_ns, ours.driver) == (theirs.seed, theirs.end_ns, theirs.driver), "another world")
+    must(elsewhere or ours.target_digest == theirs.target_digest, "another target")
+    must(not run.events and not any(row.touched for row in run.rows), "not clean")
+    sound(run, scenario.clean())
 
 
 def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, int]], int]:
@@ -100,7 +110,7 @@ def noise(court: Court, scenario: Scenario) -> tuple[Book, set[tuple[str, int, i
     twin = clean(court, scenario)
     if court.aa is None:
         raise Doubt("no second clean run")
-    sound(court.aa, scenario.clean())
+    side(court, court.aa, scenario)
     noisy, pairs = court.disagreement
     must(pairs > 0 and len(noisy) / pairs <= NOISE, "not reproducible")
     own = [

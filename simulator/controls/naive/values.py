@@ -6,7 +6,7 @@ from math import isfinite, nan
 
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import NOISE, Court, Opinion, equal, must
-from simulator.controls.naive.premises import noise, sound
+from simulator.controls.naive.premises import noise, side, sound
 from simulator.controls.naive.shares import comparable, poll, tagged
 from simulator.controls.naive.tails import by_tails
 from simulator.controls.naive.windows import When, ground, rows_of, when
@@ -26,7 +26,7 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
         beside = f"{version}@{expectation.params.target}" if expectation.params.target else version
         must(beside in court.serving, "no run of that version")
         twin, noisy = court.serving[beside], set()
-        sound(twin, scenario.clean())
+        side(court, twin, scenario, elsewhere=expectation.params.target is not None)
         rows = [row for row in rows if row.version == version]
     for row in rows:
         other = comparable(row, twin, noisy)

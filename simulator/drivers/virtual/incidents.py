@@ -15,9 +15,14 @@ from simulator.drivers.virtual.scene import Scene
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import Event
-from simulator.targets.seams import Fault
+from simulator.targets.seams import Fault, Seam
 
 _REFUSALS: Final = range(400, 500)
+
+
+def _broken(event: Event) -> str:
+    """Of which dependency a fault is."""
+    return str(event.dependency.name) if event.dependency else "model"
 
 
 class Incidents:
@@ -32,6 +37,8 @@ class Incidents:
         self.scene = scene
         self.clients = clients
         self._receipts: dict[str, ServiceReceipt] = {}
+        self._before: dict[str, int] = {}  # calls of the dependency when its fault began, and when it ended
+        self._after: dict[str, int] = {}
 
     def begin(self, named: tuple[int, Event]) -> None:
         """One event, by its place in the scenario."""
@@ -45,16 +52,22 @@ class Incidents:
         elif event.restart is not None:
             self._end_life(event)
         else:
-            name = event.dependency.name if event.dependency else "model"
-            params = event.params
+            name, params = _broken(event), event.params
             if name not in self.scene.seams:
                 detail = f"the target file names no seam {name!r}"
                 self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
                 return
-            self.scene.seams[name].break_with(Fault(event.event, params.fault, params.by or 0, params.share))
+            seam = self.scene.seams[name]
+            self._before[event.event] = seam.calls
+            seam.break_with(Fault(event.event, params.fault, params.by or 0, params.share))
             self._receipts[event.event] = ServiceReceipt(self.scene.loop.now_ns, 1, 0, 0)
             if event.length is not None:
-                self.scene.loop.post(event.at + event.length, lambda _: self.scene.seams[name].heal(), None)
+                self.scene.loop.post(event.at + event.length, self._mend, (event.event, seam))
+
+    def _mend(self, named: tuple[str, Seam]) -> None:
+        event, seam = named
+        self._after[event] = seam.calls
+        seam.heal()
 
     def _end_life(self, event: Event) -> None:
         """Stop the service, or kill it; whoever waits for an answer then loses the connection."""
@@ -150,7 +163,10 @@ class Incidents:
                 # The action was accepted; its defect counts only if the model was really called through the seam.
                 done[name] = replace(receipt, potent=min(receipt.potent, calls.potent))
             else:
-                # Planned: every call that the fault's share would take; at least one, or nothing was broken.
-                planned = max(1, calls.taken if calls.seen else 1)
+                # Planned: of all calls while it was to last, those that the fault's share would take; at least one, or
+                # nothing was broken.
+                seam = self.scene.seams[_broken(event)]
+                made = self._after.get(name, seam.calls) - self._before[name]
+                planned = max(1, round(made * calls.taken / calls.seen) if calls.seen else 1)
                 done[name] = replace(receipt, planned=planned, delivered=calls.taken, potent=calls.potent)
         return done

@@ -94,7 +94,7 @@ class _Run:
             spec, spoken, "virtual", self.end, lambda tick: loop.post(tick, self._deliver_labels, tick)
         )
         self.sink = sinks.Sink(target.alerts, lambda: loop.now_ns)
-        loop.network.serve(sinks.HOST, sinks.PORT, self.sink.protocol)
+        loop.network.serve(sinks.HOST, sinks.PORT, lambda: self.sink.protocol(self._received))
         self.seams = {name: Seam(name, scenario.seed) for name in (*target.seams, ALERT_SINK)}
         self.sink.gate = self.seams[ALERT_SINK].wrap(self.sink.gate)
         self.token = hashlib.blake2b(f"token:{scenario.seed}".encode(), digest_size=16).hexdigest()
@@ -117,8 +117,16 @@ class _Run:
             "settings": settings_of(self.spec, here),
             "clock": VirtualClock(self.loop),
             "seams": {name: seam.wrap for name, seam in self.seams.items()},
-            "post": Post(self.loop, self.sink.receive),
+            "post": Post(self.loop, self._received),
         }
+
+    def _received(self, path: str, body: bytes) -> int:
+        """What the alert receiver makes of a notification. It keeps the driver's time, or its moments mean nothing."""
+        alerts, notes = len(self.sink.alerts), len(self.sink.notes)
+        status = self.sink.receive(path, body)
+        if any(one.at_ns != self.loop.now_ns for one in (*self.sink.alerts[alerts:], *self.sink.notes[notes:])):
+            self.loop.violations.append("the alert receiver stamps what it gets by another clock than the driver's")
+        return status
 
     # ------------------------------------------------------------ the run
 
@@ -194,7 +202,8 @@ class _Run:
         if fault:
             self.scene.note("harness", fault=fault)
         # Virtual time waits for nobody, so this is 0; measured all the same, because a driver can be broken.
-        self.scene.note("driver", late_p99_ns=self.clients.late_ns, late_max_ns=self.clients.late_ns)
+        late = self.clients.late_ns
+        self.scene.note("driver", late_p99_ns=late, late_max_ns=late, attempts=self.clients.attempts)
         if self.clients.reactions is not None:
             r = self.clients.reactions
             self.scene.note("feedback", left=r.left, withheld=r.withheld, again=r.again)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from histories import END, SECOND, Evidence, edited, ending, evidence, firing, judged, notes, record, run
 from specimens import OUTAGE, PAGED, SPECIMENS, alerts, set_at, some
 
 from simulator.checks import evaluate
 from simulator.history.schema import NEVER, Note, Outcome
+from simulator.scenario.quantities import MINUTE
 from simulator.verdict import Status
 
 RATE = {"error_rate": {"max": "1%"}}
@@ -34,6 +36,17 @@ def received(**changed) -> Evidence:
     return replace(found, main=replace(found.main, events=(record(**changed),)))
 
 
+def kept(**first) -> Evidence:
+    """The first item of the main run is on record like this."""
+    column = dict(evidence().main.items)
+    for name, value in first.items():
+        column[name] = np.where(np.arange(len(column[name])) == 0, value, column[name])
+    return edited(evidence(), **column)
+
+
+_again = 1  # the index of the second item
+
+
 @pytest.mark.parametrize(
     ("found", "premise"),
     [
@@ -53,6 +66,13 @@ def received(**changed) -> Evidence:
         (received(potent=299), "receipt: `e` is impotent"),
         (received(name="other"), "receipt: the main run has no record of `e`"),
         (received(start_ns=620 * SECOND), "receipt: `e` was to start at 10m"),
+        (kept(index=_again), "records: 1 items are on record twice, in the main run"),
+        (kept(label_ns=59 * MINUTE), "labels: 1 came before their truth was known, in the main run"),
+        (kept(label_ns=60 * MINUTE, label_due_ns=NEVER), "labels: 1 came before"),
+        (
+            noted("driver", late_p99_ns=0, late_max_ns=0, attempts=3600),
+            "driver: it sent 3600 requests, and 1800 are on",
+        ),
     ],
 )
 @pytest.mark.parametrize("failing", [False, True])
@@ -70,6 +90,43 @@ def test_a_premise_that_just_holds(changed):
     changed = {"delivered": 600} | changed
     changed["potent"] = min(changed["delivered"], changed.get("potent", 600))
     assert judged(RATE, received(**changed)).status is Status.PASS
+
+
+def test_as_many_attempts_as_the_driver_made():
+    as_said = noted("driver", late_p99_ns=0, late_max_ns=0, attempts=1800)
+    assert judged(RATE, as_said).status is Status.PASS
+    # Of a request that was never concluded nobody knows how often it was tried.
+    lost = set_at([0], attempts=0, outcome=int(Outcome.MISSING))
+    more = noted("driver", late_p99_ns=0, late_max_ns=0, attempts=1801).main.notes
+    assert judged(RATE, with_notes(more, base=lost)).status is Status.PASS
+
+
+def test_a_label_that_came_with_its_truth_is_not_early():
+    assert judged(RATE, kept(label_ns=60 * MINUTE)).status is Status.PASS
+
+
+def other(**header) -> Evidence:
+    """Another header of the twin."""
+    found = evidence()
+    return replace(found, twin=replace(found.twin, header=replace(found.twin.header, **header)))
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (other(seed=2), "another seed"),
+        (other(target_digest="u"), "another target_digest"),
+        (other(end_ns=END - 1), "another end_ns"),
+        (other(driver="live"), "another driver"),
+        (replace(evidence(), twin=evidence().main), "something happened in the main run"),
+        (replace(evidence(), aa=evidence().main), "something happened in the main run"),
+    ],
+)
+def test_another_run_in_place_of_the_twin_is_no_twin(found, why):
+    finding = judged({"harmed": {"max": "1%"}}, found)
+    assert finding.status is Status.UNKNOWN
+    assert finding.why.startswith("twin: ")
+    assert why in finding.why
 
 
 @pytest.mark.parametrize("family", ["alert", "no_alert", "handled", "harmed", "parity", "labels_seen", "recovers"])
