@@ -2,9 +2,9 @@
 
     python -m benchmarks.benign [seeds] [first seed] [part of a name]
 
-Every benign day of `scenarios/campaign/benign` and `tests/scenario/days`, on so many seeds, each judged as any other
-scenario. One line is printed for each day: how many seeds were refused, how many decided nothing, and the 99 % upper
-bound (Clopper and Pearson) of the rate at which that day is refused, that so many runs allow to claim.
+Every scenario in virtual time that is tagged `benign`, on so many seeds, each judged as any other. One line is printed
+for each day: how many seeds were refused, how many decided nothing, and the 99 % upper bound (Clopper and Pearson) of
+the rate at which that day is refused, that so many runs allow to claim.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from simulator.scenario.load import discover, load
 from simulator.verdict import Status
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (ROOT / "scenarios/campaign/benign", ROOT / "tests/scenario/days")
+FOLDERS = (ROOT / "scenarios", ROOT / "tests/scenario/days")
 
 
 def days(part: str = "") -> list[Path]:
     """The files of all benign days whose name has that part."""
-    return [path for path in discover(FOLDERS) if part in path.name]
+    return [path for path in discover(FOLDERS) if part in path.name and "benign" in load(path)[0].scenario.tags]
 
 
 def tried(path: Path, seeds: Iterable[int]) -> Row:

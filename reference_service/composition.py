@@ -81,7 +81,13 @@ def compose(
     follower = Follower(files, registry, releases) if files is not None else None
     champion = releases.champion
     counters, ledger = Counters(), Ledger(policy.ledger_rows)
-    cohorts = Cohorts(policy.label_horizon_ns, policy.cohort_ns, policy.loss_block_ns)
+    cohorts = Cohorts(
+        policy.label_horizon_ns,
+        policy.cohort_ns,
+        policy.loss_block_ns,
+        share=policy.label_share / policy.loss_factor,  # with fewer, absence alone could look like too much loss
+        patience_ns=policy.label_patience_ns,
+    )
     routes = Routes(
         settings.alerts, post or HttpPost(), clock=clock, service=settings.service, routing_key=settings.routing_key
     )

@@ -108,6 +108,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Labels
     label_horizon_ns: int = 6 * HOUR  # 99 % of labels are in by then; a cohort is judged no earlier
+    label_patience_ns: int = 72 * HOUR  # for labels that are late beyond that: a long weekend, or a feed that is down
+    label_share: float = 1.0  # of decisions get a label sooner or later, refusals apart; less where labels are sampled
     cohort_ns: int = MINUTE
     ledger_rows: int = 1 << 19  # decisions that wait for their label
     loss_factor: float = 1.25  # of the profile's Brier loss, tolerated

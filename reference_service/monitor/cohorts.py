@@ -1,7 +1,11 @@
 """Quality, told only of cohorts old enough that their labels are in, and never where decisions hide the truth.
 
 Early labels lie: quick ones are the obvious ones. A cohort is the decisions of one interval; it is *matured* once all
-of it is older than the label horizon, by which 99 % of labels are in. Younger cohorts have an estimate of their own:
+of it is older than the label horizon, by which 99 % of labels are in, and they are in. Where they are not, because
+nobody works on a weekend or a feed is down, those that did come may be of one outcome, so the cohort and all later ones
+wait: for the labels, or until patience ends. Then it is counted for what it is worth, and never tested: a loss of which
+a share 1 - c is missing is at most 1/c of the true one, so that `share` keeps absence alone from looking like harm.
+Younger cohorts have an estimate of their own:
 each label is weighted by one over the share of labels of its outcome that matured cohorts had got at that age
 (Horvitz and Thompson, JASA 1952). Beside it stands what a naive look at them says, as a warning.
 
@@ -12,6 +16,7 @@ identifies it is a slice of refusals that were allowed at random, each counting 
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
@@ -75,6 +80,10 @@ class _Cohort:
         self.sums = _new()
         self.labels: list[tuple[int, int, float]] = []
 
+    def allowed(self) -> int:
+        """Labels of decisions that were no refusals."""
+        return sum(kind <= 1 for kind, _, _ in self.labels)
+
 
 class Cohorts:
     """Losses by when the decision was made. Memory is bounded by the horizon: what has matured is only sums.
@@ -84,15 +93,20 @@ class Cohorts:
         width_ns: length of a cohort.
         block_ns: losses of one such block count as one, their mean: what moves whole days at once would look like
             thousands of independent proofs, row by row. 0: each for itself.
+        share: of decisions that were no refusals, which must have their label; 0: whatever has come by the horizon.
+        patience_ns: how long after the horizon they are waited for.
     """
 
     __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_horizon_ns", "_judged_ns",
-                 "_losses", "_matured", "_recent", "_width_ns")  # fmt: skip
+                 "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share", "_width_ns",
+                 "missing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = (
-        "_arrivals", "_block", "_censored", "_decided", "_judged_ns", "_losses", "_matured",
+        "_arrivals", "_block", "_censored", "_decided", "_judged_ns", "_losses", "_matured", "missing",
     )  # fmt: skip
 
-    def __init__(self, horizon_ns: int, width_ns: int, block_ns: int = 0) -> None:
+    def __init__(
+        self, horizon_ns: int, width_ns: int, block_ns: int = 0, *, share: float = 0.0, patience_ns: int = 0
+    ) -> None:
         self._horizon_ns = horizon_ns
         self._width_ns = width_ns
         self._cohorts: dict[int, _Cohort] = {}
@@ -104,7 +118,11 @@ class Cohorts:
         self._block_ns = block_ns
         self._block: tuple[int, int, float] = (0, 0, 0.0)  # the youngest with matured losses: start, how many, sum
         self._arrivals = np.zeros((2, _AGES), dtype=np.int64)  # by outcome and age, of matured cohorts
-        self._judged_ns = 0
+        self._judged_ns = 0  # decisions before this instant are matured
+        self._looked_ns = 0
+        self._share = share
+        self._patience_ns = patience_ns
+        self.missing = False  # whether the last decisions that matured did so without their labels
 
     def decided(self, now_ns: int, n: int, refused: int) -> None:
         """The model decided `n` times since the last call, and refused `refused` of them."""
@@ -150,7 +168,7 @@ class Cohorts:
         sums[_LOSS] += weight * loss
 
     def matured_before_ns(self, now_ns: int) -> int:
-        """Decisions made before this instant are matured at `now_ns`: the end of the youngest matured cohort."""
+        """Decisions made before this instant are old enough at `now_ns`: the end of the youngest such cohort."""
         edge = now_ns - self._horizon_ns
         return max(0, edge - edge % self._width_ns)
 
@@ -191,23 +209,41 @@ class Cohorts:
         recall(self, kept["self"])
 
     def _mature(self, now_ns: int) -> None:
-        """What has matured becomes sums."""
-        before = self.matured_before_ns(now_ns)
-        if before <= self._judged_ns:
-            return  # asked every tick; a cohort matures once in its width
-        while self._cohorts and (start := min(self._cohorts)) < before:
-            cohort = self._cohorts.pop(start)
+        """What has matured becomes sums; oldest first, and as many cohorts together as it takes to have the labels."""
+        old = self.matured_before_ns(now_ns)
+        if old <= self._looked_ns:
+            return  # asked every tick; cohorts come of age once in their width
+        self._looked_ns = old
+        waiting, expected, labelled = [], 0, 0
+        recent = takewhile(lambda start: start < old, self._recent)  # in the order of time
+        for start in sorted({*recent, *(start for start in self._cohorts if start < old)}):
+            waiting.append(start)
+            n, refused = self._recent.get(start, (0, 0))
+            expected += n - refused
+            labelled += self._cohorts[start].allowed() if start in self._cohorts else 0
+            complete = labelled >= self._share * expected
+            if complete or start + self._width_ns <= old - self._patience_ns:
+                self._take(waiting, complete=complete)
+                waiting, expected, labelled = [], 0, 0
+        self._judged_ns = max(self._judged_ns, waiting[0] if waiting else old)
+
+    def _take(self, starts: list[int], *, complete: bool) -> None:
+        """These cohorts are matured. What is not complete is counted, and not judged."""
+        self.missing = not complete
+        for start in starts:
+            n, refused = self._recent.pop(start, (0, 0))
+            self._decided[0] += n
+            self._decided[1] += refused
+            cohort = self._cohorts.pop(start, None)
+            if cohort is None:
+                continue
             self._matured = _added(self._matured, cohort.sums)
             for kind, age, loss in cohort.labels:
-                self._lost(start, loss)
+                if complete:
+                    self._lost(start, loss)
                 self._arrivals[kind & 1, age] += 1
                 if kind > 1:
                     self._censored[(kind >> 1) - 1] += 1
-        while self._recent and (start := next(iter(self._recent))) < before:  # in the order of time
-            n, refused = self._recent.pop(start)
-            self._decided[0] += n
-            self._decided[1] += refused
-        self._judged_ns = before
 
     def _lost(self, start: int, loss: float) -> None:
         """One matured loss. A block is told once a later one begins to mature."""

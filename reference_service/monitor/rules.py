@@ -21,6 +21,7 @@ NAMES: Final = frozenset(
     {
         "both_arms_bad", "canary_rollback", "canary_scores", "concept_drift", "decision_log_failing",
         "dependency_down", "error_rates", "fairness", "fallback_rate", "fast_burn", "feature_drift", "invalid_rate",
+        "labels_missing",
         "load_shedding", "null_rate", "over_budget", "schema_change", "score_drift", "slow_burn", "tail_rate",
         "unseen_category",
     }

@@ -123,6 +123,7 @@ class Watch:
             *more,
             Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
             Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
+            Condition("labels_missing", "", "ticket", self._cohorts.missing, "no labels: quality is not judged"),
             Condition("both_arms_bad", "", "page", distrusted, "no version is fit to serve: the fallback answers"),
             *(
                 Condition("canary_scores", version, "ticket", psi >= self._policy.canary_score_psi,

@@ -1,18 +1,18 @@
-"""A few seeds of the campaigns that `benchmarks.clean_seeds` and `benchmarks.canary` run by the hundred."""
+"""A few seeds of the campaigns that `benchmarks.benign` and `benchmarks.canary` run by the hundred."""
 
 from __future__ import annotations
 
 import saboteurs
 
-from benchmarks import canary
-from benchmarks.clean_seeds import tried
+from benchmarks import benign, canary
 from reference_service.policy import Policy
 from reference_service.release.judge import CanaryJudge
 from simulator.checks.statistics import clopper_pearson
 
 
 def test_clean_seeds_are_certified():
-    assert tried(range(1, 6)).certified == 5
+    (morning,) = benign.days("an_ordinary_morning")
+    assert benign.tried(morning, range(1, 6)).certified == 5
 
 
 def test_peeked_p_values_break_the_promise_on_days_on_which_the_judge_keeps_it(monkeypatch):

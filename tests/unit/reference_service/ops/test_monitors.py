@@ -288,3 +288,53 @@ def test_every_matured_loss_is_judged_once_and_stragglers_only_counted():
     cohorts.add(START, 0.5, 1, START + 80 * MINUTE)
     assert cohorts.matured_losses(START + 90 * MINUTE) == [1.0]
     assert cohorts.quality(START + 90 * MINUTE).n == 3
+
+
+def over_a_weekend():
+    """100 decisions of one minute; of their labels the ten positives are there, and after a day the negatives."""
+    cohorts = Cohorts(60 * MINUTE, MINUTE, share=0.8, patience_ns=72 * 60 * MINUTE)
+    cohorts.decided(START, 100, 0)
+    for _ in range(10):
+        cohorts.add(START, 0.1, 1, START + MINUTE)
+    return cohorts
+
+
+def test_labels_of_one_outcome_are_not_judged_before_the_others_are_in():
+    cohorts = over_a_weekend()
+    assert cohorts.matured_losses(START + 24 * 60 * MINUTE) == []
+    assert cohorts.quality(START + 24 * 60 * MINUTE).status == "insufficient"
+    for k in range(90):
+        cohorts.add(START, 0.1, 0, START + 25 * 60 * MINUTE)
+        assert not cohorts.matured_losses(START + (1500 + k) * MINUTE) or k >= 69
+    known = cohorts.quality(START + 48 * 60 * MINUTE)
+    assert (known.n, known.positive_rate) == (100, 0.1)
+    assert not cohorts.missing
+
+
+def test_a_later_cohort_waits_for_an_earlier_one_so_that_what_is_matured_has_one_border():
+    cohorts = over_a_weekend()
+    cohorts.decided(START + MINUTE, 10, 0)
+    for _ in range(10):
+        cohorts.add(START + MINUTE, 0.1, 0, START + 2 * MINUTE)
+    known = cohorts.quality(START + 62 * MINUTE)
+    assert (known.n, known.matured_before_ns) == (0, START - START % MINUTE)
+
+
+def test_labels_that_never_come_are_given_up_told_and_never_tested():
+    cohorts = over_a_weekend()
+    assert cohorts.matured_losses(START + 74 * 60 * MINUTE) == []
+    known = cohorts.quality(START + 74 * 60 * MINUTE)
+    assert (known.n, known.coverage, cohorts.missing) == (10, 0.1, True)
+    at = START + 75 * 60 * MINUTE
+    cohorts.decided(at, 1, 0)
+    cohorts.add(at, 0.1, 0, at)
+    assert cohorts.matured_losses(at + 62 * MINUTE) == pytest.approx([0.01])
+    assert not cohorts.missing
+
+
+def test_refusals_have_no_label_and_nobody_waits_for_it():
+    cohorts = Cohorts(60 * MINUTE, MINUTE, share=0.8, patience_ns=72 * 60 * MINUTE)
+    cohorts.decided(START, 100, 50)
+    for _ in range(50):
+        cohorts.add(START, 0.1, 0, START + MINUTE)
+    assert len(cohorts.matured_losses(START + 62 * MINUTE)) == 50
