@@ -121,7 +121,8 @@ def receipts(events: Iterable[Event], history: History) -> None:
             )
         if record.potent <= 0 or record.potent < POTENT * record.delivered:
             raise PremiseError(
-                f"{name} is impotent: of {record.delivered} deliveries {record.potent} changed anything",
+                f"{name} is impotent: of {record.delivered} deliveries {record.potent} changed anything"
+                + (f" ({record.detail})" if record.detail else ""),
                 "choose a value, a field or a share that makes a difference",
             )
 

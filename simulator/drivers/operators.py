@@ -1,4 +1,4 @@
-"""What an operator's event asks of the control plane: the same for every driver."""
+"""What an event asks of the control plane, and what its answer means: the same for every driver."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
 from simulator.targets.model import Admin
 
+_ACCEPTED: Final = range(200, 300)
+_REFUSED: Final = range(400, 500)
 _FROZEN: Final = 30 * MINUTE  # unless the event's `for` says how long
 
 
@@ -23,3 +25,9 @@ def action_of(event: Event, admin: Admin) -> tuple[str | None, bytes]:
         said = {"to": version}
     action: str | None = getattr(admin, does)
     return action, msgspec.json.encode(said)
+
+
+def delivered(event: Event, status: int) -> bool:
+    """Whether the control plane has dealt with it. A damaged bundle is to be refused: that is an answer as well."""
+    damaged = event.release is not None and event.release.bundle != "sound"
+    return status in _ACCEPTED or (damaged and status in _REFUSED)

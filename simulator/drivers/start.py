@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import shutil
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 import msgspec
 
+from simulator.drivers.process import Process
 from simulator.drivers.spec import RunSpec, settings_of, substitute
+from simulator.targets.bundles import offered
 
 _START_WITHIN: Final = 60.0  # seconds for a started service to become ready
 
@@ -23,17 +26,34 @@ class TargetDown(RuntimeError):  # noqa: N818 - says what is the case
     """The target could not be started or reached."""
 
 
+@dataclass(slots=True)
+class Service:
+    """The target while a run lasts. `process` is None for one that somebody else started."""
+
+    url: str
+    process: Process | None
+    ready: str | None
+
+    async def again(self) -> None:
+        """Start its command anew and wait until it is ready. Raises TargetDown."""
+        assert self.process is not None  # noqa: S101 - a fault of a process is refused where there is none
+        await self.process.start()
+        await _ready(self.url, self.ready, self.process)
+
+
 @contextlib.asynccontextmanager
-async def started(spec: RunSpec, sink: str, token: str, proxies: Mapping[str, str]) -> AsyncIterator[str]:
-    """The target's base URL; starts its command first if it has one, and stops that process afterwards."""
+async def started(spec: RunSpec, sink: str, token: str, proxies: Mapping[str, str]) -> AsyncIterator[Service]:
+    """The target; starts its command first if it has one, and ends all of its processes afterwards."""
     start = spec.target.start
     if start.url is None:
         raise TargetDown(f"{spec.target_path}: a live run needs start.url (and start.command, if it is to be started)")
+    state = spec.folder.absolute() / "state"
+    shutil.rmtree(state, ignore_errors=True)  # what an earlier run left is not this one's past
     names = {
         "sink": sink, "token": token, "port": str(free_port()), "here": str(spec.target_path.parent),
-        "python": sys.executable, **proxies,
+        "python": sys.executable, "state": str(state),
+        "bundles": offered(spec.scenario, spec.target, spec.target_path, spec.folder.absolute()), **proxies,
     }  # fmt: skip
-    url = substitute(start.url, names)
     process, settings = None, None
     if start.takes_settings:
         settings = spec.folder.with_name(f"{spec.folder.name}.settings.json")
@@ -42,33 +62,28 @@ async def started(spec: RunSpec, sink: str, token: str, proxies: Mapping[str, st
         settings.write_bytes(msgspec.json.encode(settings_of(spec, names)))
         names["settings"] = str(settings)
     if start.command:
-        environment = os.environ | {k: substitute(v, names) for k, v in start.env.items()}
-        process = await asyncio.create_subprocess_exec(
-            *substitute(start.command, names), env=environment,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        process = Process(substitute(start.command, names), {k: substitute(v, names) for k, v in start.env.items()})
+    service = Service(substitute(start.url, names), process, start.ready)
     try:
-        await _ready(url, start.ready, process)
-        yield url
+        if process is None:
+            await _ready(service.url, start.ready, None)
+        else:
+            await service.again()
+        yield service
     finally:
         if settings is not None:
             settings.unlink(missing_ok=True)
-        if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        if process is not None:
+            await process.end()
 
 
-async def _ready(url: str, path: str | None, process: asyncio.subprocess.Process | None) -> None:
+async def _ready(url: str, path: str | None, process: Process | None) -> None:
     deadline = time.monotonic() + _START_WITHIN
     last = "no answer"
     async with httpx.AsyncClient(base_url=url, timeout=2, trust_env=False) as http:
         while time.monotonic() < deadline:
-            if process is not None and process.returncode is not None:
-                raise TargetDown(f"the target's command ended with code {process.returncode} before it was ready")
+            if process is not None and process.code is not None:
+                raise TargetDown(f"the target's command ended with code {process.code} before it was ready")
             try:
                 response = await http.get(path or "/")
             except httpx.TransportError as error:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
-import msgspec
 
 from simulator.drivers import of_itself
 from simulator.drivers.bad_ways import Ways, lay, unseen
 from simulator.drivers.dependencies import Dependencies, proxied
+from simulator.drivers.incidents import Incidents, Scene
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
-from simulator.drivers.operators import action_of
 from simulator.drivers.poll import watch
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Planned, Recorder
@@ -31,14 +30,14 @@ from simulator.drivers.start import started
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import ONLY_ON, Event
+from simulator.scenario.verbs import ONLY_ON
 from simulator.targets.codecs import codec
 from simulator.targets.model import Alerts
 from simulator.targets.sink import Sink
 from simulator.world.populations import get
 
 Progress = Callable[[float], None]
-_NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
+_NOBODY_THERE: Final = (0, 502, 503)  # also behind a proxy
 _LEAD: Final = SECOND // 2  # between "ready" and the plan's zero
 
 
@@ -94,7 +93,6 @@ class Voyage:
         self.tasks: set[asyncio.Task[None]] = set()
         self.receipts: dict[str, ServiceReceipt] = {}
         self.sending = True
-        self.releasing = False  # a version was released and has to be taken back
         self.http: httpx.AsyncClient
         self.dependencies: Dependencies
         self.ways: Ways = {}  # through which the requests go that a bad network touches
@@ -115,13 +113,20 @@ class Voyage:
         async with (
             sink,
             proxied(self.spec) as self.dependencies,
-            started(self.spec, reach, self.token, self.dependencies.names) as url,
+            started(self.spec, reach, self.token, self.dependencies.names) as service,
             httpx.AsyncClient(
-                base_url=url, timeout=traffic.timeout / SECOND, headers=list(self.spec.target.marked()), trust_env=False
+                base_url=service.url, timeout=traffic.timeout / SECOND, headers=list(self.spec.target.marked()),
+                trust_env=False,
             ) as self.http,
-        ):
-            await self._lay_bad_ways(url)
-            await sender.prepare(self, url)
+        ):  # fmt: skip
+            incidents = Incidents(
+                Scene(
+                    self.spec, self.end, self.recorder, self.now, self.until, self._call, lambda: self.sending,
+                    self.dependencies, service,
+                ), self.receipts,
+            )  # fmt: skip
+            await self._lay_bad_ways(service.url)
+            await sender.prepare(self, service.url)
             self.zero_ns = time.monotonic_ns() + _LEAD
             self.spawn(self._steady())
             if alerts.poll is not None:
@@ -130,7 +135,7 @@ class Voyage:
                 self.spawn(self._ask_readiness())
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
-                    self.spawn(self._begin(k, event))
+                    self.spawn(incidents.begin(k, event))
             try:
                 await sender.send(self)
                 await self.until(self.end - SECOND)
@@ -144,7 +149,7 @@ class Voyage:
             finally:
                 for task in self.tasks:
                     task.cancel()
-                await self._heal()
+                await incidents.heal()
         return self._close()
 
     async def _lay_bad_ways(self, url: str) -> None:
@@ -195,6 +200,8 @@ class Voyage:
         status, _ = await self._call("POST", self.spec.target.labels.post, label_body(batch))
         if 200 <= status < 300:  # noqa: PLR2004 - acknowledged
             self.recorder.labelled(batch, self.now())
+        elif status in _NOBODY_THERE:
+            self.recorder.undelivered(batch, self.now())
 
     async def _steady(self) -> None:
         await self.until(self.spec.scenario.given.warmup)
@@ -212,82 +219,6 @@ class Voyage:
             if ready != was or second % 60 == 0:
                 self.recorder.note(self.now(), "ready", ready=ready)
             was, second = ready, second + 1
-
-    async def _begin(self, k: int, event: Event) -> None:
-        await self.until(event.at)
-        release = event.release
-        if not self.sending:
-            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
-            return
-        if event.operator is not None:
-            await self._operate(event)
-            return
-        if event.dependency is not None:
-            await self._break(event)
-            return
-        # Nobody damages a bundle of a live target: to blame it for serving a sound one would be a lie.
-        reachable = (
-            release is not None and release.defect is None and release.by != "shadow" and release.bundle == "sound"
-        )
-        if release is None or not reachable or self.spec.target.admin.release is None:
-            detail = "a live target's models are out of the harness' reach"
-            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
-            return
-        method, _, path = self.spec.target.admin.release.partition(" ")
-        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
-        # What the version answers before we hear that it was accepted is touched, too: else it would be a bystander.
-        self.recorder.released(release.version, 1 << k)
-        status, answer = await self._call(method, path, body)
-        accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
-        if accepted:
-            self.releasing = True
-        else:
-            self.recorder.released(release.version, 0)
-        at = self.now() if accepted else NEVER
-        self.receipts[event.event] = ServiceReceipt(at, 1, int(accepted), int(accepted), detail=f"status {status}")
-        what = f"release {release.version}"
-        self.recorder.note(self.now(), "action", what=what, status=status, body=answer.decode("utf-8", "replace"))
-
-    async def _break(self, event: Event) -> None:
-        why = await self.dependencies.break_with(event)
-        if why is not None:
-            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=why)
-            return
-        since = self.now()
-        self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="the run ended before its count was read")
-        await self.until(self.end if event.length is None else min(self.end, event.at + event.length))
-        self.receipts[event.event] = await self.dependencies.heal(event, since)
-
-    async def _operate(self, event: Event) -> None:
-        action, body = action_of(event, self.spec.target.admin)
-        if action is None:
-            detail = f"the target file has no admin.{event.params.does}"
-            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
-            return
-        method, _, path = action.partition(" ")
-        status, answer = await self._call(method, path, body)
-        done = 200 <= status < 300  # noqa: PLR2004 - accepted
-        at = self.now() if done else NEVER
-        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
-        said = answer.decode("utf-8", "replace")
-        self.recorder.note(self.now(), "action", what=event.params.does, status=status, body=said)
-
-    async def _heal(self) -> None:
-        # Only a release outlives its request, and it would be there in the twin, too.
-        healed, why = True, "nothing was broken that outlives its request"
-        action = self.spec.target.admin.rollback
-        if self.releasing and self.spec.target.start.command:
-            why = "the service that was started for this run ends with it"
-        elif self.releasing and action is None:
-            healed, why = False, "a version was released, and the target file has no admin.rollback"
-        elif self.releasing and action is not None:
-            method, _, path = action.partition(" ")
-            status, _ = await self._call(method, path)
-            healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
-            why = f"{path} answered {status}"
-        if (broken := await self.dependencies.whole()) is not None:
-            healed, why = False, broken
-        self.recorder.note(self.now(), "heal", healed=healed, why=why)
 
     async def _observe(self, kind: str, path: str | None) -> None:
         if path is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from simulator.scenario.model import AlertIs, Expectation, Scenario
-from simulator.scenario.quantities import show_duration, show_share
+from simulator.scenario.quantities import show_duration, show_share, show_size
 from simulator.scenario.timeline import end_ns
 from simulator.scenario.verbs import Bounds, Event
 
@@ -191,6 +191,9 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "release": _release,
     "operator": _operator,
     "restart": lambda p: f"the service is {'stopped' if p.how == 'stop' else 'killed'}, and starts again",
+    "pause": lambda _: "the service stands still",
+    "cpu": lambda p: f"the service gets {p.cores:g} cores and no more",
+    "memory": lambda p: f"each process of the service may take {show_size(p.headroom)} more, and no more",
 }
 
 

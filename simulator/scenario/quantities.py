@@ -28,6 +28,11 @@ LONGEST: Final = 36_525 * NS["d"]  # a century: sums of durations stay within in
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|d)")
+_BYTES: Final = {
+    f"{letter}{unit}": base**power
+    for power, letter in enumerate("kMG", 1) for unit, base in (("B", 1000), ("iB", 1024))
+}  # fmt: skip
+_SIZE = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_BYTES)})")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -48,6 +53,15 @@ def parse_duration(value: Any) -> int:
         msg = f"{value!r} is more than a century; nothing here takes that long"
         raise ValueError(msg)
     return total
+
+
+def parse_size(value: Any) -> int:
+    """``"64MB"`` → 64_000_000 bytes; ``"64MiB"`` → 67_108_864. Raises ValueError for anything without a unit."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        msg = f"{value!r} is not a size; write a number and a unit, such as 64MB or 1.5GiB"
+        raise ValueError(msg)
+    return int(float(match[1]) * _BYTES[match[2]])
 
 
 def parse_share(value: Any) -> float:
@@ -86,6 +100,12 @@ def show_duration(ns: int) -> str:
     return "".join(parts)
 
 
+def show_size(size: int) -> str:
+    """In the largest unit that leaves a number of one or more: 64_000_000 → ``64MB``."""
+    unit = next((unit for unit in ("GB", "MB", "kB") if size >= _BYTES[unit]), "kB")
+    return f"{size / _BYTES[unit]:.6g}{unit}"
+
+
 def show_share(share: float) -> str:
     """0.001 → ``0.1%``."""
     return f"{share * 100:.6g}%"
@@ -121,4 +141,9 @@ Rate = Annotated[
     float,
     BeforeValidator(parse_rate),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*(s|m|h|d)$", "examples": ["10/s"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kMG]i?B$", "examples": ["64MB"]}),
 ]

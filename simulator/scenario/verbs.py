@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from simulator.scenario.frozen import Frozen, Name, Scalar, present
-from simulator.scenario.quantities import MINUTE, SECOND, Duration, Share, parse_rate
+from simulator.scenario.quantities import MINUTE, SECOND, Duration, Share, Size, parse_rate
 
 
 class Bounds(Frozen):
@@ -269,6 +269,22 @@ class Restart(Frozen):
     how: Literal["stop", "kill"] = Field("stop", description="stop: it may tidy up; kill: it may not")
 
 
+class Pause(Frozen):
+    """The service stands still, as under a debugger or a hypervisor; it lives, and its connections stay open (W12)."""
+
+
+class Cpu(Frozen):
+    """All processes of the service together get so much CPU time and no more (W12)."""
+
+    cores: float = Field(gt=0, le=1024, description="CPU seconds a second, spent in periods of 100 ms")
+
+
+class Memory(Frozen):
+    """Each process of the service may take so much more memory than it has; then allocations fail (W12)."""
+
+    headroom: Size = Field(gt=0)
+
+
 class ModelFault(Frozen):
     """The model behind the service hangs, raises, is slow, answers NaN, wrongly, or a little off (W11, W13)."""
 
@@ -303,7 +319,7 @@ class Operator(Frozen):
 VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
     "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate",
-    "network", "load", "dependency", "model", "release", "operator", "restart",
+    "network", "load", "dependency", "model", "release", "operator", "restart", "pause", "cpu", "memory",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
@@ -312,9 +328,10 @@ REPRESENTATION: Final = frozenset(
 TRANSPORT: Final = frozenset(
     {"label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate", "network", "load"}
 )
-SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "restart"})
+PROCESS: Final = frozenset({"restart", "pause", "cpu", "memory"})  # befall the service's own processes
+SERVICE: Final = frozenset({"dependency", "model", "release", "operator"}) | PROCESS
 # Which drivers can do what not all of them can.
-ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {"network": ("virtual", "live"), "restart": ("virtual",)}
+ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {"network": ("virtual", "live"), "memory": ("live", "locust")}
 
 
 class Event(Frozen):
@@ -350,6 +367,9 @@ class Event(Frozen):
     release: Release | None = None
     operator: Operator | None = None
     restart: Restart | None = None
+    pause: Pause | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> Self:

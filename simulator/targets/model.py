@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -127,6 +128,15 @@ class Seam(Frozen):
     )
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every string inside a nested value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
 def _seams(value: Any) -> Any:
     return {name: {} for name in value} if isinstance(value, list | tuple) else value
 
@@ -183,6 +193,13 @@ class Target(Frozen):
     )
     service_time: ServiceTime | None = None
     tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
+
+    @property
+    def reads_bundles(self) -> bool:
+        """Whether a started service is told where the bundles are that the harness offers."""
+        start = self.start
+        told = (*(start.command or ()), *start.env.values(), *(_texts(start.settings) if start.takes_settings else ()))
+        return self.bundles is not None and any("$bundles" in text for text in told)
 
     def marked(self) -> tuple[tuple[bytes, bytes], ...]:
         """The marker as headers: one, or none."""

@@ -9,9 +9,12 @@ from typing import Any
 
 from simulator.checks.steady import steadiness
 from simulator.drivers.spec import RunSpec
+from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.feasibility import check
 from simulator.scenario.load import Cell
+from simulator.scenario.model import Scenario
+from simulator.scenario.verbs import PROCESS
 from simulator.targets.guard import objections
 from simulator.targets.load import digest as target_digest
 from simulator.targets.load import find
@@ -80,6 +83,7 @@ def _trial(
     others = {name: (path, load_target(path)) for name, path in targets.items()}
     for path, each in ((target_path, target), *others.values()):
         problems = (*problems, *_obstacles(path, each, driver, allow))
+    problems = (*problems, *map(cell.problem, _beyond_reach(scenario, target, driver)))
     if problems:
         raise BadInput(list(problems))
     seen = target_digest(target_path, target)
@@ -141,6 +145,18 @@ def _obstacles(path: Path, target: Target, driver: str, allow: tuple[str, ...]) 
     yield from (Problem("not-allowed", why, str(path)) for why in objections(target, allow))
     if not target.start.url:
         yield Problem("no-url", "a run in real time needs start.url", str(path))
+
+
+def _beyond_reach(scenario: Scenario, target: Target, driver: str) -> Iterator[Flaw]:
+    """Events that befall the service's own processes, where it has none that are ours."""
+    for index, event in enumerate(scenario.when):
+        where: Where = ("when", index, event.verb)
+        if driver != "virtual" and event.verb in PROCESS and not target.start.command:
+            message = f"`{event.verb}` befalls a process, and this target was not started by seatrial"
+            yield Flaw("not-ours", message, where, "give `start: {command: [...]}` in its target file", "key")
+        elif driver == "virtual" and event.verb in {"pause", "cpu"} and target.service_time is None:
+            message = f"`{event.verb}` takes CPU time away, and the target file says of none"
+            yield Flaw("no-cpu", message, where, "give `service_time: {per_request: ...}` in its target file", "key")
 
 
 def _population(cell: Cell) -> Any:

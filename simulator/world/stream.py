@@ -293,6 +293,6 @@ class _Making:
     def _service(self, chunk: Chunk) -> Chunk:
         """Faults of the service concern every item scheduled while they last; a release is known by its replies."""
         marked = chunk.touched
-        for k, event in self._of("dependency", "model", "restart"):
+        for k, event in self._of("dependency", "model", "restart", "pause", "cpu", "memory"):
             marked = marked | _bit(k, in_window(event, chunk.scheduled_ns))
         return replace(chunk, touched=marked)

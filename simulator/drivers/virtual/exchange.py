@@ -104,8 +104,14 @@ class Exchange:
             if cpu is not None:
                 done_ns = cpu.finish_ns(client.service_ns[len(self.planned.due)])
                 if not loop.skip_to(done_ns):
+                    paused = len(cpu.pauses)
                     loop.post(done_ns, _resume, self)
                     await self
+                    while paused < len(cpu.pauses):  # it began meanwhile: what was not done then is done later
+                        done_ns += cpu.pauses[paused]
+                        paused += 1
+                        loop.post(done_ns, _resume, self)
+                        await self
             self._received = True
             self.seen_ns = loop.now_ns
             return {"type": "http.request", "body": self.planned.body, "more_body": False}

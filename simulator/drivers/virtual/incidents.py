@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 import msgspec
 
-from simulator.drivers.operators import action_of
+from simulator.drivers.operators import action_of, delivered
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.virtual.clients import Clients
-from simulator.drivers.virtual.cpu import Wait
+from simulator.drivers.virtual.cpu import Quota, Wait
 from simulator.drivers.virtual.scene import Scene
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import Event
 from simulator.targets.seams import Fault, Seam
-
-_REFUSALS: Final = range(400, 500)
 
 
 def _broken(event: Event) -> str:
@@ -39,6 +36,7 @@ class Incidents:
         self._receipts: dict[str, ServiceReceipt] = {}
         self._before: dict[str, int] = {}  # calls of the dependency when its fault began, and when it ended
         self._after: dict[str, int] = {}
+        self._quotas: dict[str, Quota] = {}
 
     def begin(self, named: tuple[int, Event]) -> None:
         """One event, by its place in the scenario."""
@@ -51,6 +49,8 @@ class Incidents:
             self.scene.loop.start_now(self._operate(event))
         elif event.restart is not None:
             self._end_life(event)
+        elif event.verb in {"pause", "cpu"}:
+            self._starve(event)
         else:
             name, params = _broken(event), event.params
             if name not in self.scene.seams:
@@ -68,6 +68,25 @@ class Incidents:
         event, seam = named
         self._after[event] = seam.calls
         seam.heal()
+
+    def _starve(self, event: Event) -> None:
+        """The virtual CPU stands still, or gives so much and no more. What the service does without CPU goes on."""
+        cpu, now_ns = self.clients.client.cpu, self.scene.loop.now_ns
+        until_ns = self.scene.end_ns if event.length is None else event.at + event.length
+        if cpu is None:
+            why = "the target file gives no `service_time`, so there is no CPU to take away"
+            self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=why)
+            return
+        self._receipts[event.event] = ServiceReceipt(now_ns, 1, 1, 1)
+        if event.cpu is not None:
+            cpu.quota = self._quotas[event.event] = Quota(now_ns, until_ns, event.cpu.cores)
+        else:
+            cpu.pause(until_ns - now_ns)
+            self.scene.life.paused = True
+            self.scene.loop.post(until_ns, self._go_on, None)
+
+    def _go_on(self, _: None) -> None:
+        self.scene.life.paused = False
 
     def _end_life(self, event: Event) -> None:
         """Stop the service, or kill it; whoever waits for an answer then loses the connection."""
@@ -127,8 +146,7 @@ class Incidents:
         accepted = status < 300  # noqa: PLR2004 - accepted
         if not accepted:
             self.scene.recorder.released(release.version, 0)
-        # A bundle that is not sound was delivered if there was an answer: a refusal is what ought to come.
-        done = accepted or (release.bundle != "sound" and status in _REFUSALS)
+        done = delivered(event, status)
         at = self.scene.loop.now_ns if done else NEVER
         self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
         self.scene.note(
@@ -157,7 +175,13 @@ class Incidents:
         for name, receipt in self._receipts.items():
             calls = next((s.receipts[name] for s in self.scene.seams.values() if name in s.receipts), None)
             event = self.scene.spec.scenario.event(name)
-            if calls is None:
+            if name in self._quotas:
+                quota = self._quotas[name]
+                done[name] = replace(
+                    receipt, planned=quota.periods, delivered=quota.periods, potent=len(quota.throttled),
+                    detail=f"used up in {len(quota.throttled)} of {quota.periods} periods",
+                )  # fmt: skip
+            elif calls is None:
                 done[name] = receipt
             elif event.release is not None:
                 # The action was accepted; its defect counts only if the model was really called through the seam.

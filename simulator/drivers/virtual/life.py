@@ -15,8 +15,14 @@ class Life:
     def __init__(self, loop: VirtualLoop, make: Callable[[], App]) -> None:
         self._loop, self._make = loop, make
         self.up = True
+        self.paused = False
         self.app = make()
         self._lifespan = Lifespan(loop, self.app)
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a service, and it does not stand still."""
+        return self.up and not self.paused
 
     async def start(self) -> None:
         """Raises RuntimeError if the service says that it cannot start."""
@@ -25,7 +31,7 @@ class Life:
 
     async def call(self, method: str, path: str, body: bytes = b"", token: str = "") -> tuple[int, bytes]:
         """One request of the control plane; 503 while nobody is there."""
-        return await call(self.app, method, path, body, token) if self.up else (503, b"")
+        return await call(self.app, method, path, body, token) if self.answers else (503, b"")
 
     async def stop(self) -> None:
         """As a server does when it is told to: no new request gets in, and the service may tidy up."""

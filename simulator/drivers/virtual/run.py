@@ -178,7 +178,7 @@ class _Run:
         status, _ = await self.life.call("POST", path, label_body(batch), self.token)
         if status < 300:  # noqa: PLR2004 - acknowledged
             self.recorder.labelled(batch, self.loop.now_ns)
-        elif not self.life.up:
+        elif not self.life.answers:
             self.recorder.undelivered(batch, self.loop.now_ns)
 
     def _steady(self, _: Any) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from simulator.drivers.virtual.cpu import VirtualCpu, Wait
+from simulator.drivers.virtual.cpu import Quota, VirtualCpu, Wait
 from simulator.drivers.virtual.loop import VirtualLoop
 from simulator.world.keyed import Draw
 
@@ -94,3 +94,32 @@ def test_the_queue_is_seen_from_inside_the_task():
     loop.run_until(1000)
     loop.close()
     assert done == [("a", 10), ("b", 20), ("c", 50)]
+
+
+def test_what_waits_when_a_pause_begins_is_done_so_much_later_and_so_is_what_comes_meanwhile():
+    loop = VirtualLoop()
+    cpu = VirtualCpu(loop, 1)
+    assert [cpu.finish_ns(10), cpu.finish_ns(10)] == [10, 20]
+    loop.now_ns = 5
+    cpu.pause(100)
+    assert cpu.finish_ns(10) == 130  # behind the two that now end at 110 and 120
+    loop.now_ns = 1000
+    assert cpu.finish_ns(10) == 1010
+    loop.close()
+
+
+MS = 1_000_000
+
+
+def test_a_quota_is_spent_in_periods_by_all_cores_together_and_ends_when_it_was_to():
+    quota = Quota(1000 * MS, 2000 * MS, 0.3)
+    assert quota.finish_ns(900 * MS, 50 * MS) == 950 * MS  # before it
+    assert quota.finish_ns(1000 * MS, 20 * MS) == 1020 * MS
+    assert quota.finish_ns(1010 * MS, 20 * MS) == 1110 * MS  # another core finds 10 ms left, and waits for the next
+    assert quota.throttled == {0}
+    assert quota.finish_ns(1150 * MS, 20 * MS) == 1170 * MS  # a share that is not used up holds nobody up
+    assert quota.finish_ns(1900 * MS, 80 * MS) == 2050 * MS  # what is left when it ends is done at full speed
+    assert (quota.periods, quota.throttled) == (10, {0, 9})
+    quiet = Quota(0, 1000 * MS, 0.3)
+    assert [quiet.finish_ns(k * 100 * MS, 5 * MS) for k in range(10)] == [(k * 100 + 5) * MS for k in range(10)]
+    assert not quiet.throttled

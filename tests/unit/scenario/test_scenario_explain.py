@@ -99,6 +99,9 @@ EVENTS = {
     "network: {fault: latency, by: 300ms}": "requests arrive 300ms later",
     "network: {fault: reset, share: 10%}": "requests are cut off before the answer, in 10% of rows",
     "restart: {how: kill}": "the service is killed, and starts again",
+    "pause: {}": "the service stands still",
+    "cpu: {cores: 0.2}": "the service gets 0.2 cores and no more",
+    "memory: {headroom: 64MiB}": "each process of the service may take 67.1089MB more, and no more",
     "release: {version: v2, share: 5%}": "v2 is released as a canary of 5%",
     "release: {version: v2, by: swap, defect: {fault: slow, by: 1s}}": (
         "v2 is released to everyone at once, in which the model is slow by 1s"

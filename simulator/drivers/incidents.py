@@ -1,0 +1,131 @@
+"""What befalls a service in real time: releases, operators, faults of its dependencies and processes; and healing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from simulator.drivers.dependencies import Dependencies
+from simulator.drivers.operators import action_of, delivered
+from simulator.drivers.process_faults import ProcessFaults
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.record import Recorder
+from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import Service
+from simulator.history.schema import NEVER
+from simulator.scenario.verbs import PROCESS, Event
+
+_NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an incident has to do with."""
+
+    spec: RunSpec
+    end_ns: int
+    recorder: Recorder
+    now: Callable[[], int]
+    until: Callable[[int], Awaitable[None]]
+    call: Callable[[str, str, bytes], Awaitable[tuple[int, bytes]]]  # of the control plane: method, path, body
+    sending: Callable[[], bool]  # the steady state holds
+    dependencies: Dependencies
+    service: Service
+
+
+class Incidents:
+    """Makes them happen, and keeps a receipt of each in `receipts`."""
+
+    def __init__(self, scene: Scene, receipts: dict[str, ServiceReceipt]) -> None:
+        self.scene, self.receipts = scene, receipts
+        self._processes = ProcessFaults(scene.service, scene.now, scene.until, receipts)
+        self._releasing = False  # a version was released and has to be taken back
+
+    async def begin(self, k: int, event: Event) -> None:
+        """One event, by its place in the scenario, from its moment on."""
+        await self.scene.until(event.at)
+        if not self.scene.sending():
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="not injected: steady state not met")
+        elif event.operator is not None:
+            await self._operate(event)
+        elif event.dependency is not None:
+            await self._break(event)
+        elif event.verb in PROCESS:
+            did = await self._processes.befall(event, self._over(event))
+            self.scene.recorder.note(self.scene.now(), "action", what=did, status=0, body="")
+        else:
+            await self._release(k, event)
+
+    def _over(self, event: Event) -> int:
+        return self.scene.end_ns if event.length is None else min(self.scene.end_ns, event.at + event.length)
+
+    async def _release(self, k: int, event: Event) -> None:
+        release, target = event.release, self.scene.spec.target
+        # A bundle that the service does not read is not damaged: to blame it for serving a sound one would be a lie.
+        offered = release is not None and (release.bundle == "sound" or target.reads_bundles)
+        reachable = release is not None and release.defect is None and release.by != "shadow" and offered
+        if release is None or not reachable or target.admin.release is None:
+            detail = "a live target's models are out of the harness' reach"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
+        # What the version answers before we hear that it was accepted is touched, too: else it would be a bystander.
+        self.scene.recorder.released(release.version, 1 << k)
+        status = await self._act(event, f"release {release.version}", target.admin.release, body)
+        accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
+        self._releasing |= accepted
+        if not accepted:
+            self.scene.recorder.released(release.version, 0)
+
+    async def _operate(self, event: Event) -> None:
+        action, body = action_of(event, self.scene.spec.target.admin)
+        if action is None:
+            detail = f"the target file has no admin.{event.params.does}"
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        await self._act(event, event.params.does, action, body)
+
+    async def _act(self, event: Event, what: str, action: str, body: bytes) -> int:
+        """Ask the control plane for it; the status."""
+        method, _, path = action.partition(" ")
+        status, answer = await self.scene.call(method, path, body)
+        done = delivered(event, status)
+        at = self.scene.now() if done else NEVER
+        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        said = answer.decode("utf-8", "replace")
+        self.scene.recorder.note(self.scene.now(), "action", what=what, status=status, body=said)
+        return status
+
+    async def _break(self, event: Event) -> None:
+        why = await self.scene.dependencies.break_with(event)
+        if why is not None:
+            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=why)
+            return
+        since = self.scene.now()
+        self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="the run ended before its count was read")
+        await self.scene.until(self._over(event))
+        self.receipts[event.event] = await self.scene.dependencies.heal(event, since)
+
+    async def heal(self) -> None:
+        """Take back what outlives its request, look, and leave a note."""
+        # Only a release outlives its request, and it would be there in the twin, too.
+        healed, why = True, "nothing was broken that outlives its request"
+        target = self.scene.spec.target
+        action = target.admin.rollback
+        if self._releasing and target.start.command:
+            why = "the service that was started for this run ends with it"
+        elif self._releasing and action is None:
+            healed, why = False, "a version was released, and the target file has no admin.rollback"
+        elif self._releasing and action is not None:
+            method, _, path = action.partition(" ")
+            status, _ = await self.scene.call(method, path, b"")
+            healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
+            why = f"{path} answered {status}"
+        for broken in await asyncio.gather(self.scene.dependencies.whole(), self._processes.whole()):
+            if broken is not None:
+                healed, why = False, broken
+        self.scene.recorder.note(self.scene.now(), "heal", healed=healed, why=why)

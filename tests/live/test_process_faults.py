@@ -1,0 +1,191 @@
+"""Faults of a live service's processes: each is seen to have happened, and lifted, also when the run is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulator.checks.premises import PremiseError, receipts
+from simulator.drivers import hold, process_faults
+from simulator.drivers.live import run_live
+from simulator.drivers.spec import RunSpec
+from simulator.history.schema import NEVER, Outcome
+from simulator.scenario.errors import BadInput
+from simulator.scenario.load import load
+from simulator.scenario.quantities import SECOND
+from simulator.targets.load import load as load_target
+from simulator.trial.prepare import prepare
+
+SERVER = Path(__file__).with_name("hungry_server.py")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="process faults need Linux and its /proc")
+
+
+def written(folder, events, server=(), *, length=4.0, start=None):
+    """A scenario of these events, and the target that it goes to, as files."""
+    (folder / "targets").mkdir()
+    command = ["$python", str(SERVER), "$port", *map(str, server)]
+    target = {
+        "target": 1, "start": start or {"command": command, "url": "http://127.0.0.1:$port"},
+        "protocol": "json", "read": {"score": "$.score"},
+    }  # fmt: skip
+    (folder / "targets/hungry.target.yaml").write_text(json.dumps(target))
+    traffic = {"rate": "50/s", "for": f"{length}s", "timeout": "1s"}
+    scenario = {
+        "seatrial": 1, "title": "t", "seed": 12, "runs_on": ["live"], "target": "hungry",
+        "given": {"population": "payments", "traffic": traffic, "warmup": "400ms"},
+        "when": events,
+        "then": [{"id": "up", "error_rate": {"max": 0.9}}],
+    }  # fmt: skip
+    path = folder / "faults.scenario.yaml"
+    path.write_text(json.dumps(scenario))
+    return path
+
+
+def carried_out(folder, events, server=(), *, length=4.0):
+    """The scenario and its main run."""
+    (cell,) = load(written(folder, events, server, length=length))
+    target = folder / "targets/hungry.target.yaml"
+    spec = RunSpec(
+        cell.scenario, str(cell.path), {}, "main", load_target(target), target, "", folder / "main",
+        lambda *_: (True, ""), driver="live",
+    )  # fmt: skip
+    return cell.scenario, run_live(spec)
+
+
+def of(run, name):
+    """bool[n]: scheduled while the event really lasted."""
+    record, at = run.event(name), run.items["scheduled_ns"]
+    return (at >= record.start_ns) & (at < record.end_ns)
+
+
+def healed(run):
+    (heal,) = [note.data for note in run.notes if note.kind == "heal"]
+    return heal["healed"] is True
+
+
+def test_a_service_is_killed_stopped_and_frozen_and_each_time_it_comes_back(tmp_path):
+    events = [
+        {"event": "killed", "at": "500ms", "for": "400ms", "restart": {"how": "kill"}},
+        {"event": "stopped", "at": "2s", "for": "400ms", "restart": {"how": "stop"}},
+        {"event": "frozen", "at": "3500ms", "for": "1s", "pause": {}},
+    ]
+    scenario, run = carried_out(tmp_path, events, length=5.5)
+    receipts(scenario.when, run)
+    outcome, at, replied = (run.items[name] for name in ("outcome", "scheduled_ns", "replied_ns"))
+    for name in ("killed", "stopped"):
+        assert np.mean(outcome[of(run, name)] == Outcome.RESET) > 0.9, run.event(name)
+    frozen = of(run, "frozen")
+    assert np.all((outcome[frozen] == Outcome.TIMEOUT) | (replied[frozen] >= 4.5 * SECOND))
+    assert np.mean(outcome[at >= 5 * SECOND] == Outcome.OK) == 1
+    assert healed(run)
+
+
+def test_what_still_answers_was_never_gone(tmp_path):
+    """A service that leaves the session of whoever starts it is not killed with it: then nothing was proven."""
+    events = [{"event": "killed", "at": "500ms", "for": "500ms", "restart": {"how": "kill"}}]
+    try:
+        scenario, run = carried_out(tmp_path, events, (0, 0, tmp_path / "pid"), length=1.5)
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    with pytest.raises(PremiseError, match="impotent"):
+        receipts(scenario.when, run)
+    assert "still answers" in run.event("killed").detail
+
+
+def test_a_limit_that_was_reached_was_there_and_one_that_was_not_is_no_fault(tmp_path):
+    events = [
+        {"event": "starved", "at": "500ms", "for": "1200ms", "cpu": {"cores": 0.03}},
+        {"event": "ample", "at": "2500ms", "for": "500ms", "cpu": {"cores": 50}},
+        {"event": "roomy", "at": "3100ms", "for": "500ms", "memory": {"headroom": "4GiB"}},
+        {"event": "cramped", "at": "3800ms", "for": "1200ms", "memory": {"headroom": "20MB"}},
+    ]
+    scenario, run = carried_out(tmp_path, events, (3, 2_000_000), length=5.6)
+    starved, ample, roomy, cramped = scenario.when
+    receipts([starved, cramped], run)
+    for event in (ample, roomy):
+        with pytest.raises(PremiseError, match=r"impotent: of \d+ deliveries 0"):
+            receipts([event], run)
+    at, replied, status = (run.items[name] for name in ("scheduled_ns", "replied_ns", "status"))
+    slow = (replied - at > 0.2 * SECOND) | (replied == NEVER)
+    assert slow[of(run, "starved")].mean() > 0.5
+    assert (status[of(run, "cramped")] != 200).sum() > 3
+    assert (status[at >= 5.2 * SECOND] == 200).mean() > 0.9
+    assert healed(run)
+
+
+def test_a_target_that_is_not_ours_is_refused_with_the_place(tmp_path):
+    events = [{"event": "frozen", "at": "1s", "for": "1s", "pause": {}}]
+    path = written(tmp_path, events, start={"url": "http://127.0.0.1:9"})
+    with pytest.raises(BadInput) as caught:
+        prepare(load(path), tmp_path / "out", None, None, "live")
+    (problem,) = [p for p in caught.value.problems if p.code == "not-ours"]
+    assert "was not started by seatrial" in problem.message
+    assert "start:" in problem.hint
+    text = path.read_text().splitlines()[problem.line - 1]
+    assert text[problem.column - 1 :].startswith('"pause"')
+
+
+def test_whoever_dies_leaves_nobody_frozen():
+    """The harness is killed while a service is stopped: what held it lets go by itself."""
+
+    command = [sys.executable, "-c"]
+    service = subprocess.Popen([*command, "import time; time.sleep(60)"], start_new_session=True)
+    harness = subprocess.Popen([*command, HOLDING, str(service.pid)], stdout=subprocess.PIPE)
+    try:
+        assert harness.stdout.readline() == b"True\n"
+        assert hold.stopped(service.pid) == (1, 1)
+        harness.kill()
+        until = time.monotonic() + 10
+        while hold.stopped(service.pid)[0] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert hold.stopped(service.pid) == (0, 1)
+    finally:
+        for one in (harness, service):
+            one.kill()
+            one.wait()
+        harness.stdout.close()
+
+
+HOLDING = """
+import asyncio, sys, time
+from simulator.drivers.process_faults import _Hold
+async def go():
+    held = _Hold()
+    print((await held.put_on(int(sys.argv[1]), "pause"))["holds"], flush=True)
+    time.sleep(60)
+asyncio.run(go())
+"""
+
+
+def test_an_interrupted_run_lifts_what_it_holds(tmp_path, monkeypatch):
+    """Ctrl-C in the middle of a pause."""
+    seen = []
+    whole = process_faults.ProcessFaults.whole
+
+    async def looked(self):
+        session = self._service.process.session
+        seen.append(hold.stopped(session))
+        found = await whole(self)
+        seen.append(hold.stopped(session))
+        return found
+
+    monkeypatch.setattr(process_faults.ProcessFaults, "whole", looked)
+    put_on = process_faults._Hold.put_on
+
+    async def then_interrupted(self, *what):
+        said = await put_on(self, *what)
+        os.kill(os.getpid(), signal.SIGINT)
+        return said
+
+    monkeypatch.setattr(process_faults._Hold, "put_on", then_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "pause": {}}], length=30)
+    assert seen == [(1, 1), (0, 1)]
