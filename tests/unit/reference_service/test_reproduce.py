@@ -25,6 +25,7 @@ from reference_service.release.store import Store
 
 BUNDLES = ROOT / "scenarios/bundles/payments"
 REQUESTS = bodies(160)
+STRANGER = 999_999_999  # what the store would know of a customer gets its default
 
 
 def configured(folder, log, **more):
@@ -84,7 +85,7 @@ def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     path = configured(folder, folder / "log")
     ordinary = [sent(k) for k in range(100)]
-    odd = [sent(3, "nulls", country=None), sent(1, "refused", amount="much"), sent(2), sent(2)]
+    odd = [sent(3, "defaults", customer_id=STRANGER), sent(1, "refused", amount="much"), sent(2), sent(2)]
     asyncio.run(lived(path, ordinary + odd, seams={"feature_store": unreliable}))
     asyncio.run(lived(path, [sent(k) for k in range(100, 140)], border=0.123456))
     assert archive.seal(folder / "log")
@@ -145,7 +146,7 @@ def test_a_row_that_was_asked_twice_is_reproduced_twice(kept, tmp_path, capsys):
 
 
 def test_a_default_is_reproduced_from_what_was_used(kept, tmp_path, capsys):
-    assert reproduce.main([str(configured(tmp_path, kept / "log")), "nulls", "--row", "1"]) == 0
+    assert reproduce.main([str(configured(tmp_path, kept / "log")), "defaults", "--row", "1"]) == 0
     assert "by default" in capsys.readouterr().out
 
 
