@@ -194,6 +194,7 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "pause": lambda _: "the service stands still",
     "cpu": lambda p: f"the service gets {p.cores:g} cores and no more",
     "memory": lambda p: f"each process of the service may take {show_size(p.headroom)} more, and no more",
+    "clock_step": lambda p: f"the service's clock is set {show_duration(p.by)} {p.way}",
 }
 
 

@@ -285,6 +285,16 @@ class Memory(Frozen):
     headroom: Size = Field(gt=0)
 
 
+class ClockStep(Frozen):
+    """The wall clock of the service's machine is set, and set right again after the event's `for` (W11).
+
+    Only the time of day changes: no second is longer, and no timer is due earlier.
+    """
+
+    by: Duration = Field(gt=0)
+    way: Literal["forward", "back"] = "forward"
+
+
 class ModelFault(Frozen):
     """The model behind the service hangs, raises, is slow, answers NaN, wrongly, or a little off (W11, W13)."""
 
@@ -320,6 +330,7 @@ VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
     "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate",
     "network", "load", "dependency", "model", "release", "operator", "restart", "pause", "cpu", "memory",
+    "clock_step",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
@@ -329,9 +340,13 @@ TRANSPORT: Final = frozenset(
     {"label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate", "network", "load"}
 )
 PROCESS: Final = frozenset({"restart", "pause", "cpu", "memory"})  # befall the service's own processes
-SERVICE: Final = frozenset({"dependency", "model", "release", "operator"}) | PROCESS
+SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "clock_step"}) | PROCESS
 # Which drivers can do what not all of them can.
-ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {"network": ("virtual", "live"), "memory": ("live", "locust")}
+ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {
+    "network": ("virtual", "live"),
+    "memory": ("live", "locust"),
+    "clock_step": ("virtual",),
+}
 
 
 class Event(Frozen):
@@ -370,6 +385,7 @@ class Event(Frozen):
     pause: Pause | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
+    clock_step: ClockStep | None = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> Self:

@@ -113,7 +113,7 @@ class Range:
         folder.mkdir(exist_ok=True)
         if name in SHORT:
             return short.shortened(name, folder, **SHORT[name])
-        places = (short.SCENARIOS, short.SCENARIOS / "campaign", short.DAYS)
+        places = (short.SCENARIOS, short.SCENARIOS / "campaign", short.SCENARIOS / "campaign/benign", short.DAYS)
         return short.load(next(path for each in places if (path := each / f"{name}.scenario.yaml").exists()))
 
     def out(self, name, factory=None):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+import seatrial
 from simulator.scenario.quantities import MINUTE
 from simulator.trial import history
+from simulator.verdict import Status
 
 
 def test_a_better_version_still_serves_at_the_end(grounds):
@@ -14,3 +16,15 @@ def test_a_better_version_still_serves_at_the_end(grounds):
     last = run.items["scheduled_ns"] >= run.header.end_ns - MINUTE
     share = np.mean(run.items["version"][last] == "v2")
     assert 0.15 <= share <= 0.35
+
+
+def test_a_service_that_reads_its_own_clock_does_not_notice_that_it_is_set(grounds):
+    seatrial.assert_certified(grounds.trial("the_clock_is_set"))
+
+
+def test_one_that_measures_by_the_time_of_day_falls_silent_when_the_clock_is_set_back(grounds):
+    (cell,) = grounds.trial("the_clock_is_set", "saboteurs:trusts_the_time_of_day").cells
+    found = {judged.id: judged.finding for judged in cell.judged}
+    assert found["quiet"].status is Status.UNKNOWN
+    assert "heartbeat" in found["quiet"].why
+    assert found["bystanders"].status is not Status.PASS  # what was under way was out of time at once

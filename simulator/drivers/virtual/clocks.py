@@ -57,7 +57,7 @@ class _Traveller:
         self._loop = loop
 
     def time_ns(self) -> int:
-        return EPOCH_NS + self._loop.now_ns
+        return EPOCH_NS + self._loop.now_ns + self._loop.wall_ahead_ns
 
     def time(self) -> float:
         return self.time_ns() / SECOND

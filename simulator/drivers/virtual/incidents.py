@@ -1,7 +1,8 @@
-"""Events that befall the service itself: faults of its dependencies, restarts, releases, operators' actions."""
+"""Events that befall the service itself: faults of its dependencies, restarts, its clock, releases, operators."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import msgspec
@@ -51,6 +52,8 @@ class Incidents:
             self._end_life(event)
         elif event.verb in {"pause", "cpu"}:
             self._starve(event)
+        elif event.clock_step is not None:
+            self._set_clock(event)
         else:
             name, params = _broken(event), event.params
             if name not in self.scene.seams:
@@ -87,6 +90,24 @@ class Incidents:
 
     def _go_on(self, _: None) -> None:
         self.scene.life.paused = False
+
+    def _set_clock(self, event: Event) -> None:
+        """Change the time of day; it counts as done if whoever reads it here reads another one."""
+        loop, step = self.scene.loop, event.params.by * (1 if event.params.way == "forward" else -1)
+        read = time.time_ns()
+        loop.wall_ahead_ns += step
+        if time.time_ns() - read != step:
+            loop.wall_ahead_ns -= step
+            detail = "the service takes its time from the harness; `clock: patched` in the target file gives it its own"
+            self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            return
+        self._receipts[event.event] = ServiceReceipt(loop.now_ns, 1, 1, 1)
+
+        def set_right(_: None) -> None:
+            loop.wall_ahead_ns -= step
+
+        if event.length is not None:
+            loop.post(event.at + event.length, set_right, None)
 
     def _end_life(self, event: Event) -> None:
         """Stop the service, or kill it; whoever waits for an answer then loses the connection."""

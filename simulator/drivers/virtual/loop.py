@@ -75,6 +75,7 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now_ns = 0
+        self.wall_ahead_ns = 0  # by how much the time of day is wrong; no timer knows of it
         self.network = Network(self)
         self._timers: list[tuple[int, int, Callable[[Any], None] | None, Any]] = []
         self._order = 0

@@ -113,9 +113,10 @@ class _Run:
             "state": str(self.spec.folder / "state"),
             "bundles": offered(self.spec.scenario, self.spec.target, self.spec.target_path, self.spec.folder),
         }
-        return {
+        # Who is to read the process' own clocks must not be given another one.
+        clock = {} if self.spec.target.start.clock == "patched" else {"clock": VirtualClock(self.loop)}
+        return clock | {
             "settings": settings_of(self.spec, here),
-            "clock": VirtualClock(self.loop),
             "seams": {name: seam.wrap for name, seam in self.seams.items()},
             "post": Post(self.loop, self._received),
         }

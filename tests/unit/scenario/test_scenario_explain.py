@@ -98,6 +98,7 @@ EVENTS = {
     "model: {fault: 'off'}": "the model is off by a thousandth",
     "network: {fault: latency, by: 300ms}": "requests arrive 300ms later",
     "network: {fault: reset, share: 10%}": "requests are cut off before the answer, in 10% of rows",
+    "clock_step: {by: 1h, way: back}": "the service's clock is set 1h back",
     "restart: {how: kill}": "the service is killed, and starts again",
     "pause: {}": "the service stands still",
     "cpu: {cores: 0.2}": "the service gets 0.2 cores and no more",
