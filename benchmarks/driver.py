@@ -34,7 +34,7 @@ from simulator.drivers.live import Sockets
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import free_port
 from simulator.drivers.voyage import Voyage
-from simulator.drivers.wire import Wire, precise_loop
+from simulator.drivers.wire import PreciseLoop, Wire
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
 from simulator.targets.model import Target
@@ -104,7 +104,7 @@ def carried_out(wanted: RunSpec) -> tuple[Any, float, Voyage]:
         voyage = Voyage(wanted, lambda _: None, "live")
         return await voyage.go(sender), voyage
 
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
+    with asyncio.Runner(loop_factory=PreciseLoop) as runner:
         history, voyage = runner.run(go())
     return history, sender.cpu, voyage
 
@@ -159,7 +159,7 @@ def latencies(folder: Path, stall_at: int, name: str) -> None:
 
 def closed_loop(stall_at: int, voyage: Voyage) -> np.ndarray:
     """What clients measure that send their next request only after the last reply, from the sending on."""
-    with scripted(stall_at, delays=True) as url, asyncio.Runner(loop_factory=precise_loop) as runner:
+    with scripted(stall_at, delays=True) as url, asyncio.Runner(loop_factory=PreciseLoop) as runner:
         return runner.run(_closed(url, voyage))
 
 

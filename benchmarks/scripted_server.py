@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from simulator.drivers.wire import precise_loop
+from simulator.drivers.wire import PreciseLoop
 
 STALL = 2.0
 REPLY = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n{"score":0.5}'
@@ -71,7 +71,7 @@ async def main(port: int, stall_at: int, *, delays: bool) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
+    with asyncio.Runner(loop_factory=PreciseLoop) as runner:
         runner.run(main(int(sys.argv[1]), int(sys.argv[2]), delays=sys.argv[3] == "1"))
     if len(sys.argv) > 4:  # noqa: PLR2004 - the fourth argument
         Path(sys.argv[4]).write_text(json.dumps(WRITTEN), encoding="utf-8")

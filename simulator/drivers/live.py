@@ -16,7 +16,7 @@ from simulator.drivers.answer import Answer
 from simulator.drivers.record import Planned
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.voyage import Progress, Sent, Voyage
-from simulator.drivers.wire import Wire, precise_loop
+from simulator.drivers.wire import PreciseLoop, Wire
 from simulator.history.schema import History
 from simulator.scenario.quantities import SECOND
 
@@ -30,7 +30,7 @@ def run_live(spec: RunSpec, progress: Progress = lambda _: None) -> History:
     Raises:
         TargetDown: The target did not start, or does not answer its ready path.
     """
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
+    with asyncio.Runner(loop_factory=PreciseLoop) as runner:
         return runner.run(Voyage(spec, progress, "live").go(Sockets()))
 
 
@@ -46,8 +46,17 @@ class Sockets:
         """The requests are ready."""
         timeout = voyage.spec.scenario.given.traffic.timeout
         path, headers, now = voyage.codec.path, voyage.headers, voyage.now
-        self._wire = Wire(url, path, headers, timeout, now)
-        self._bad = {way: Wire(url, path, headers, timeout, now, via=via) for way, via in voyage.ways.items()}
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, PreciseLoop)  # noqa: S101 - the runs of this driver are on one
+
+        def arrived() -> int:
+            return loop.woke_ns - voyage.zero_ns
+
+        def wire(via: tuple[str, int] | None = None) -> Wire:
+            return Wire(url, path, headers, timeout, now, via=via, arrived=arrived)
+
+        self._wire = wire()
+        self._bad = {way: wire(via) for way, via in voyage.ways.items()}
 
     async def send(self, voyage: Voyage) -> None:
         """Each request at its moment, whatever became of the others."""

@@ -13,6 +13,7 @@ import select
 import selectors
 import ssl
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,6 +28,7 @@ from simulator.scenario.quantities import SECOND
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _STALE: Final = 2 * SECOND
+_FINER: Final = sys.platform == "linux"
 
 
 Concluded = Callable[[Answer], None]
@@ -46,19 +48,20 @@ class _Call:
 class Wire:
     """Connections to one service. `post` returns at once; the answer is told to its `concluded`, exactly once.
 
-    `via` is the address that is really connected to: a proxy's, which carries everything on to the service.
+    `via` is the address that is really connected to: a proxy's, which carries everything on to the service. `arrived`
+    says when what is read now was there to be read; unless given, that is now.
     """
 
     def __init__(
         self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int],
-        *, via: tuple[str, int] | None = None,
+        *, via: tuple[str, int] | None = None, arrived: Callable[[], int] | None = None,
     ) -> None:  # fmt: skip
         parts = urlsplit(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._named = parts.hostname or "127.0.0.1"
         self._host, self._port = via or (self._named, parts.port or (443 if self._tls else 80))
         self._head = head(parts, path, headers)
-        self._timeout, self._now = timeout_ns, now
+        self._timeout, self._now, self._arrived = timeout_ns, now, arrived or now
         self._loop = asyncio.get_running_loop()
         self.idle: list[_Line] = []
         self._waiting: deque[_Call] = deque()  # in order of their deadlines: all timeouts are equally long
@@ -128,7 +131,7 @@ class Wire:
 
     def replied(self, call: _Call, status: int, body: bytes) -> None:
         """The whole reply is here."""
-        self.conclude(call, status, self._now(), body, None)
+        self.conclude(call, status, self._arrived(), body, None)
 
     def close(self) -> None:
         """Let go of every connection; what is under way is not concluded any more."""
@@ -260,22 +263,32 @@ class _Line(asyncio.Protocol):
         self._wire.conclude(call, 0, NEVER, b"", Outcome.RESET)
 
 
-if sys.platform == "linux":
+class PreciseSelector(selectors.DefaultSelector):
+    """Wakes within microseconds, and remembers when: epoll's own timeouts are whole milliseconds, rounded up.
 
-    class PreciseSelector(selectors.EpollSelector):
-        """epoll that wakes within microseconds: its own timeouts are whole milliseconds, rounded up.
+    The descriptor of an epoll set can itself be waited for, and select counts in microseconds.
+    """
 
-        The descriptor of an epoll set can itself be waited for, and select counts in microseconds.
-        """
+    woke_ns = 0
 
-        def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-            """As its base, with finer timeouts."""
-            if timeout is not None and timeout > 0:
-                select.select([self.fileno()], [], [], timeout)
-                timeout = 0
-            return super().select(timeout)
+    def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+        """As its base, with finer timeouts."""
+        if _FINER and timeout is not None and timeout > 0:
+            select.select([self.fileno()], [], [], timeout)
+            timeout = 0
+        ready = super().select(timeout)
+        self.woke_ns = time.monotonic_ns()
+        return ready
 
 
-def precise_loop() -> asyncio.AbstractEventLoop:
+class PreciseLoop(asyncio.SelectorEventLoop):
     """An event loop whose timers fire when they are due, not up to a millisecond later."""
-    return asyncio.SelectorEventLoop(PreciseSelector() if sys.platform == "linux" else None)
+
+    def __init__(self) -> None:
+        self._precise = PreciseSelector()
+        super().__init__(self._precise)
+
+    @property
+    def woke_ns(self) -> int:
+        """When it last heard what has arrived, by the monotonic clock: of many answers none waits for the others."""
+        return self._precise.woke_ns

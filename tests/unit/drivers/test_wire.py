@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 
 import pytest
 
-from simulator.drivers.wire import Wire, precise_loop
+from simulator.drivers.wire import PreciseLoop, Wire
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.quantities import SECOND
 
@@ -73,7 +74,7 @@ def asked(server, *, count=1, at_once=False, timeout_s=5.0, key="", hung_up=Fals
         listening.close()
         return answers
 
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
+    with asyncio.Runner(loop_factory=PreciseLoop) as runner:
         return runner.run(go())
 
 
@@ -148,3 +149,46 @@ def test_a_line_that_says_more_than_it_was_asked_is_not_believed_again():
     server = Server(([OK + OK], False), ([OK], False))
     assert [a.body for a in asked(server, count=2)] == [b"{}", b"{}"]
     assert (len(server.heads), server.connections) == (2, 2)
+
+
+def test_a_reply_is_stamped_with_the_moment_at_which_it_was_there_to_be_read():
+    """However long those before it in the same batch take to be read."""
+
+    async def go():
+        server = Server(([OK], False))
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        answer = asyncio.get_running_loop().create_future()
+        wire = Wire(url, "/p", (), SECOND, time.monotonic_ns, arrived=lambda: 7)
+        wire.post(b"[1]", answer.set_result)
+        found = await answer
+        wire.close()
+        await asyncio.gather(*server.tasks)
+        listening.close()
+        return found
+
+    assert asyncio.run(go()).replied_ns == 7
+
+
+def test_what_has_arrived_together_has_arrived_at_one_moment():
+    with asyncio.Runner(loop_factory=PreciseLoop) as runner, contextlib.ExitStack() as stack:
+        loop, seen = runner.get_loop(), []
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(3)]
+
+        def read(one):
+            one.recv(1)
+            seen.append((loop.woke_ns, time.monotonic_ns()))
+
+        async def go():
+            for one, other in pairs[:2]:
+                loop.add_reader(one, read, one)
+                other.send(b"x")
+            await asyncio.sleep(0.01)
+            one, other = pairs[2]
+            loop.add_reader(one, read, one)
+            other.send(b"x")
+            await asyncio.sleep(0.01)
+
+        runner.run(go())
+        (first, after_first), (second, _), (third, _) = seen
+        assert first == second <= after_first < third
