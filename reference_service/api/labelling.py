@@ -25,5 +25,5 @@ def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict
                 service.ledger.group(request_id, row), label, approved=judged.decision == "approve" and chance == 1,
                 seen_ns=judged.at_ns, now_ns=now_ns,
             )  # fmt: skip
-        service.releases.label(judged.version, now_ns, wrong=judged.decision == _WRONG[label])
+        service.releases.label(judged.version, judged.at_ns, now_ns, wrong=judged.decision == _WRONG[label])
     return verdict

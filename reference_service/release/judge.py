@@ -135,13 +135,15 @@ class CanaryJudge:
         share: the canary's declared share.
     """
 
-    __slots__ = ("_answers", "_arms", "_labels", "_limit", "_metrics", "canary_answers")
+    __slots__ = ("_answers", "_arms", "_early", "_late", "_limit", "_metrics", "canary_answers")
 
     def __init__(self, policy: Policy, share: float) -> None:
         tolerated = {"block": policy.canary_block_ratio}
         self._metrics = {metric: Ownership(tolerated.get(metric, policy.canary_ratio)) for metric in METRICS}
         self._answers = Exposure(share)
-        self._labels = Exposure(share)
+        # Labels come late. Those of decisions that were made before the arms were given other shares must not be
+        # weighed by the new ones: a champion's mistakes of yesterday would be missed among today's, and the canary's own.
+        self._early, self._late = Exposure(share), Exposure(share)
         self._arms = (Arm(policy), Arm(policy))  # champion, canary
         self._limit = -math.log(policy.canary_alpha)
         self.canary_answers = 0
@@ -172,17 +174,18 @@ class CanaryJudge:
             self._arms[new].good(count)
         self.canary_answers += canary
 
-    def label(self, *, new: bool, wrong: bool) -> str:
-        """One labelled decision; returns the reason to roll back, or ""."""
+    def label(self, *, new: bool, wrong: bool, reshared: bool = False) -> str:
+        """One labelled decision of this trial, made before or after `reshare`; the reason to roll back, or ""."""
+        exposure = self._late if reshared else self._early
         if wrong:
-            self._metrics["mistake"].bad(self._labels, canary=new)
-        self._labels.add(canary=new)
+            self._metrics["mistake"].bad(exposure, canary=new)
+        exposure.add(canary=new)
         return self._verdict() if wrong else ""
 
     def reshare(self, share: float) -> None:
         """The arms have other shares from now on. What is known stays known."""
         self._answers.restart(share)
-        self._labels.restart(share)
+        self._late.restart(share)
 
     @property
     def evidence_log10(self) -> float:
@@ -194,7 +197,8 @@ class CanaryJudge:
         return {
             "logs": {name: metric.logs for name, metric in self._metrics.items()},
             "answers": [self._answers.canary, self._answers.champion],
-            "labels": [self._labels.canary, self._labels.champion],
+            "labels": [self._early.canary, self._early.champion],
+            "later_labels": [self._late.canary, self._late.champion],
             "canary_answers": self.canary_answers,
         }
 
@@ -203,7 +207,8 @@ class CanaryJudge:
         for name, logs in kept["logs"].items():
             self._metrics[name].logs, self._metrics[name].top = list(logs), max(logs)
         self._answers.canary, self._answers.champion = kept["answers"]
-        self._labels.canary, self._labels.champion = kept["labels"]
+        self._early.canary, self._early.champion = kept["labels"]
+        self._late.canary, self._late.champion = kept["later_labels"]
         self.canary_answers = kept["canary_answers"]
 
     def _verdict(self) -> str:
@@ -238,7 +243,7 @@ class SwapJudge:
         self._arm.see(answer)
         return self._arm.verdict if answer.failed or answer.slow else ""
 
-    def label(self, *, new: bool, wrong: bool) -> str:  # noqa: ARG002  # the judges' common signature
+    def label(self, *, new: bool, wrong: bool, reshared: bool = False) -> str:  # noqa: ARG002  # a common signature
         """Labels come too late to judge a swap."""
         return ""
 

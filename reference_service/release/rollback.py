@@ -122,12 +122,16 @@ class Releases:
         if reason and self.enabled:
             self._take_back(trial, reason, now_ns)
 
-    def label(self, version: str, now_ns: int, *, wrong: bool) -> None:
-        """One labelled decision while a release is on trial."""
+    def label(self, version: str, decided_ns: int, now_ns: int, *, wrong: bool) -> None:
+        """One labelled decision while a release is on trial. Who decided before the trial had nobody beside it."""
         trial = self.trial
         if trial is None or trial.judge is None or version not in (trial.loaded.version, trial.previous.version):
             return
-        reason = trial.judge.label(new=version == trial.loaded.version, wrong=wrong)
+        release = trial.release
+        if decided_ns < release.started_ns:
+            return
+        reshared = 0 < release.promoted_ns <= decided_ns
+        reason = trial.judge.label(new=version == trial.loaded.version, wrong=wrong, reshared=reshared)
         if reason and self.enabled:
             self._take_back(trial, reason, now_ns)
 

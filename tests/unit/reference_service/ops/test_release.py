@@ -407,6 +407,30 @@ def test_wrong_decisions_of_a_canary_are_found_by_their_labels(harness):
     run(body())
 
 
+def test_labels_that_come_after_a_promotion_are_weighed_by_the_shares_that_they_were_decided_under(harness):
+    """Both arms are wrong about one in ten. A tenth of the labels that come first after the promotion is the canary's."""
+
+    async def body():
+        h = harness()
+        await start(h, share=0.1)
+        releases, begun = h.service.releases, h.clock.now_ns()
+
+        def labels(share, n, decided_ns):
+            for k in range(n):
+                version = "v2" if k % 100 < 100 * share else "v1"
+                releases.label(version, decided_ns, h.clock.now_ns(), wrong=k // 100 % 10 == k % 10)
+
+        labels(0.0, 5000, begun - 1)  # of decisions before the trial, which had no second arm
+        labels(0.1, 5000, begun)
+        releases.promote(begun + MINUTE)
+        labels(0.1, 5000, begun)
+        labels(0.95, 5000, begun + MINUTE)
+        assert releases.trial is not None
+        assert releases.trial.judge.evidence_log10 < 0
+
+    run(body())
+
+
 def test_a_canary_that_refuses_everybody_is_taken_back_without_any_label(harness):
     async def body():
         h = harness({"model": fault("v2", lambda: 5.0)})
