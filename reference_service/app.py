@@ -9,10 +9,11 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from reference_service import settings as configuration
 from reference_service.api import keyed
+from reference_service.api.control import Handler
 from reference_service.api.http import ASGI, Edge, Receive, Scope, Send
 from reference_service.api.oip import problem
 from reference_service.assembly import Seams
@@ -46,6 +47,16 @@ def create_app(
     return App(configuration.read(settings), clock or LoopClock(), seams or {}, post)
 
 
+class Beside(Protocol):
+    """Something that lives as long as the service, and is spoken to through its control plane."""
+
+    def routes(self, edge: Edge) -> Mapping[tuple[str, str], Handler]:
+        """(method, path) → handler. Called once, at the start."""
+
+    def stop(self) -> None:
+        """The service ends."""
+
+
 class App:
     """Lifespan, and the edge once it is there.
 
@@ -54,9 +65,13 @@ class App:
         clock: injected into every part.
         seams: wrappers of dependency calls.
         post: sends alerts; over HTTP unless given.
+        beside: what else the control plane offers.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, seams: Seams, post: Post | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, seams: Seams, post: Post | None = None, beside: Beside | None = None
+    ) -> None:
+        self._beside = beside
         self._settings = settings
         self._clock = clock
         self._seams = seams
@@ -83,6 +98,8 @@ class App:
         service = compose(self._settings, self._clock, self._seams, self._post)
         await _recall(service)
         self.edge = self.serve = Edge(service)
+        if self._beside is not None:
+            self.edge.core.offer(self._beside.routes(self.edge))
         if self._settings.traces:
             # Only who traces needs the library, and only then does a request pay for it.
             from reference_service.api.tracing import Traced  # noqa: PLC0415
@@ -100,6 +117,8 @@ class App:
             return
         service, self.edge, self.serve = self.edge.service, None, None
         self._ticker.cancel()
+        if self._beside is not None:
+            self._beside.stop()
         if service.follower is not None and self._following is not None:
             self._following.cancel()
             service.follower.save()

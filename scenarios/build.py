@@ -9,6 +9,8 @@ from typing import Any, Final
 import click
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reference_service.contract import Contract
 from reference_service.training import features
@@ -42,8 +44,17 @@ def payments(folder: Path) -> None:
             "group_field": "country"
         },  # labels keep the service's own horizon: their delay is the scenario's to say
     )
+    _audit(folder / "audited.parquet", rows.sent | rows.latent, rows.event_ns, truth)
     table = cards.customers()
     np.savez_compressed(folder / "customers.npz", entity_id=np.arange(cards.CUSTOMERS, dtype=np.int64), **table)
+
+
+def _audit(path: Path, columns: Mapping[str, np.ndarray], event_ns: np.ndarray, truth: Truth) -> None:
+    """Rows that no model has learned from, with labels that somebody has looked into: what a gate examines on."""
+    later = split_by_time(event_ns)[1]
+    labels = [None if value < 0 else int(value) for value in truth.label[later]]
+    found = {name: column[later].tolist() for name, column in columns.items()}
+    pq.write_table(pa.table({**found, "event_ns": event_ns[later], "label": labels}), path)
 
 
 # Forty departures an hour: rates are judged every five minutes, and drift on two days, the fewest that hold a thousand.

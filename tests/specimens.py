@@ -30,6 +30,7 @@ from simulator.scenario.quantities import SECOND
 
 PAGED = {"id": "paged", "alert": {"field": "amount"}, "after": "e", "within": "8m"}
 RELEASE = [{"event": "e", "at": "10m", "release": {"version": "v2"}}]
+RETRAIN = [{"event": "e", "at": "10m", "retrain": {"version": "v2"}}]
 OUTAGE = [{"event": "e", "at": "10m", "for": "10m", "dependency": {"name": "store", "fault": "down"}}]
 
 
@@ -206,6 +207,21 @@ def untagged() -> Evidence:
     return evidence(run(columns(version=""), events=(record(planned=1, delivered=1, potent=1),)))
 
 
+def learned(*steps: str, asked: int = 50, heard: bool = True) -> Evidence:
+    """v2 is retrained at 600 s, each of these steps 100 s after the one before; it answers as the steps say."""
+    at = {step: 600 + 100 * k for k, step in enumerate(("begun", *steps))}
+    canary, live = at.get("canary", N), at.get("live", N)
+    mask = ((second() >= canary) & (second() < live) & (second() % 10 == 0)) | ((second() >= live) & heard)
+    journal = []
+    for step, when in at.items():
+        entered = {"said_ns": when * SECOND, "last_ns": (when - 1) * SECOND}
+        data = {"version": "v2", "step": step, "why": "", "asked": asked} | entered
+        journal.append(Note((when + 1) * SECOND, "retraining", data))
+    items = columns(version=np.where(mask, "v2", "v1"), touched=mask.astype(np.uint64))
+    found = evidence(run(items, events=(record(planned=1, delivered=1, potent=1, until=N),)))
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *journal)))
+
+
 def estimated(value: float | None, n: int = 1000) -> Evidence:
     """The service says so of its positive rate; the truth is 0.5."""
     found = evidence()
@@ -311,6 +327,10 @@ SPECIMENS: dict[str, Specimen] = {
     "refuses": Specimen(
         {"refuses": {"version": "v2"}, "after": "e", "within": "1m"}, answered(422), answered(202), answered(None),
         when=[{"event": "e", "at": "10m", "release": {"version": "v2", "bundle": "damaged"}}],
+    ),
+    "retrain": Specimen(
+        {"retrain": {"version": "v2", "goes": "live"}, "after": "e", "within": "8m"},
+        learned("shadow", "canary", "live"), learned("canary", "live"), evidence(), when=RETRAIN,
     ),
     "promoted": share(
         {"promoted": {"to": "v2", "min": "90%"}, "after": "e", "within": "5m"}, promotion, 10, 60, 30, when=RELEASE

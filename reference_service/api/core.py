@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from reference_service.api import binary, control
-from reference_service.api.control import authorised, routes
+from reference_service.api.control import Handler, authorised, routes
 from reference_service.api.keyed import Caller, once
 from reference_service.api.oip import Malformed
 from reference_service.guards.idempotency import KEY, Idempotency
@@ -73,9 +73,14 @@ class Core:
         self.model = model
         self.infer_path = f"/v2/models/{model}/infer"
         self._versions = f"/v2/models/{model}/versions/"
-        self._routes = routes(model)
+        self._routes: dict[tuple[str, str], Handler] = {}
         self._methods: dict[str, list[str]] = {self.infer_path: ["POST"]}
-        for method, path in self._routes:
+        self.offer(routes(model))
+
+    def offer(self, more: Mapping[tuple[str, str], Handler]) -> None:
+        """(method, path) → handler of what is there beside inference."""
+        self._routes.update(more)
+        for method, path in more:
             self._methods.setdefault(path, []).append(method)
 
     # ------------------------------------------------------------ inference

@@ -195,6 +195,13 @@ def found(folder: Path, request_id: str, row: int = 0) -> Iterator[tuple[Decisio
             yield _unarchived(each, archive.path)
 
 
+def written(records: Path) -> Iterator[tuple[Decision, Payload]]:
+    """Every decision of a file that is no archive yet, with its payload. Raises LogBroken as `found` does."""
+    kept = _kept(payloads_of(records))
+    for decision, _ in _decisions(records):
+        yield decision, _payload(kept, decision, payloads_of(records))
+
+
 def _unarchived(row: dict[str, Any], where: Path) -> tuple[Decision, Payload]:
     """What an archive's row was made of. Raises LogBroken if its columns are not what was written."""
     decision = msgspec.json.decode(row["line"], type=Decision)
@@ -269,4 +276,4 @@ def _replace(path: Path, table: pa.Table) -> None:
     fresh.rename(path)
 
 
-__all__ = ["SCHEMA", "Archive", "archived", "check_payloads", "erase", "find", "found", "retain", "seal"]
+__all__ = ["SCHEMA", "Archive", "archived", "check_payloads", "erase", "find", "found", "retain", "seal", "written"]

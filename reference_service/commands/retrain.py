@@ -13,10 +13,13 @@ from typing import Any
 
 import httpx
 
+from reference_service import bundle as bundles
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND, SystemClock
 from reference_service.release.store import Store
-from reference_service.training.retrain import Refused, due, retrain
+from reference_service.training import gate
+from reference_service.training.pull import Refused, pull
+from reference_service.training.retrain import due, retrain
 from reference_service.training.rollout import Outcome, roll_out
 from reference_service.training.train import Recipe
 
@@ -61,9 +64,10 @@ async def _run(options: argparse.Namespace) -> int:
                 print("no alert asks for it")
                 return 0
             print(f"because of {reason}")
+        champion = bundles.load(options.champion)
         place = retrain(
-            options.champion, options.data, options.version, staging=options.staging,
-            command=shlex.split(options.gate), recipe=Recipe(seed=options.seed),
+            champion, pull(options.data, champion.contract), options.version, staging=options.staging,
+            gate=gate.command(shlex.split(options.gate)), recipe=Recipe(seed=options.seed),
         )  # fmt: skip
         if options.to is None or options.url is None:
             return 0

@@ -68,6 +68,13 @@ class Ledger:
         """The group of a decision that `find` finds."""
         return self._groups[(self._index[request_id] + row) % self._capacity]
 
+    def known(self, request_id: str, row: int) -> int | None:
+        """The label of a row, None while it is not known, or if the row is forgotten."""
+        if self.find(request_id, row) is None:
+            return None
+        found = self._labels[(self._index[request_id] + row) % self._capacity]
+        return None if found == _UNLABELLED else found
+
     def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Decision | None]:
         """Attach a label; with it comes the decision that it is about. What was refused or forgotten is unknown."""
         first = self._index.get(request_id)

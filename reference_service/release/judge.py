@@ -141,8 +141,8 @@ class CanaryJudge:
         tolerated = {"block": policy.canary_block_ratio}
         self._metrics = {metric: Ownership(tolerated.get(metric, policy.canary_ratio)) for metric in METRICS}
         self._answers = Exposure(share)
-        # Labels come late. Those of decisions that were made before the arms were given other shares must not be
-        # weighed by the new ones: a champion's mistakes of yesterday would be missed among today's, and the canary's own.
+        # Labels come late. Those of decisions made before the arms were given other shares must not be weighed by the
+        # new ones: yesterday's labels, most of them the champion's, would make today's mistakes the canary's.
         self._early, self._late = Exposure(share), Exposure(share)
         self._arms = (Arm(policy), Arm(policy))  # champion, canary
         self._limit = -math.log(policy.canary_alpha)

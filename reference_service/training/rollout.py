@@ -17,7 +17,14 @@ _POLL_NS: Final = 10 * SECOND
 
 
 async def roll_out(
-    call: Call, version: str, clock: Clock, *, shadow_ns: int, canary_ns: int, share: float = 0.1
+    call: Call,
+    version: str,
+    clock: Clock,
+    *,
+    shadow_ns: int,
+    canary_ns: int,
+    share: float = 0.1,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Outcome, str]:
     """Shadow for a while, canary for a while, then promote; (what became of it, why).
 
@@ -28,8 +35,10 @@ async def roll_out(
         shadow_ns: beside every request, answering none.
         canary_ns: answering `share` of the customers.
         share: of the canary.
+        tell: told of each step before it is taken: `shadow`, `canary`.
     """
     for by, lasts_ns in (("shadow", shadow_ns), ("canary", canary_ns)):
+        tell(by)
         status, reply = await call("POST", "/v1/releases", {"version": version, "by": by, "share": share})
         if status >= _ACCEPTED:
             return "refused", f"{by}: {reply.get('detail', status)}"

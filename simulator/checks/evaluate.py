@@ -15,6 +15,7 @@ from simulator.checks import (
     operating,
     releasing,
     repeating,
+    retraining,
     selection,
     serving,
     signals,
@@ -65,6 +66,7 @@ CHECKS: Final[dict[str, Check]] = {
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,
     "logged": logged.logged,
+    "retrain": retraining.retrain,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")

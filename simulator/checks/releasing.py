@@ -81,7 +81,8 @@ def lossless(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
         mate = partners(evidence, main, twin)
         there = twin.items["outcome"][np.where(mate == NOBODY, 0, mate)]
         lost &= ~((mate != NOBODY) & np.isin(there, (*FAILED, Outcome.SHED)))
-    known = {scenario.given.serving, *(event.release.version for event in scenario.when if event.release)}
+    released = (event.params.version for event in scenario.when if event.verb in {"release", "retrain"})
+    known = {scenario.given.serving, *released}
     answered = np.asarray(outcome == Outcome.OK, bool)
     strange = answered & ~np.isin(items["version"].astype(str), sorted(known)) | _torn(evidence, answered)
     guilty = np.flatnonzero(asked & (lost | strange))

@@ -13,7 +13,7 @@ from simulator.controls import naive
 from simulator.controls.case import Case, Edit
 from simulator.controls.safeguards import without
 from simulator.controls.tamper import tamperings
-from simulator.controls.world import DETECTIONS, in_clean_world
+from simulator.controls.world import detects, in_clean_world
 from simulator.history.schema import History
 from simulator.scenario.explain import sentence
 from simulator.scenario.model import Expectation, Scenario
@@ -120,7 +120,7 @@ def _judged(
 
 def _required(expectation: Expectation, switchable: frozenset[str]) -> tuple[Grade, ...]:
     grades: list[Grade] = ["T"]
-    if expectation.family in DETECTIONS:
+    if detects(expectation):
         grades.append("W")
     if expectation.safeguard in switchable:
         grades.append("S")
@@ -158,7 +158,7 @@ def _checked(expectation: Expectation, scenario: Scenario, edit: Edit) -> Findin
 
 def _worldly(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Iterator[Control]:
     """Grade W, for detections."""
-    if expectation.family not in DETECTIONS or evidence.twin is None:
+    if not detects(expectation) or evidence.twin is None:
         return
 
     def look() -> Finding:

@@ -16,6 +16,7 @@ from simulator.controls import (
     tamper_loading,
     tamper_log,
     tamper_releases,
+    tamper_retraining,
     tamper_shares,
     tamper_values,
 )
@@ -40,6 +41,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "shadow": tamper_releases.shadow,
     "lossless": tamper_releases.lossless,
     "logged": tamper_log.logged,
+    "retrain": tamper_retraining.retrain,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
 TWINNED: Final = frozenset(

@@ -10,10 +10,17 @@ import numpy as np
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import NOBODY, partners
 from simulator.history.schema import History
+from simulator.scenario.model import Expectation
 
 # What the service did comes from the twin; what the harness did, and whether it was fit to speak, from the run.
 OBSERVED: Final = frozenset({"heartbeat", "quality", "capacity", "action"})
 DETECTIONS: Final = frozenset({"alert", "resolved", "labels_seen", "fallback", "rollback", "promoted"})
+
+
+def detects(expectation: Expectation) -> bool:
+    """Whether the clean world must not satisfy it."""
+    goes_live = expectation.retrain is not None and expectation.retrain.goes == "live"
+    return expectation.family in DETECTIONS or goes_live
 
 
 def in_clean_world(evidence: Evidence) -> Evidence | None:

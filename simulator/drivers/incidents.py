@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +15,11 @@ from simulator.drivers.operators import action_of, delivered
 from simulator.drivers.process_faults import ProcessFaults
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Recorder
+from simulator.drivers.retraining import Retraining
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import Service
 from simulator.history.schema import NEVER
+from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import PROCESS, Event
 
 _NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
@@ -44,6 +47,7 @@ class Incidents:
         self.scene, self.receipts = scene, receipts
         self._processes = ProcessFaults(scene.service, scene.now, scene.until, receipts)
         self._releasing = False  # a version was released and has to be taken back
+        self._retrainings: list[Retraining] = []
 
     async def begin(self, k: int, event: Event) -> None:
         """One event, by its place in the scenario, from its moment on."""
@@ -54,6 +58,8 @@ class Incidents:
             await self._operate(event)
         elif event.dependency is not None:
             await self._break(event)
+        elif event.retrain is not None:
+            await self._retrain(k, event)
         elif event.verb in PROCESS:
             did = await self._processes.befall(event, self._over(event))
             self.scene.recorder.note(self.scene.now(), "action", what=did, status=0, body="")
@@ -80,6 +86,26 @@ class Incidents:
         self._releasing |= accepted
         if not accepted:
             self.scene.recorder.released(release.version, 0)
+
+    async def _retrain(self, k: int, event: Event) -> None:
+        scene = self.scene
+
+        async def call(action: str, body: bytes) -> tuple[int, bytes]:
+            method, _, path = action.partition(" ")
+            return await scene.call(method, path, body)
+
+        scene.recorder.released(event.params.version, 1 << k)
+        # Nobody stands before a live service's model: whether its shadow was asked is for its journal to say.
+        retraining = Retraining(
+            event, scene.spec.target, call=call, now=scene.now, wait=scene.until, asked=lambda: -1,
+            note=lambda **data: scene.recorder.note(scene.now(), "retraining", **data),
+            epoch_ns=time.time_ns() - scene.now(),
+        )  # fmt: skip
+        self._retrainings.append(retraining)
+        try:
+            await retraining.go(scene.end_ns - SECOND)
+        finally:
+            self.receipts[event.event] = retraining.receipt
 
     async def _operate(self, event: Event) -> None:
         action, body = action_of(event, self.scene.spec.target.admin)
@@ -116,11 +142,12 @@ class Incidents:
         healed, why = True, "nothing was broken that outlives its request"
         target = self.scene.spec.target
         action = target.admin.rollback
-        if self._releasing and target.start.command:
+        releasing = self._releasing or any(retraining.met for retraining in self._retrainings)
+        if releasing and target.start.command:
             why = "the service that was started for this run ends with it"
-        elif self._releasing and action is None:
+        elif releasing and action is None:
             healed, why = False, "a version was released, and the target file has no admin.rollback"
-        elif self._releasing and action is not None:
+        elif releasing and action is not None:
             method, _, path = action.partition(" ")
             status, _ = await self.scene.call(method, path, b"")
             healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range

@@ -113,7 +113,9 @@ def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end
         potent = receipt.potent if refused else int(len(admitted) > 0 and receipt.potent > 0)
     else:  # also a shadow, which answers nobody: whether it was asked is what the harness saw at its seam
         end, potent = _declared_end(event, end_ns), receipt.potent
+    # Who waits for evidence starts when it has come, and is not late.
+    waits = event.retrain is not None and event.retrain.on == "evidence"
     return EventRecord(
-        event.event, k, event.at, receipt.at_ns, end,
+        event.event, k, max(event.at, receipt.at_ns) if waits else event.at, receipt.at_ns, end,
         receipt.planned, receipt.delivered, potent, receipt.supported, receipt.detail,
     )  # fmt: skip

@@ -158,6 +158,11 @@ def _operator(p: Any) -> str:
     return f"an operator {what}"
 
 
+def _retrain(p: Any) -> str:
+    when = "at once" if p.on == "request" else "as soon as it has evidence for it"
+    return f"the service is asked to retrain itself {when}, as {p.version}"
+
+
 def _duplicate(p: Any) -> str:
     key = ", under the same idempotency key" + (" with another payload" if p.payload == "other" else "")
     return f"requests are delivered again after {show_duration(p.after)}{key if p.key else ''}"
@@ -190,6 +195,7 @@ _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "model": _model,
     "release": _release,
     "operator": _operator,
+    "retrain": _retrain,
     "restart": lambda p: f"the service is {'stopped' if p.how == 'stop' else 'killed'}, and starts again",
     "pause": lambda _: "the service stands still",
     "cpu": lambda p: f"the service gets {p.cores:g} cores and no more",
@@ -285,6 +291,15 @@ def _exposure(p: Any) -> str:
     return f"{p.version} serves {limit} of answers"
 
 
+def _retrained(p: Any) -> str:
+    if p.goes == "nowhere":
+        return f"the retrained {p.version} is refused, and answers nobody"
+    return (
+        f"the retrained {p.version} goes live: {show_duration(p.shadow)} or more in the shadow, "
+        f"{show_duration(p.canary)} or more as a canary of at most {show_share(p.share)}, then promoted"
+    )
+
+
 _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "no_alert": lambda p: ("no alert" if isinstance(p, str) else "not " + _alert(p)) + " fires",
     "handled": _handled,
@@ -305,6 +320,7 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     ),
     "amplification": lambda p: f"calls of {p.to} are at most {p.times:g} times those of the clean twin",
     "readiness": lambda p: f"the service says that it is {p.to}",
+    "retrain": _retrained,
     "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",
     "shadow": lambda p: (
         f"{p.version} answers nobody, and replies come as soon and as they would without it, "

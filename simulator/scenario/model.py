@@ -287,11 +287,24 @@ class Logged(Frozen):
     min_pairs: int = Field(100, ge=1)
 
 
+class Retrained(Frozen):
+    """How far a retrained version gets (J13).
+
+    `live`: to everybody, and only through shadow, canary and promotion. `nowhere`: it is refused, and answers nobody.
+    """
+
+    version: str
+    goes: Literal["live", "nowhere"]
+    shadow: Duration = Field(MINUTE, description="live: how long it is asked and not heard, at least")
+    canary: Duration = Field(MINUTE, description="live: how long it answers a few, at least")
+    share: Share = Field(0.2, description="live: of answers that it gives before its promotion, at most")
+
+
 FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness", "amplification", "logged",
+    "review", "fairness", "amplification", "logged", "retrain",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -304,8 +317,8 @@ GUARD_OF: Final[Mapping[str, str]] = {
     "fallback": "fallback",
     "rollback": "rollback",
 }
-Safeguard = Literal["validation", "fallback", "alerts", "rollback"]
-SAFEGUARDS: Final[tuple[Safeguard, ...]] = ("validation", "fallback", "alerts", "rollback")
+Safeguard = Literal["validation", "fallback", "alerts", "rollback", "gate"]
+SAFEGUARDS: Final[tuple[Safeguard, ...]] = ("validation", "fallback", "alerts", "rollback", "gate")
 
 
 class Expectation(Frozen):
@@ -339,6 +352,7 @@ class Expectation(Frozen):
     review: Review | None = None
     fairness: Fairness | None = None
     logged: Logged | None = None
+    retrain: Retrained | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None
@@ -375,7 +389,9 @@ class Expectation(Frozen):
     @property
     def safeguard(self) -> str | None:
         """The safeguard whose absence must turn this red, or None."""
-        guard = self.guards or GUARD_OF.get(self.family)
+        # Without a gate everything goes live: only for what is to be refused is this a fault.
+        gated = "gate" if self.retrain is not None and self.retrain.goes == "nowhere" else None
+        guard = self.guards or gated or GUARD_OF.get(self.family)
         return None if guard == "none" else guard
 
 

@@ -57,6 +57,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "lossless": Window(_DEADLINE),
     "review": Window((), _ITEMS),
     "fairness": Window((), _ITEMS),
+    "retrain": Window(_DEADLINE),
     "amplification": Window(("during",), frozenset({"settle"})),
 }
 
@@ -105,6 +106,7 @@ def check(parts: Parts) -> Iterator[Flaw]:
             yield from _events_named(expectation, where, events)
         yield from _ids_named(expectation, where, parts)
         yield from _version_named(expectation, where, parts)
+        yield from _retrained(expectation, where, parts)
 
 
 def _twice(names: Mapping[int, str], section: str, key: str) -> Iterator[Flaw]:
@@ -280,6 +282,19 @@ def _roles(expectation: Expectation, where: Where, events: list[str], parts: Par
         yield Flaw("bad-value", message, (*where, "of"), f"write `of: {UNTOUCHED}`")
 
 
+def _retrained(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
+    if expectation.retrain is None:
+        return
+    wanted, place = expectation.retrain, (*where, "retrain")
+    made = [event.retrain.version for event in parts.events.values() if event.retrain is not None]
+    if len(parts.events) == len(parts.names("when", "event")) and wanted.version not in made:
+        hint = suggest(wanted.version, made, "versions") or "add an event `retrain: {version: …}`"
+        yield Flaw("unknown-version", f"no event retrains `{wanted.version}`", (*place, "version"), hint)
+    for key in ("shadow", "canary", "share"):
+        if wanted.goes == "nowhere" and key in wanted.model_fields_set:
+            yield _senseless((*place, key), "what goes nowhere has no way to go", "drop it, or write `goes: live`")
+
+
 def _ids_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
     key = "resolved" if expectation.family == "resolved" else "at"
     name = getattr(expectation, key)
@@ -311,7 +326,7 @@ def _version_named(expectation: Expectation, where: Where, parts: Parts) -> Iter
     name = getattr(expectation.params, key)
     given = parts.data.get("given")
     serving = given.get("serving", "v1") if isinstance(given, Mapping) else "v1"
-    released = [event.params.version for event in parts.events.values() if event.verb == "release"]
+    released = [event.params.version for event in parts.events.values() if event.verb in {"release", "retrain"}]
     # An unsound release may name any version, so nothing can be said of versions then.
     if len(parts.events) == len(parts.names("when", "event")) and name not in (known := [serving, *released]):
         yield Flaw(

@@ -326,11 +326,21 @@ class Operator(Frozen):
     version: str | None = Field(None, description="rollback: to this one; freeze: this one")
 
 
+class Retrain(Frozen):
+    """The service is asked to train itself anew on what it has seen, at once or as soon as it has evidence (S13, S17).
+
+    How far the new version gets is up to the service, which tells step by step.
+    """
+
+    version: str = Field(description="name of the version that comes of it")
+    on: Literal["request", "evidence"] = "request"
+
+
 VERBS: Final = (
     "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble",
     "drift", "concept", "prior", "label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate",
     "network", "load", "dependency", "model", "release", "operator", "restart", "pause", "cpu", "memory",
-    "clock_step",
+    "clock_step", "retrain",
 )  # fmt: skip
 WORLD: Final = frozenset({"drift", "concept", "prior"})
 REPRESENTATION: Final = frozenset(
@@ -340,7 +350,7 @@ TRANSPORT: Final = frozenset(
     {"label_delay", "label_loss", "label_noise", "label_twice", "late", "duplicate", "network", "load"}
 )
 PROCESS: Final = frozenset({"restart", "pause", "cpu", "memory"})  # befall the service's own processes
-SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "clock_step"}) | PROCESS
+SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "clock_step", "retrain"}) | PROCESS
 # Which drivers can do what not all of them can.
 ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {
     "network": ("virtual", "live"),
@@ -386,6 +396,7 @@ class Event(Frozen):
     cpu: Cpu | None = None
     memory: Memory | None = None
     clock_step: ClockStep | None = None
+    retrain: Retrain | None = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> Self:

@@ -26,7 +26,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fallback": ("source",), "shed": ("shed",), "rollback": ("version", "release"),
     "exposure": ("version", "release"), "promoted": ("version", "release"), "shadow": ("version", "release"),
     "lossless": ("release",), "refuses": ("release",), "readiness": ("ready",), "review": ("decision",),
-    "logged": ("decisions",),
+    "logged": ("decisions",), "retrain": ("version", "retrain"),
 }  # fmt: skip
 SAFEGUARDS: Final = ("validation", "fallback", "alerts", "rollback")
 
@@ -53,6 +53,7 @@ def abilities(target: Target) -> tuple[Ability, ...]:
         _named("quality", target.quality, "quality: the path of its own estimate"),
         _named("decisions", target.decisions, "decisions: the path of its decision log"),
         _named("release", target.admin.release, "admin.release"),
+        _named("retrain", target.retraining and target.admin.retrain, "admin.retrain, and retraining: its journal"),
         _named("take back", target.admin.rollback, "admin.rollback: else a live run cannot heal a release"),
         Ability("seams", bool(target.seams), ", ".join(target.seams) or "seams: dependencies that may be broken"),
         *(_safeguard(target, name) for name in SAFEGUARDS),

@@ -118,6 +118,7 @@ class Admin(Frozen):
     rollback: str | None = None
     promote: str | None = None
     freeze: str | None = None
+    retrain: str | None = None
 
 
 class Seam(Frozen):
@@ -191,6 +192,7 @@ class Target(Frozen):
     decisions: str | None = Field(
         None, description="path of the decision log, a JSON record a line: `?after=SEQ&limit=N` gives what follows"
     )
+    retraining: str | None = Field(None, description="path of the journal of what `admin.retrain` set going")
     service_time: ServiceTime | None = None
     tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
 

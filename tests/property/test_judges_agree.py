@@ -70,6 +70,8 @@ def on_record(dice: Random) -> tuple[Note, ...]:
         answer = {"what": "release v2", "status": dice.choice((202, 409, 422, 422, 422, 500)), "body": ""}
         kept.append(Note(at, "action", answer))
     if maybe(dice, 0.8):
+        kept += retrained(dice)
+    if maybe(dice, 0.8):
         kept += asked_if_ready(dice)
     if maybe(dice, 0.9):
         kept += counted(dice)
@@ -82,6 +84,19 @@ def asked_if_ready(dice: Random) -> list[Note]:
     up = down + dice.randrange(24) * STEP
     moments = {at for at in range(0, END, 60 * SECOND) if maybe(dice, 0.97)} | {max(0, down), max(0, up), moment(dice)}
     return [Note(at, "ready", {"ready": not down <= at < up}) for at in moments]
+
+
+def retrained(dice: Random) -> list[Note]:
+    """v2 goes its way, or one that is not quite it; about when it answers somebody."""
+    at, found = 600 - dice.choice((0, 60, 60, 90)), []
+    way = dice.choice((("begun", "refused"), ("shadow", "canary", "live"), ("canary", "live"), ("shadow", "canary")))
+    for step in way:
+        said = at * SECOND + dice.choice((0, 0, 0, -1, 1))
+        data = {"said_ns": said, "last_ns": said - dice.choice((0, 0, 0, 5, -SECOND, -SECOND - 1))}
+        data |= {"version": "v2", "step": step, "why": "", "asked": dice.choice((-1, 9, 9, 9, 9, 0))}
+        found.append(Note(said + dice.choice((0, 0, 9, -SECOND)), "retraining", data))
+        at += dice.choice((60, 60, 90, 30))
+    return found
 
 
 def counted(dice: Random) -> list[Note]:
@@ -322,6 +337,8 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         | {"during": dice.choice("ef")},
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
+        "retrain": {"retrain": {"version": "v2"} | dice.choice(({"goes": "nowhere"}, {"goes": "live", "share": limit}))}
+        | deadline(dice),
         "promoted": {"promoted": {"to": dice.choice(("v1", "v2"))} | least} | deadline(dice),
         "shadow": {"shadow": {"version": dice.choice(("v2", "v3")), "min_pairs": dice.choice((1, 50))}}
         | {"during": dice.choice("ef")},

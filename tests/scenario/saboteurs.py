@@ -14,7 +14,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from reference_service import assembly, pipeline, validation
+from reference_service import assembly, pipeline, retraining, validation
 from reference_service import bundle as bundles
 from reference_service.api import keyed
 from reference_service.api.oip import Replies
@@ -40,6 +40,7 @@ from reference_service.release.judge import CanaryJudge
 from reference_service.release.rollback import Releases
 from reference_service.release.routing import Split
 from reference_service.service import Service
+from reference_service.training import gate
 from reference_service.validation import Problem, Validator
 
 UNPROCESSABLE = 422
@@ -52,7 +53,8 @@ def saboteur(sabotage):
 
     def create(settings, *, clock, seams):
         sabotage()
-        return create_app(settings, clock=clock, seams=seams)
+        make = retraining.create_app if "retraining" in settings else create_app
+        return make(settings, clock=clock, seams=seams)
 
     create.__doc__ = sabotage.__doc__
     create.sabotage = sabotage
@@ -359,6 +361,26 @@ def the_shadow_is_heard():
         return self.trial.loaded if heard else route(self, entity)
 
     Releases.route = leaky
+
+
+@saboteur
+def retrained_models_skip_the_gate():
+    """55. Whatever came out of a retraining is put before customers."""
+    gate.examination = lambda *_: lambda _place: None
+
+
+@saboteur
+def retrained_models_go_straight_to_everybody():
+    """55. A retrained model serves everybody from the first moment; its journal tells of a shadow and a canary."""
+
+    async def hasty(call, version, clock, *, shadow_ns, canary_ns, share, tell):
+        await call("POST", "/v1/releases", {"version": version, "by": "swap", "share": share})
+        for step, lasts_ns in (("shadow", shadow_ns), ("canary", canary_ns)):
+            tell(step)
+            await clock.sleep(lasts_ns)
+        return "promoted", ""
+
+    retraining.roll_out = hasty
 
 
 # ---------------------------------------------------------------- keys, bundles, readiness

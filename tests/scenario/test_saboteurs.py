@@ -60,6 +60,7 @@ SABOTEURS = [
     ("told_to_be_over", "nulls_in_every_spelling", {"paged"}),
     ("the_old_model_under_the_new_name", "swap_under_load", {"identity"}),
     ("always_another_customers_score", "offline_parity", {"same_score"}),
+    ("retrained_models_skip_the_gate", "retrained_on_lies", {"stopped"}),
     ("slow_to_help", "nulls_in_every_spelling", {"in_time"}),
 ]
 
@@ -99,6 +100,14 @@ def test_what_is_written_after_the_reply_is_lost_by_the_kill_alone(grounds):
     killed = run.event("killed").start_ns
     before = killed - run.items["scheduled_ns"][np.isin(run.items["index"], numbers)]
     assert np.all((before > 0) & (before < 60_000_000))  # the fifty milliseconds, and the time to answer
+
+
+@pytest.mark.slow
+def test_a_journal_that_tells_of_a_shadow_and_a_canary_is_refused_by_the_replies(grounds):
+    """Half an hour of a service that learns: too long for the default run."""
+    test_the_honest_service_passes(grounds, "retrained_on_evidence")
+    saboteur = "retrained_models_go_straight_to_everybody"
+    test_a_saboteur_is_refused(grounds, saboteur, "retrained_on_evidence", {"earned"})
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, groups, lasting, loading, logs, releasing, shares, values
+from simulator.controls.naive import alerts, groups, lasting, loading, logs, releasing, retraining, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -32,6 +32,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "readiness": lasting.readiness,
     "amplification": loading.amplification,
     "refuses": lasting.refuses,
+    "retrain": retraining.retrain,
     "promoted": releasing.promoted,
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,

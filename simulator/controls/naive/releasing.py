@@ -75,7 +75,7 @@ def lossless(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     twin = clean(court, scenario)
     open_then, sent = concerned(scenario, court, window)
     tagged(run, [*open_then, *sent])
-    known = [scenario.given.serving] + [event.params.version for event in scenario.when if event.verb == "release"]
+    known = [scenario.given.serving] + [e.params.version for e in scenario.when if e.release or e.retrain]
     gone = {*ERRORS, Outcome.SHED}
     for row in [*open_then, *sent]:
         other = mate(row, twin)

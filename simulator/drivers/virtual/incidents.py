@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from simulator.drivers.operators import action_of, delivered
 from simulator.drivers.receipts import ServiceReceipt
+from simulator.drivers.retraining import Retraining
 from simulator.drivers.virtual.clients import Clients
+from simulator.drivers.virtual.clocks import EPOCH_NS
 from simulator.drivers.virtual.cpu import Quota, Wait
 from simulator.drivers.virtual.scene import Scene
 from simulator.history.schema import NEVER, Outcome
@@ -38,6 +41,7 @@ class Incidents:
         self._before: dict[str, int] = {}  # calls of the dependency when its fault began, and when it ended
         self._after: dict[str, int] = {}
         self._quotas: dict[str, Quota] = {}
+        self._retrainings: dict[str, Retraining] = {}
 
     def begin(self, named: tuple[int, Event]) -> None:
         """One event, by its place in the scenario."""
@@ -48,6 +52,8 @@ class Incidents:
             self.scene.loop.start_now(self._release(k, event))
         elif event.operator is not None:
             self.scene.loop.start_now(self._operate(event))
+        elif event.retrain is not None:
+            self.scene.loop.start_now(self._retrain(k, event))
         elif event.restart is not None:
             self._end_life(event)
         elif event.verb in {"pause", "cpu"}:
@@ -174,6 +180,21 @@ class Incidents:
             "action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace")
         )
 
+    async def _retrain(self, k: int, event: Event) -> None:
+        scene, seam = self.scene, self.scene.seams.get("model")
+        if seam is not None:
+            seam.watch(event.event, event.params.version)
+        scene.recorder.released(event.params.version, 1 << k)
+        retraining = self._retrainings[event.event] = Retraining(
+            event, scene.spec.target, call=self._admin, now=lambda: scene.loop.now_ns, wait=self._until,
+            note=partial(scene.note, "retraining"), epoch_ns=EPOCH_NS,
+            asked=lambda: -1 if seam is None else seam.receipts[event.event].seen,
+        )  # fmt: skip
+        await retraining.go(scene.end_ns - 1)
+
+    async def _until(self, when_ns: int) -> None:
+        await Wait(self.scene.loop, when_ns)
+
     async def _operate(self, event: Event) -> None:
         action, body = action_of(event, self.scene.spec.target.admin)
         if action is None:
@@ -192,7 +213,7 @@ class Incidents:
 
     def receipts(self) -> dict[str, ServiceReceipt]:
         """What became of each, as far as is known now."""
-        done = {}
+        done = {name: retraining.receipt for name, retraining in self._retrainings.items()}
         for name, receipt in self._receipts.items():
             calls = next((s.receipts[name] for s in self.scene.seams.values() if name in s.receipts), None)
             event = self.scene.spec.scenario.event(name)

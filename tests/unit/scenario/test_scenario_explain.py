@@ -99,6 +99,10 @@ EVENTS = {
     "network: {fault: latency, by: 300ms}": "requests arrive 300ms later",
     "network: {fault: reset, share: 10%}": "requests are cut off before the answer, in 10% of rows",
     "clock_step: {by: 1h, way: back}": "the service's clock is set 1h back",
+    "retrain: {version: v9}": "the service is asked to retrain itself at once, as v9",
+    "retrain: {version: v9, on: evidence}": (
+        "the service is asked to retrain itself as soon as it has evidence for it, as v9"
+    ),
     "restart: {how: kill}": "the service is killed, and starts again",
     "pause: {}": "the service stands still",
     "cpu: {cores: 0.2}": "the service gets 0.2 cores and no more",
@@ -168,6 +172,13 @@ EXPECTATIONS = {
     ),
     "{id: x, clean_reject: {min: 99%}, of: e}": (
         "among requests that e touches, at least 99% of refusals and errors show neither values nor internals"
+    ),
+    "{id: x, retrain: {version: v9, goes: nowhere}, after: e, within: 1h}": (
+        "within 1h of the start of e, the retrained v9 is refused, and answers nobody"
+    ),
+    "{id: x, retrain: {version: v9, goes: live}, after: e, within: 1h}": (
+        "within 1h of the start of e, the retrained v9 goes live: 1m or more in the shadow, 1m or more as a canary of "
+        "at most 20%, then promoted"
     ),
     "{id: x, logged: {min_pairs: 50}, during: e}": (
         "during e, each answer has its record in the decision log, once, unaltered and in order, in at least 50 pairs"

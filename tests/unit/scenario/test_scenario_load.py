@@ -533,6 +533,24 @@ MISTAKES = {
         "neither served nor released",
         "the versions are v1",
     ),
+    "a version that nobody retrains": (
+        [more("{id: x, retrain: {version: v9, goes: live}, after: unit_change, within: 5m}")],
+        "unknown-version",
+        "v9",
+        "no event retrains `v9`",
+        "add an event `retrain: {version: …}`",
+    ),
+    "a way to nowhere": (
+        [
+            (EVENT, "{event: unit_change, at: 30m, retrain: {version: v9}}"),
+            ("matrix: {factor: [0.01, 100]}\n", ""),
+            more("{id: x, retrain: {version: v9, goes: nowhere, share: 5%}, after: unit_change, within: 5m}"),
+        ],
+        "senseless-key",
+        "share",
+        "what goes nowhere has no way to go",
+        "drop it, or write `goes: live`",
+    ),
     "a ramp without a slope": (
         [("scale: {field: amount, by: $factor}", "drift: {field: amount, shift: $factor, over: 5m}")],
         "senseless-key",

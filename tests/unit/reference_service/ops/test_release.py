@@ -408,7 +408,7 @@ def test_wrong_decisions_of_a_canary_are_found_by_their_labels(harness):
 
 
 def test_labels_that_come_after_a_promotion_are_weighed_by_the_shares_that_they_were_decided_under(harness):
-    """Both arms are wrong about one in ten. A tenth of the labels that come first after the promotion is the canary's."""
+    """Both arms are wrong about one in ten; the labels that come first after it are mostly the champion's."""
 
     async def body():
         h = harness()

@@ -17,8 +17,11 @@ from conftest import MINUTE, SECOND, plain, run
 from reference_service import bundle as bundles
 from reference_service.contract import Contract, Field
 from reference_service.training import retrain as retraining
+from reference_service.training.gate import command as by_command
+from reference_service.training.gate import examination
 from reference_service.training.package import Window, package
-from reference_service.training.retrain import Refused, due, retrain
+from reference_service.training.pull import Data, Refused, pull
+from reference_service.training.retrain import due, retrain
 from reference_service.training.rollout import roll_out
 from reference_service.training.train import Recipe, train
 from reference_service.training.validate import validate
@@ -61,8 +64,10 @@ def champion(tmp_path_factory):
 
 def again(champion, folder, command=PASSES, **options):
     told = []
-    data = file_of(folder, **options)
-    place = retrain(champion, data, "v2", staging=folder / "staging", command=command, recipe=RECIPE, tell=told.append)
+    old = bundles.load(champion)
+    data = pull(file_of(folder, **options), old.contract)
+    gate = by_command(command)
+    place = retrain(old, data, "v2", staging=folder / "staging", gate=gate, recipe=RECIPE, tell=told.append)
     return place, told
 
 
@@ -105,9 +110,26 @@ def test_data_without_a_column_or_without_labels_are_refused(champion, tmp_path)
     found = rows(2_000)
     pq.write_table(pa.table({k: v for k, v in found.items() if k != "size"}), tmp_path / "d.parquet")
     with pytest.raises(Refused, match="no column size"):
-        retraining.pull(tmp_path / "d.parquet", CONTRACT)
+        pull(tmp_path / "d.parquet", CONTRACT)
     with pytest.raises(Refused, match="later labelled rows"):
         again(champion, tmp_path, n=2_000)
+
+
+@pytest.mark.parametrize("reversed_labels", [False, True])
+def test_an_examination_refuses_what_was_learned_from_labels_that_say_the_opposite(champion, tmp_path, reversed_labels):
+    old = bundles.load(champion)
+    data = pull(file_of(tmp_path, seed=5), old.contract)
+    labels = np.where(data.labels < 0, -1, 1 - data.labels) if reversed_labels else data.labels
+    fitted = retraining.fit(old, Data(data.values, data.event_ns, labels), RECIPE)
+    # On its own later rows it is no worse than the champion: only who knows the truth can tell.
+    place = retraining.pack(old, retraining.compare(fitted, 1.05), "v3", tmp_path / "staging")
+    (tmp_path / "audited").mkdir()
+    gate = examination(file_of(tmp_path / "audited", seed=6), old)
+    if reversed_labels:
+        with pytest.raises(Refused, match=r"gate: AUC 0\.\d+ on \d+ audited rows"):
+            gate(place)
+    else:
+        gate(place)
 
 
 def test_it_is_due_by_schedule_or_by_evidence_and_a_broken_field_is_none():
@@ -177,7 +199,8 @@ def test_a_version_that_is_not_there_is_refused(harness):
 
 def test_the_candidate_is_plain_data_for_a_scheduler(champion, tmp_path):
     old = bundles.load(champion)
-    data = retraining.pull(file_of(tmp_path, seed=4, turned=True), old.contract)
+    data = pull(file_of(tmp_path, seed=4, turned=True), old.contract)
     candidate = retraining.compare(retraining.fit(old, data, RECIPE))
-    place = retraining.gate(retraining.pack(old, candidate, "v3", tmp_path), PASSES)
+    place = retraining.pack(old, candidate, "v3", tmp_path)
+    by_command(PASSES)(place)
     assert msgspec.json.decode((place / "contract.json").read_bytes())["version"] == "v3"

@@ -1,0 +1,67 @@
+"""What production sent and what became of it: from a file, or from the service's own decision log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from reference_service.audit import archive
+from reference_service.audit.files import RECORDS, segments
+from reference_service.contract import Contract
+from reference_service.training import features
+
+
+class Refused(Exception):  # noqa: N818  # an answer, not a fault
+    """A step of retraining says no; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """n rows in any order."""
+
+    values: np.ndarray  # float64[n, f] of `features.encode`
+    event_ns: np.ndarray  # int64[n]
+    labels: np.ndarray  # int64[n]; -1: not known
+
+
+def pull(path: Path, contract: Contract) -> Data:
+    """Read a Parquet file with a column for each field, `event_ns`, and `label` (null where it is not known)."""
+    table = pq.read_table(path)
+    missing = sorted({*(field.name for field in contract.fields), "event_ns", "label"} - set(table.column_names))
+    if missing:
+        raise Refused(f"pull: {path} has no column {', '.join(missing)}")
+    columns = {
+        field.name: np.array(table[field.name].to_pylist(), dtype=object if field.kind == "category" else np.float64)
+        for field in contract.fields
+    }
+    labels = np.array([-1 if value is None else int(value) for value in table["label"].to_pylist()], dtype=np.int64)
+    return Data(features.encode(contract, columns), np.array(table["event_ns"].to_pylist(), dtype=np.int64), labels)
+
+
+def logged(folder: Path, label: Callable[[str, int], int | None]) -> Data:
+    """What the service itself wrote down, as it was received, so that training sees what serving saw.
+
+    Rows that were refused or erased are left out. Archives are not read: what retraining wants is recent.
+
+    Args:
+        folder: of the decision log; whoever writes to it has flushed.
+        label: (request's id, row) → its label, None while it is not known.
+    """
+    values: list[Sequence[float | None]] = []
+    event_ns: list[int] = []
+    labels: list[int] = []
+    for records in [*segments(folder), folder / RECORDS]:
+        for decision, payload in archive.written(records):
+            if payload.received is None or decision.score is None:
+                continue
+            known = label(decision.id, decision.row)
+            values.append(payload.received)
+            event_ns.append(decision.at_ns)
+            labels.append(-1 if known is None else known)
+    if not values:
+        raise Refused(f"pull: no decision is written down in {folder}")
+    return Data(np.array(values, np.float64), np.array(event_ns, np.int64), np.array(labels, np.int64))
