@@ -217,7 +217,7 @@ MISTAKES = {
         [("error_rate: {max: 0.5%}", "error_rate: {max: 0.5%}, guards: alrets")],
         "bad-value",
         "alrets",
-        "not one of validation, fallback, alerts, rollback, none",
+        "not one of validation, fallback, alerts, rollback, gate, none",
         "did you mean `alerts`?",
     ),
     "a scalar for a list": (
