@@ -288,7 +288,7 @@ def _retrained(expectation: Expectation, where: Where, parts: Parts) -> Iterator
     wanted, place = expectation.retrain, (*where, "retrain")
     made = [event.retrain.version for event in parts.events.values() if event.retrain is not None]
     if len(parts.events) == len(parts.names("when", "event")) and wanted.version not in made:
-        hint = suggest(wanted.version, made, "versions") or "add an event `retrain: {version: …}`"
+        hint = suggest(wanted.version, made, "versions") if made else "add an event `retrain: {version: …}`"
         yield Flaw("unknown-version", f"no event retrains `{wanted.version}`", (*place, "version"), hint)
     for key in ("shadow", "canary", "share"):
         if wanted.goes == "nowhere" and key in wanted.model_fields_set:
