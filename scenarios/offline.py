@@ -1,5 +1,7 @@
 """The score of the notebook: each row by itself through LightGBM, with nothing of the service in between.
 
+Beside it the heuristic as it is written down: what is to be answered where the model cannot be asked.
+
 What the service answers is held against it (J10): whatever a batch, a cache, a compiled forest or a feature path do
 to a score, this does not do. It knows the bundle's files and none of the code that serves them.
 """
@@ -28,6 +30,7 @@ class Notebook:
     def __init__(self, bundle: Path, customers: Path) -> None:
         contract = json.loads((bundle / "contract.json").read_text("utf-8"))
         self.version = contract["version"]
+        self._policy = json.loads((bundle / "policy.json").read_text("utf-8"))
         self._entity, self._fields = contract["entity"], contract["fields"]
         self._model = lightgbm.Booster(model_file=bundle / "model.txt")
         with np.load(customers, allow_pickle=False) as table:
@@ -36,11 +39,17 @@ class Notebook:
             rows = zip(table["entity_id"].tolist(), columns, strict=True)
             self._customers = {entity: dict(zip(names, row, strict=True)) for entity, row in rows}
 
+    def decide(self, score: float) -> str:
+        """What is made of a probability that is not rounded yet."""
+        if score < self._policy["review_from"]:
+            return "approve"
+        return "review" if score < self._policy["block_from"] else "block"
+
     def score(self, row: Mapping[str, Any]) -> float:
-        """Probability of one row, as the client sends it, rounded as replies are."""
+        """Probability of one row, as the client sends it."""
         known = self._customers.get(row[self._entity], {})
         values = [self._value(field, row, known) for field in self._fields]
-        return round(float(self._model.predict(np.array([values]), num_threads=1)[0]), _DECIMALS)
+        return float(self._model.predict(np.array([values]), num_threads=1)[0])
 
     @staticmethod
     def _value(field: Mapping[str, Any], row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
@@ -50,9 +59,31 @@ class Notebook:
         return float(field["categories"].index(value) if field["kind"] == "category" else value)
 
 
+class Heuristic(Notebook):
+    """The positive rate of the row's own category, from training."""
+
+    def __init__(self, bundle: Path, customers: Path) -> None:
+        super().__init__(bundle, customers)
+        self._profile = json.loads((bundle / "profile.json").read_text("utf-8"))
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """Probability of one row, as the client sends it."""
+        rates = self._profile["fallback_rates"]
+        return float(rates.get(row[self._profile["fallback_field"]], self._profile["fallback_otherwise"]))
+
+
 def create_app(settings: Mapping[str, Any]) -> Any:
-    """ASGI: plain JSON in, one row or a list of them; scores and the version out."""
-    notebook = Notebook(Path(settings["bundles"]) / settings["serving"], Path(settings["feature_store"]))
+    """The notebook, served."""
+    return _served(Notebook(Path(settings["bundles"]) / settings["serving"], Path(settings["feature_store"])))
+
+
+def create_heuristic(settings: Mapping[str, Any]) -> Any:
+    """The heuristic, served."""
+    return _served(Heuristic(Path(settings["bundles"]) / settings["serving"], Path(settings["feature_store"])))
+
+
+def _served(notebook: Notebook) -> Any:
+    """ASGI: plain JSON in, one row or a list of them; scores, decisions and the version out."""
 
     async def app(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -67,7 +98,12 @@ def create_app(settings: Mapping[str, Any]) -> Any:
             more = message.get("more_body", False)
         asked = json.loads(body)
         rows = asked if isinstance(asked, list) else [asked]
-        answer = {"version": notebook.version, "scores": [notebook.score(row) for row in rows]}
+        scores = [notebook.score(row) for row in rows]
+        answer = {
+            "version": notebook.version,
+            "scores": [round(score, _DECIMALS) for score in scores],
+            "decisions": [notebook.decide(score) for score in scores],
+        }
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 

@@ -61,8 +61,8 @@ def _attributable(
     twin = premises.clean_twin(evidence, scenario)
     longer = expectation.once or expectation.stands
     watched = _clip([_incident(expectation, evidence.main, window) if longer else window.hull], evidence.main)
-    premises.observers(evidence.main, watched)
-    premises.observers(twin, _clip([window.hull], twin))
+    premises.observers(evidence.main, watched, selector.route)
+    premises.observers(twin, _clip([window.hull], twin), selector.route)
     found = episodes(evidence.main.alerts, selector)
     before = [e for e in found if e.onset_ns < window.start < e.end_ns]
     if before:
@@ -101,7 +101,8 @@ def resolved(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
     paging = scenario.expectation(expectation.resolved or "")
     paged = resolve(paging, scenario, evidence.main)
     until = min(window.end + expectation.hold, evidence.main.header.end_ns)
-    beats = premises.observers(evidence.main, _clip([paged.hull, (window.start, until)], evidence.main))
+    route = _selector(paging).route
+    beats = premises.observers(evidence.main, _clip([paged.hull, (window.start, until)], evidence.main), route)
     limit = f"resolved {window.text}, for {words.moment(expectation.hold)}"
     found = episodes(evidence.main.alerts, _selector(paging))
     before = [e for e in found if e.onset_ns < paged.start < e.end_ns]
@@ -209,8 +210,8 @@ def no_alert(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
         # What was received is proof by itself that the receiver lived.
         return evaluators.never(violations, limit=limit, opportunities=len(violations), complete=True)
     twin = premises.clean_twin(evidence, scenario)
-    premises.observers(twin, [(0, twin.header.end_ns)])
-    beats = premises.observers(evidence.main, _clip(list(window.spans), evidence.main))
+    premises.observers(twin, [(0, twin.header.end_ns)], selector.route)
+    beats = premises.observers(evidence.main, _clip(list(window.spans), evidence.main), selector.route)
     return evaluators.never((), limit=limit, opportunities=beats, complete=window.complete)
 
 

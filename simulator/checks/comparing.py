@@ -14,21 +14,25 @@ from simulator.checks.premises import PremiseError
 from simulator.checks.signals import mostly_shared
 from simulator.checks.statistics import clopper_pearson
 from simulator.checks.windows import resolve
-from simulator.history.schema import History, Note, Outcome
+from simulator.history.schema import NEVER, History, Note, Outcome
 from simulator.scenario.model import Expectation, Parity, Quality, Scenario
 from simulator.verdict import Finding, Status
 
 MIN_QUALITY: Final = 200  # labels behind an estimate, and rows behind the truth
+UNDERCOUNT: Final = 0.9  # of the labels that it has acknowledged
 OVERCOUNT: Final = 1.01  # cohorts are cut by the service's clock, so the edges may differ a little
 
 
 def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
     """equal: each selected row's score is the clean twin's; no score where the twin has one is a mismatch.
 
+    Where both say what was decided, equal scores have equal decisions.
+
     A mismatch is proven by the records themselves, so it FAILs also where the steady state or the driver leaves
     a PASS in doubt (S3), as long as two clean runs agree on every row. Where they disagree on a few, mismatches
     must be more than that noise. With `serving`, the rows that this version answered are compared with a clean run
-    that it serves from the start, of another target if one is named.
+    that it serves from the start, of another target if one is named; and so are those that nobody answered, where no
+    other version could have.
     """
     wanted = expectation.parity or Parity()
     twin = premises.reproducible_twin(evidence, scenario)
@@ -36,7 +40,10 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     chosen = selection.rows(expectation, evidence.main, window, of=expectation.of)
     if wanted.beside is not None:
         selection.says_version(evidence.main, chosen)
-        chosen &= np.asarray(evidence.main.items["version"] == wanted.serving, bool)
+        served = np.asarray(evidence.main.items["version"] == wanted.serving, bool)
+        if not any(event.release for event in scenario.when):
+            served |= evidence.main.items["outcome"] != Outcome.OK
+        chosen &= served
         twin = premises.served_by(wanted.beside, evidence, scenario)
     rows = np.flatnonzero(chosen)
     mate = partners(evidence, evidence.main, twin)[rows]
@@ -51,7 +58,10 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     kept, mate = rows[here], mate[here]
     theirs = twin.items["score"][mate]
     ours = np.where(evidence.main.items["outcome"][kept] == Outcome.OK, evidence.main.items["score"][kept], np.nan)
-    wrong = np.flatnonzero(~equal_scores(ours, theirs, evidence.tolerance))
+    differ = ~equal_scores(ours, theirs, evidence.tolerance)
+    decided, there = evidence.main.items["decision"][kept], twin.items["decision"][mate]
+    differ |= (ours == theirs) & np.asarray((decided != there) & (decided != "") & (there != ""), bool)
+    wrong = np.flatnonzero(differ)
     minimum = wanted.min_pairs
     limit = f"all equal, of at least {minimum}"
     told = tuple(handling.describe(evidence, twin, int(kept[i]), int(mate[i])) for i in wrong[: words.MOST_WITNESSES])
@@ -71,14 +81,18 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the service should have estimated: over `n` rows that it answered, `answers` counting duplicates."""
+    """What the service should have estimated: over `n` rows that it answered, `answers` counting duplicates.
+
+    `told`: of how many of the rows it had acknowledged the label by then.
+    """
 
     value: float
     n: int
     answers: int
+    told: int
 
 
-def truth(of: str, history: History, matured_before_ns: int) -> Truth:
+def truth(of: str, history: History, matured_before_ns: int, at_ns: int) -> Truth:
     """The positive rate or the Brier score of the rows that happened before, by their latent labels."""
     items = history.items
     answered = (items["outcome"] == Outcome.OK) & np.isfinite(items["score"]) & (items["truth"] >= 0)
@@ -86,9 +100,11 @@ def truth(of: str, history: History, matured_before_ns: int) -> Truth:
     once = answered & (items["copy"] == 0)
     labels = items["truth"][once].astype(float)
     if not len(labels):
-        return Truth(float("nan"), 0, int(answered.sum()))
+        return Truth(float("nan"), 0, int(answered.sum()), 0)
     errors = (items["score"][once] - labels) ** 2
-    return Truth(float((labels if of == "positive_rate" else errors).mean()), len(labels), int(answered.sum()))
+    came = items["label_ns"][once]
+    told = int(((came != NEVER) & (came <= at_ns)).sum())
+    return Truth(float((labels if of == "positive_rate" else errors).mean()), len(labels), int(answered.sum()), told)
 
 
 def quality(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
@@ -105,7 +121,7 @@ def quality(expectation: Expectation, scenario: Scenario, evidence: Evidence) ->
             "lengthen the run, or have it allow some refusals at random",
         )
     estimate, n = float(note.data[wanted.of]), int(note.data["n"])
-    found = truth(wanted.of, evidence.main, int(note.data["matured_before_ns"]))
+    found = truth(wanted.of, evidence.main, int(note.data["matured_before_ns"]), note.at_ns)
     if min(n, found.n) < MIN_QUALITY or not np.isfinite(estimate):
         raise PremiseError(
             f"enough data: {n} labels behind the estimate, {found.n} rows behind the truth; it takes {MIN_QUALITY}",
@@ -118,6 +134,9 @@ def quality(expectation: Expectation, scenario: Scenario, evidence: Evidence) ->
     at = (f"estimate at {words.moment(note.at_ns)}: {n} labels matured before {matured}",)
     if n > OVERCOUNT * found.answers:
         why = f"it counts {n} labels for {found.answers} answers"
+        return Finding(Status.FAIL, limit, observed, why, n=n, margin=margin, witnesses=at)
+    if n < UNDERCOUNT * found.told:
+        why = f"it counts {n} labels, and has acknowledged {found.told} of the rows that it speaks of"
         return Finding(Status.FAIL, limit, observed, why, n=n, margin=margin, witnesses=at)
     status = Status.PASS if off <= wanted.within else Status.FAIL
     return Finding(status, limit, observed, f"off by {off:.3g}", n=n, margin=margin, witnesses=at)

@@ -2,7 +2,7 @@
 
 A line is a JSON object. One with `block` is a seal: `head` is SHA-256 of `previous` and of the lines since the seal
 before, each with its newline; `rows` is how many these are. Any other line is a record: `seq`, the request's `id`, the
-`row` in it, and what was answered: `score`, `decision`, `version`.
+`row` in it, and what was answered: `score`, `decision`, `version`, `source`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     score: float | None = None  # of a row that was refused: null
     decision: str = ""
     version: str = ""
+    source: str = ""
 
 
 class _Seal(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from simulator.checks.evidence import Evidence
-from simulator.history.schema import History, Outcome
+from simulator.history.schema import History, Outcome, Source
 
 NOBODY: Final = -1
 _KEY: Final = ("stream", "index", "copy")
@@ -59,13 +59,19 @@ def equal_scores(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def same_reply(left: History, i: np.ndarray, right: History, j: np.ndarray, tolerance: float) -> np.ndarray:
-    """Elementwise: item `i` of left got the reply that item `j` of right got (outcome, score, decision)."""
+    """Elementwise: item `i` of left got the reply that item `j` of right got (outcome, score, decision, provenance)."""
     a, b = left.items, right.items
     outcome = a["outcome"][i]
     x, y = a["score"][i], b["score"][j]
     scores = equal_scores(x, y, tolerance) | (~np.isfinite(x) & ~np.isfinite(y))
     answered_alike = scores & np.asarray(a["decision"][i] == b["decision"][j], bool)
+    answered_alike &= _own(a["source"][i]) == _own(b["source"][j])
     return np.asarray((outcome == b["outcome"][j]) & ((outcome != Outcome.OK) | answered_alike), bool)
+
+
+def _own(source: np.ndarray) -> np.ndarray:
+    """Where an answer comes from, as far as it matters: the model's own word is that also out of a cache."""
+    return np.asarray(np.where(np.isin(source, (Source.MODEL, Source.CACHE)), Source.NONE, source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Agreement:
 
 def agreement(evidence: Evidence, twin: History, aa: History) -> Agreement:
     """The A/A comparison (S8): the twin against a second clean run."""
-    columns = tuple(h.items[c] for h in (twin, aa) for c in (*_KEY, "outcome", "score", "decision"))
+    columns = tuple(h.items[c] for h in (twin, aa) for c in (*_KEY, "outcome", "score", "decision", "source"))
 
     def compare() -> Agreement:
         partner = partners(evidence, twin, aa)

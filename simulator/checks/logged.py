@@ -16,12 +16,14 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
 from simulator.history.ids import request_ids
-from simulator.history.schema import History, Outcome
+from simulator.history.schema import History, Outcome, Source
 from simulator.scenario.model import Expectation, Logged, Scenario
 from simulator.verdict import Finding, Status
 
 _ROUNDED: Final = 1e-6  # S11: replies are rounded to six decimals, records need not be
 Key = tuple[str, int]  # request's id, row
+Reply = tuple[float, str, str, str]  # score, decision, version, source
+_SPOKEN: Final = {int(source): "" if source is Source.NONE else source.name.lower() for source in Source}
 
 
 def logged(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
@@ -123,7 +125,8 @@ def _unlike(
     for row in rows.tolist():
         key = book.keys[row]
         found, most = records.get(key, []), max(1, book.times[key])
-        reply = float(items["score"][row]), str(items["decision"][row]), str(items["version"][row])
+        source = _SPOKEN[int(items["source"][row])]
+        reply = float(items["score"][row]), str(items["decision"][row]), str(items["version"][row]), source
         if not found:
             yield f"{words.item(history, row)}: answered, and not in the log"
         elif len(found) > most:
@@ -133,21 +136,21 @@ def _unlike(
             yield f"{words.item(history, row)}: answered {said}, and the log says {_spelled(found[0])}"
 
 
-def _says(record: Record, reply: tuple[float, str, str], tolerance: float) -> bool:
+def _says(record: Record, reply: Reply, tolerance: float) -> bool:
     """Whether it says what the reply said; of what one of the two does not say, nothing is asked."""
-    score, decision, version = reply
+    score, decision, version, source = reply
     noted = record.score
     if noted is None or not isfinite(score):
         same = noted is None and not isfinite(score)
     else:
         same = abs(noted - score) <= tolerance + _ROUNDED
-    pairs = ((record.decision, decision), (record.version, version))
+    pairs = ((record.decision, decision), (record.version, version), (record.source, source))
     return same and all(a == b for a, b in pairs if a and b)
 
 
 def _spelled(record: Record) -> str:
     score = "no score" if record.score is None else words.score(record.score)
-    return " ".join(part for part in (score, record.decision, record.version) if part)
+    return " ".join(part for part in (score, record.decision, record.version, record.source) if part)
 
 
 def _out_of_order(history: History, rows: np.ndarray, book: _Deliveries, records: tuple[Record, ...]) -> Iterator[str]:

@@ -141,10 +141,11 @@ def record_of(history: History, name: str) -> EventRecord:
         ) from None
 
 
-def observers(history: History, spans: Iterable[tuple[int, int]]) -> int:
+def observers(history: History, spans: Iterable[tuple[int, int]], route: str | None = None) -> int:
     """Heartbeats on the alert route that covers all of `spans` best, which must do so without missing three.
 
-    The run's own start and end bound the first and the last gap; at least one heartbeat must be near each span.
+    The run's own start and end bound the first and the last gap; at least one heartbeat must be near each span. Where
+    an expectation names a route, no other can vouch for it.
 
     Raises:
         PremiseError: On no route.
@@ -152,18 +153,19 @@ def observers(history: History, spans: Iterable[tuple[int, int]]) -> int:
     beats: dict[str, list[int]] = {}
     patience = MISSED * HEARTBEAT_NS
     for note in history.notes:
-        if note.kind == "heartbeat":
+        if note.kind == "heartbeat" and route in (None, note.data.get("route")):
             beats.setdefault(str(note.data.get("route", "")), []).append(note.at_ns)
             patience = MISSED * int(note.data.get("every_ns", HEARTBEAT_NS))
     spans = tuple(spans)
     counts = [
-        sum(start <= at < end for at in route for start, end in spans)
-        for route in beats.values()
-        if all(_covered(sorted(route), span, history.header.end_ns, patience) for span in spans)
+        sum(start <= at < end for at in each for start, end in spans)
+        for each in beats.values()
+        if all(_covered(sorted(each), span, history.header.end_ns, patience) for span in spans)
     ]
     if not counts:
         raise PremiseError(
-            f"observers: no alert route of the {history.header.role} run had a heartbeat every "
+            f"observers: {f'the route {route}' if route else 'no alert route'} of the {history.header.role} run had "
+            f"{'no' if route else 'a'} heartbeat every "
             f"{moment(patience)} throughout the window",
             "wire the alert receiver, and have the service send its heartbeat alert through it",
         )

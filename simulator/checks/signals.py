@@ -172,9 +172,27 @@ def exposure(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
     del scenario
     wanted = expectation.params
     ok, served = _served(wanted.version, evidence.main, window)
+    if wanted.by == "customer":
+        return _customers(expectation, evidence, window, ok, served), Limit(wanted.max)
     if wanted.max is not None:
         return _requests(expectation, evidence, window, served, drop=~ok), Limit(wanted.max)
     return _requests(expectation, evidence, window, ok & ~served, drop=~ok), Limit.at_least(wanted.min)
+
+
+def _customers(
+    expectation: Expectation, evidence: Evidence, window: Window, ok: np.ndarray, served: np.ndarray
+) -> Ballot:
+    """One trial per entity that was answered, failing if that version ever answered it."""
+    items = evidence.main.items
+    rows = np.flatnonzero(selection.rows(expectation, evidence.main, window, of=expectation.of) & ok)
+    _, first, customer = np.unique(items["entity"][rows], return_index=True, return_inverse=True)
+    met = np.bincount(customer, weights=served[rows], minlength=len(first)) > 0
+
+    def witness(i: int) -> str:
+        answers = rows[customer == i]
+        return f"entity {items['entity'][answers[0]]}: {int(served[answers].sum())} of {len(answers)} answers"
+
+    return Ballot(items["scheduled_ns"][rows[first]], met, "customers", witness, _block_ns(evidence.main))
 
 
 def promoted(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:

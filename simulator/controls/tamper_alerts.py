@@ -27,7 +27,7 @@ def alert(case: Case) -> Iterator[Tampering]:
     matched = [s for s in naive.sirens(court.main.alerts, selector) if start <= s.onset < deadline]
     mine = {siren.fingerprint for siren in matched}
     others = [record for record in court.main.alerts if record.fingerprint not in mine]
-    model = _onset(court.main.alerts, matched[0])
+    model = _onset(court.main.alerts, matched[0], selector)
     lasts = naive.event(court.main, str(expectation.after).removesuffix(".end")).end_ns
 
     def at(moment: int) -> Evidence:
@@ -60,8 +60,9 @@ def alert(case: Case) -> Iterator[Tampering]:
     yield "premise: fires in the twin too", Status.UNKNOWN, twin_too
 
 
-def _onset(records: tuple[AlertRecord, ...], siren: naive.Siren) -> AlertRecord:
-    return next(r for r in records if r.firing and r.fingerprint == siren.fingerprint and r.at_ns == siren.onset)
+def _onset(records: tuple[AlertRecord, ...], siren: naive.Siren, selector: AlertIs) -> AlertRecord:
+    there = [r for r in records if selector.route in (None, r.route)]
+    return next(r for r in there if r.firing and r.fingerprint == siren.fingerprint and r.at_ns == siren.onset)
 
 
 def _more(evidence: Evidence, *records: AlertRecord) -> Evidence:
@@ -85,7 +86,7 @@ def resolved(case: Case) -> Iterator[Tampering]:
     paged = min((s for s in found if s.onset in due), key=lambda siren: siren.onset)
     mine = {siren.fingerprint for siren in found}
     others = [record for record in run.alerts if record.fingerprint not in mine]
-    onset = _onset(run.alerts, paged)
+    onset = _onset(run.alerts, paged, selector)
 
     def until(end: int | None, again: int | None = None) -> Evidence:
         records = [*others, onset]
@@ -109,7 +110,7 @@ def no_alert(case: Case) -> Iterator[Tampering]:
     name, field, severity = selector.name or "control", selector.field or "", selector.severity or "page"
 
     def one(at: int, *, firing: bool = True) -> AlertRecord:
-        return AlertRecord(at, "alertmanager", STRANGER, name, field, severity, firing)
+        return AlertRecord(at, selector.route or "alertmanager", STRANGER, name, field, severity, firing)
 
     first, last = spans[0][0], spans[-1][1] - 1
     yield "red: an alert at the first instant", Status.FAIL, lambda: _more(evidence, one(first))

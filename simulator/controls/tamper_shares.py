@@ -99,7 +99,7 @@ def _chosen(case: Case, failures: int) -> list[int]:
 def _failing(case: Case, failures: int) -> Evidence:
     voters = [case.opinion.voters[i] for i in _chosen(case, failures)]
     family, evidence = case.expectation.family, case.evidence
-    by_row = family in BY_ROW
+    by_row = family in BY_ROW or (family == "exposure" and case.expectation.params.by == "customer")
     rows = np.array(voters, np.int64) if by_row else edits.rows_of_requests(evidence.main, voters)
     return edits.with_values(evidence, rows, **FAMILIES[family](case.expectation, evidence, rows))
 

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from math import nan
+from typing import Final
 
 import numpy as np
 
 from simulator.checks.evidence import Evidence
 from simulator.controls import edits, naive
 from simulator.controls.case import Case, Tampering
+from simulator.controls.naive.court import mate
 from simulator.controls.naive.tails import sizes
 from simulator.history.schema import Outcome
 from simulator.verdict import Status
+
+_FEWEST: Final = 200  # labels, without which an estimate says nothing
 
 
 def parity(case: Case) -> Iterator[Tampering]:
@@ -25,12 +29,24 @@ def parity(case: Case) -> Iterator[Tampering]:
     score = evidence.main.items["score"]
     yield f"red: {count} changed", Status.FAIL, lambda: edits.with_values(evidence, rows, score=score[rows] + 1)
     yield f"red: {count} missing", Status.FAIL, lambda: edits.with_values(evidence, rows, score=nan)
+    if count == 1 and _decided(case, int(rows[0])):
+        another = "seatrial-control"
+        yield "red: another decision", Status.FAIL, lambda: edits.with_values(evidence, rows, decision=another)
     pair = _two(case)
     if pair is not None and count == 1:
         a, b = pair
         swapped = np.array([score[b], score[a]])
         yield "red: two swapped", Status.FAIL, lambda: edits.with_values(evidence, [a, b], score=swapped)
     yield "green: another order of the records", Status.PASS, lambda: edits.reversed_items(evidence)
+
+
+def _decided(case: Case, position: int) -> bool:
+    """Whether a row and its twin, of equal scores, both say what was decided."""
+    beside = case.expectation.params.beside
+    twin = case.court.serving[beside] if beside is not None else case.court.twin
+    row = case.court.main.rows[position]
+    other = mate(row, twin) if twin is not None else None
+    return other is not None and bool(row.decision and other.decision) and row.score == other.score
 
 
 def idempotent(case: Case) -> Iterator[Tampering]:
@@ -75,4 +91,6 @@ def quality(case: Case) -> Iterator[Tampering]:
         yield f"red: just too far {where}", Status.FAIL, partial(estimated, **{of: beyond})
         yield f"green: just near enough {where}", Status.PASS, partial(estimated, **{of: inside})
     yield "red: labels counted twice", Status.FAIL, lambda: estimated(n=2 * answers)
+    if 0.9 * naive.acknowledged(run, latest) > _FEWEST:
+        yield "red: labels not counted", Status.FAIL, lambda: estimated(n=_FEWEST)
     yield "premise: no estimate", Status.UNKNOWN, lambda: edits.without_notes(evidence, "quality")

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import NOBODY, partners
-from simulator.history.schema import History
+from simulator.history.schema import History, Note
 from simulator.scenario.model import Expectation
 
 # What the service did comes from the twin; what the harness did, and whether it was fit to speak, from the run.
@@ -29,11 +29,18 @@ def in_clean_world(evidence: Evidence) -> Evidence | None:
         return None
     main, twin = evidence.main, evidence.twin
     notes = [note for note in twin.notes if note.kind in OBSERVED]
-    notes += [note for note in main.notes if note.kind not in OBSERVED]
+    notes += [_kept(note) for note in main.notes if note.kind not in OBSERVED]
     items = dict(twin.items)
     for name in ("touched", "potent"):
         items[name] = _marks(evidence, main, twin, name)
     return replace(evidence, main=replace(main, items=items, alerts=twin.alerts, notes=tuple(notes)))
+
+
+def _kept(note: Note) -> Note:
+    # How often the driver sent belongs to the items of its own run; how late it was says whether it was fit to speak.
+    return (
+        replace(note, data={k: v for k, v in note.data.items() if k != "attempts"}) if note.kind == "driver" else note
+    )
 
 
 def _marks(evidence: Evidence, main: History, twin: History, name: str) -> np.ndarray:

@@ -119,7 +119,7 @@ class Incidents:
         """Ask the control plane for it; the status."""
         method, _, path = action.partition(" ")
         status, answer = await self.scene.call(method, path, body)
-        done = delivered(event, status)
+        done = delivered(event, status, self.scene.spec.scenario)
         at = self.scene.now() if done else NEVER
         self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
         said = answer.decode("utf-8", "replace")

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
 from simulator.targets.model import Admin
@@ -27,7 +28,7 @@ def action_of(event: Event, admin: Admin) -> tuple[str | None, bytes]:
     return action, msgspec.json.encode(said)
 
 
-def delivered(event: Event, status: int) -> bool:
-    """Whether the control plane has dealt with it. A damaged bundle is to be refused: that is an answer as well."""
+def delivered(event: Event, status: int, scenario: Scenario) -> bool:
+    """Whether the control plane has dealt with it. Where it ought to refuse, a refusal is an answer as well."""
     damaged = event.release is not None and event.release.bundle != "sound"
-    return status in _ACCEPTED or (damaged and status in _REFUSED)
+    return status in _ACCEPTED or ((damaged or scenario.to_be_refused(event)) and status in _REFUSED)

@@ -37,7 +37,7 @@ def realise(
 ) -> tuple[EventRecord, ...]:
     """One record per event, in the scenario's order; `twice`: second deliveries of labels, due and acknowledged."""
     return tuple(
-        _served(event, k, history, service[event.event], end_ns)
+        _served(event, k, history, service[event.event], end_ns, wrong=scenario.to_be_refused(event))
         if event.event in service
         else _again(_items(event, k, history, end_ns), *twice[k])
         if k in twice
@@ -103,13 +103,19 @@ def _again(first: EventRecord, due: int, came: int) -> EventRecord:
     return replace(first, planned=max(1, due), delivered=came, potent=came)
 
 
-def _served(event: Event, k: int, history: History, receipt: ServiceReceipt, end_ns: int) -> EventRecord:
+def _served(
+    event: Event, k: int, history: History, receipt: ServiceReceipt, end_ns: int, *, wrong: bool
+) -> EventRecord:
+    """`wrong`: it ought to be refused."""
     items = history.items
     if event.release is not None and event.release.by != "shadow":
         # Ends with the last request admitted to that version.
+        wrong = wrong or event.release.bundle != "sound"
         admitted = items["scheduled_ns"][items["version"] == event.release.version]
+        if wrong:  # it may have served before
+            admitted = admitted[admitted >= event.at]
         end = int(max(admitted)) + 1 if len(admitted) else receipt.at_ns
-        refused = event.release.bundle != "sound" and not len(admitted)
+        refused = wrong and not len(admitted)
         potent = receipt.potent if refused else int(len(admitted) > 0 and receipt.potent > 0)
     else:  # also a shadow, which answers nobody: whether it was asked is what the harness saw at its seam
         end, potent = _declared_end(event, end_ns), receipt.potent

@@ -28,6 +28,10 @@ class Selector(Protocol):
     def severity(self) -> str | None:
         """As the sender says."""
 
+    @property
+    def route(self) -> str | None:
+        """Over which it came."""
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
@@ -59,6 +63,7 @@ def selects(selector: Selector | None, record: AlertRecord) -> bool:
             (selector.name, record.name),
             (selector.field, record.field),
             (selector.severity, record.severity),
+            (selector.route, record.route),
         )
     )
 
@@ -67,10 +72,12 @@ def episodes(records: Iterable[AlertRecord], selector: Selector | None = None) -
     """Episodes of the selected alerts, or of all, by onset.
 
     A firing notification while the episode lasts is a repeat; one less than 5 min after its resolution
-    continues it. Resolutions belong to a fingerprint whatever else they carry. At the same nanosecond a
+    continues it. Resolutions belong to a fingerprint whatever else they carry; of a selector that names a route, only
+    what came over it is heard. At the same nanosecond a
     resolution counts first, so that an alert said to fire and not to fire is firing.
     """
-    records = tuple(records)
+    route = selector.route if selector is not None else None
+    records = tuple(record for record in records if route in (None, record.route))
     chosen = {r.fingerprint for r in records if r.firing and selects(selector, r)}
     histories: dict[str, list[AlertRecord]] = {}
     for record in sorted(records, key=lambda r: (r.at_ns, r.firing, r.name, r.field, r.severity, r.route)):

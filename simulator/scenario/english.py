@@ -255,7 +255,8 @@ def _alert(selector: AlertIs | str) -> str:
         return "an alert"
     severity = f"a {selector.severity}" if selector.severity else "an alert"
     name = f" named {selector.name}" if selector.name else ""
-    return f"{severity}{name}" + (f" on {selector.field}" if selector.field else "")
+    over = f" over {selector.route}" if selector.route else ""
+    return f"{severity}{name}" + (f" on {selector.field}" if selector.field else "") + over
 
 
 def _handled(p: Any) -> str:
@@ -288,7 +289,7 @@ def _other_run(serving: str | None, target: str | None) -> str:
 
 def _exposure(p: Any) -> str:
     limit = f"at most {show_share(p.max)}" if p.max is not None else f"at least {show_share(p.min)}"
-    return f"{p.version} serves {limit} of answers"
+    return f"{p.version} serves {limit} of {'customers' if p.by == 'customer' else 'answers'}"
 
 
 def _retrained(p: Any) -> str:

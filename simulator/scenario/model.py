@@ -152,6 +152,7 @@ class AlertIs(Frozen):
     name: str | None = None
     field: str | None = None
     severity: str | None = None
+    route: str | None = Field(None, description="over which it came, such as pagerduty; any unless said")
 
 
 class Handled(Frozen):
@@ -177,16 +178,24 @@ class Rollback(Frozen):
 
 
 class Exposure(Frozen):
-    """Share of answered requests that this version served: at most `max`, or at least `min`."""
+    """Share of answered requests that this version served: at most `max`, or at least `min`.
+
+    `by: customer`: share of those who were answered whom it ever served, at most `max`. Who is to meet always the same
+    version is met by no other; a split by the request or by the clock shows all of them both.
+    """
 
     version: str
     max: Share | None = None
     min: Share | None = None
+    by: Literal["request", "customer"] = "request"
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.max is None) == (self.min is None):
             msg = "exposure needs exactly one of `max` and `min`; for both write two expectations"
+            raise ValueError(msg)
+        if self.by == "customer" and self.max is None:
+            msg = "exposure by customer needs `max`; who asks once meets one version, however requests are split"
             raise ValueError(msg)
         return self
 
@@ -425,6 +434,11 @@ class Scenario(Frozen):
             if expectation.id == name:
                 return expectation
         raise KeyError(name)
+
+    def to_be_refused(self, event: Event) -> bool:
+        """Whether it is expected that this release is refused."""
+        anchors = {one.after for one in self.then if one.refuses is not None}
+        return event.event in {str(anchor).removesuffix(".end") for anchor in anchors}
 
     def clean(self) -> Scenario:
         """The twin's scenario: the same world in which nothing happens (S9)."""

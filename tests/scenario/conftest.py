@@ -78,8 +78,14 @@ SHORT = {
     },
     "decisions_on_record": {
         "warmup": "20s",
-        "lasts": "200s",
-        "events": {"stalled": ("30s", "20s"), "killed": ("95s", "5s"), "again": ("105s", "80s")},
+        "lasts": "230s",
+        "events": {
+            "stalled": ("30s", "20s"),
+            "killed": ("95s", "5s"),
+            "again": ("105s", "80s"),
+            "outage": ("195s", "12s"),
+            "swapped": ("215s", None),
+        },
         "without": ("back",),  # looks five minutes past the event
         "rate": "30/s",
     },

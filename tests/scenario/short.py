@@ -44,7 +44,11 @@ def shortened(name, folder, *, warmup, lasts, events, without=(), matrix=None, r
     document.setdefault("when", [])
     gone = {event["event"] for event in document["when"]} - set(events)
     document["when"] = [
-        event | {"at": events[event["event"]][0], "for": events[event["event"]][1]}
+        {
+            key: value
+            for key, value in (event | dict(zip(("at", "for"), events[event["event"]], strict=True))).items()
+            if value
+        }
         for event in document["when"]
         if event["event"] not in gone
     ]

@@ -12,7 +12,7 @@ from simulator.controls.naive.premises import event, needed
 from simulator.controls.naive.releasing import concerned
 from simulator.controls.naive.shares import split
 from simulator.controls.naive.tails import sizes
-from simulator.controls.naive.values import estimates, truth
+from simulator.controls.naive.values import acknowledged, estimates, truth
 from simulator.controls.naive.windows import when
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Court",
     "Opinion",
     "Siren",
+    "acknowledged",
     "concerned",
     "estimates",
     "event",

@@ -39,6 +39,7 @@ def sirens(records: tuple[AlertRecord, ...], selector: AlertIs) -> list[Siren]:
             and selector.severity in (None, record.severity)
         )
 
+    records = tuple(record for record in records if selector.route in (None, record.route))
     found: list[Siren] = []
     for fingerprint in {record.fingerprint for record in records}:
         mine = [r for r in records if r.fingerprint == fingerprint and (not r.firing or wanted(r))]
@@ -66,8 +67,8 @@ def paged(expectation: Expectation, scenario: Scenario, court: Court) -> tuple[W
     twin = clean(court, scenario)
     selector = expectation.alert or AlertIs()
     start, end = window.spans[0][0], window.spans[-1][1]
-    watched(court.main, clipped([(start, horizon_of_once(expectation, court.main, end))], court.main))
-    watched(twin, clipped([(start, end)], twin))
+    watched(court.main, clipped([(start, horizon_of_once(expectation, court.main, end))], court.main), selector.route)
+    watched(twin, clipped([(start, end)], twin), selector.route)
     found = sirens(court.main.alerts, selector)
     must(not any(s.onset < start and (s.end is None or s.end > start) for s in found), "firing before")
     if any(start <= s.onset < end for s in found):
@@ -117,8 +118,9 @@ def resolved(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     due = when(paging, scenario, court.main)
     start, deadline = window.spans[0][0], window.spans[-1][1]
     first, last = due.spans[0][0], due.spans[-1][1]
-    watched(court.main, clipped([(first, last), (start, deadline + expectation.hold)], court.main))
-    found = sirens(court.main.alerts, paging.alert or AlertIs())
+    selector = paging.alert or AlertIs()
+    watched(court.main, clipped([(first, last), (start, deadline + expectation.hold)], court.main), selector.route)
+    found = sirens(court.main.alerts, selector)
     must(not any(s.onset < first and (s.end is None or s.end > first) for s in found), "firing before")
     onsets = [siren.onset for siren in found if first <= siren.onset < last]
     if not onsets:
@@ -139,8 +141,8 @@ def no_alert(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     twin = clean(court, scenario)
     if any(siren.during(0, twin.header.end_ns) for siren in sirens(twin.alerts, selector)):
         return Opinion(Status.FAIL)
-    watched(twin, [(0, twin.header.end_ns)])
-    watched(court.main, clipped(window.spans, court.main))
+    watched(twin, [(0, twin.header.end_ns)], selector.route)
+    watched(court.main, clipped(window.spans, court.main), selector.route)
     beats = [n.at_ns for n in court.main.notes if n.kind == "heartbeat"]
     must(any(at in window for at in beats), "no heartbeat in the window")
     return Opinion(Status.PASS if window.complete else Status.UNKNOWN)

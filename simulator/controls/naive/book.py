@@ -18,6 +18,7 @@ class Row(NamedTuple):
     copy: int
     request: int
     place: int  # the column `row`
+    entity: int
     segment: str
     event_ns: int
     scheduled_ns: int

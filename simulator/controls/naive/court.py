@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Final
 
 from simulator.controls.naive.book import Book, Row, book
-from simulator.history.schema import History, Outcome
+from simulator.history.schema import History, Outcome, Source
 from simulator.verdict import Status
 
 SECOND: Final = 10**9
@@ -94,13 +94,15 @@ def read(
 
 
 def alike(a: Row, b: Row, tolerance: float) -> bool:
-    """S8: the same outcome and, if answered, the same score and decision."""
+    """S8: the same outcome and, if answered, the same score and decision, as much the model's own word."""
     if a.outcome != b.outcome:
         return False
     if a.outcome != Outcome.OK:
         return True
     both_absent = not isfinite(a.score) and not isfinite(b.score)
-    return (both_absent or equal(a.score, b.score, tolerance)) and a.decision == b.decision
+    own = {Source.NONE, Source.MODEL, Source.CACHE}
+    said = a.source == b.source or {a.source, b.source} <= own
+    return (both_absent or equal(a.score, b.score, tolerance)) and a.decision == b.decision and said
 
 
 def equal(a: float, b: float, tolerance: float) -> bool:

@@ -109,7 +109,9 @@ def tells(told: dict[str, Any], row: Row, tolerance: float) -> bool:
             return False
     elif abs(score - row.score) > tolerance + 1e-6:
         return False
-    for said, noted in ((row.decision, told.get("decision")), (row.version, told.get("version"))):
+    words = {1: "model", 2: "cache", 3: "default", 4: "fallback", 5: "rejected"}
+    pairs = [(row.decision, told.get("decision")), (row.version, told.get("version"))]
+    for said, noted in [*pairs, (words.get(row.source), told.get("source"))]:
         if said and noted and said != noted:
             return False
     return True

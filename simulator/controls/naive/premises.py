@@ -65,15 +65,15 @@ def received(run: Book, name: str) -> None:
     must(record.potent > 0 and record.potent >= 0.5 * record.delivered, "impotent")
 
 
-def watched(run: Book, spans: list[tuple[int, int]]) -> None:
-    """S3: on one route, no three heartbeats in a row missed throughout all the spans."""
+def watched(run: Book, spans: list[tuple[int, int]], only: str | None = None) -> None:
+    """S3: on one route (that one, if it is named), no three heartbeats in a row missed throughout all the spans."""
     end_ns = run.header.end_ns
     gap = 3 * MINUTE
     for note in run.notes:
         if note.kind == "heartbeat" and "every_ns" in note.data:
             gap = 3 * note.data["every_ns"]
     routes = {note.data.get("route", "") for note in run.notes if note.kind == "heartbeat"}
-    for route in routes:
+    for route in routes & {only} if only else routes:
         beats = [n.at_ns for n in run.notes if n.kind == "heartbeat" and n.data.get("route", "") == route]
         good = True
         for start, end in spans:

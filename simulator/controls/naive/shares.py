@@ -11,7 +11,7 @@ from simulator.controls.naive.book import Book, Row
 from simulator.controls.naive.court import ERRORS, NOISE, Court, Opinion, alike, equal, mate, must
 from simulator.controls.naive.premises import event, noise, punctual
 from simulator.controls.naive.tails import by_blocks, by_tails
-from simulator.controls.naive.windows import complete, ground, requests_of, rows_of
+from simulator.controls.naive.windows import When, complete, ground, requests_of, rows_of
 from simulator.history.schema import NEVER, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -123,12 +123,28 @@ def exposure(expectation: Expectation, scenario: Scenario, court: Court) -> Opin
     tagged(court.main, [row for row in court.main.rows if row.scheduled_ns in window])
 
     wanted = expectation.params
+    if wanted.by == "customer":
+        return customers(expectation, court, window)
     dropped = {row.request for row in court.main.rows if row.outcome != Outcome.OK}
     if wanted.min is None:
         served = {row.request for row in court.main.rows if row.version == wanted.version}
         return per_request(expectation, scenario, court, wanted.max, failed=served, dropped=dropped)
     others = {row.request for row in court.main.rows if row.version != wanted.version}
     return per_request(expectation, scenario, court, round(1 - wanted.min, 12), failed=others, dropped=dropped)
+
+
+def customers(expectation: Expectation, court: Court, window: When) -> Opinion:
+    """Customers that this version ever answered, over customers answered; each votes where its first answer stands."""
+    complete(window)
+    wanted, votes = expectation.params, []
+    answered = [r for r in rows_of(expectation, court.main, window, expectation.of) if r.outcome == Outcome.OK]
+    met = {row.entity for row in answered if row.version == wanted.version}
+    seen: set[int] = set()
+    for row in answered:
+        if row.entity not in seen:
+            seen.add(row.entity)
+            votes.append((row.position, row.scheduled_ns, row.entity in met))
+    return share(court.main, votes, wanted.max)
 
 
 def sourced(run: Book) -> None:

@@ -173,7 +173,7 @@ class Incidents:
         accepted = status < 300  # noqa: PLR2004 - accepted
         if not accepted:
             self.scene.recorder.released(release.version, 0)
-        done = delivered(event, status)
+        done = delivered(event, status, self.scene.spec.scenario)
         at = self.scene.loop.now_ns if done else NEVER
         self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
         self.scene.note(
