@@ -7,24 +7,19 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
+from reference_service.commands.starting import configured, started
 from reference_service.events.consumer import Consumer, Streams
-from reference_service.settings import SettingsError, filled
 from reference_service.shared.connect import connect
-
-_BAD_INPUT: Final = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Consume until stopped; 2 if the settings name what the environment lacks."""
+    """Consume until stopped: 0. 1 if the service cannot start, 2 if the settings are wrong."""
     parser = argparse.ArgumentParser(prog="seatrial-service consume", description="Answer a stream of requests.")
     parser.add_argument("settings", type=Path, help="JSON file, see reference_service/settings.py")
     parser.add_argument("--from", required=True, dest="url", metavar="URL", help="redis://host:port/number")
@@ -33,12 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="of this consumer")
     options = parser.parse_args(arguments)
     streams = Streams(requests=options.requests, answers=options.answers, dead=options.dead)
-    try:
-        settings = filled(msgspec.json.decode(options.settings.read_bytes()), os.environ)
-    except SettingsError as error:
-        print(f"{options.settings}: {error}", file=sys.stderr)
-        return _BAD_INPUT
-    asyncio.run(_consume(settings, options.url, options.name, streams))
+    asyncio.run(_consume(configured(options.settings), options.url, options.name, streams))
     return 0
 
 
@@ -47,7 +37,7 @@ async def _consume(settings: dict[str, Any], url: str, name: str, streams: Strea
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = create_app(settings, clock=SystemClock())
-    service = await app.startup()
+    service = await started(app)
     client = connect(url, seconds=5 + streams.wait_ms / 1000)
     try:
         await Consumer(Core(service), client, name, streams).run(stopped)

@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
     """Serve until stopped, or print an example; 2 if there is no contract."""
     parser = argparse.ArgumentParser(prog="seatrial-service mock", description="Serve a mock, made of the contract.")
     parser.add_argument("contract", type=Path, help="contract.json, or the folder of a bundle")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--host", default="127.0.0.1", help="to listen at (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other scores")
     parser.add_argument("--example", action="store_true", help="print a request that is answered, and serve nothing")
     options = parser.parse_args(arguments)

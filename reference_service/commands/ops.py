@@ -42,7 +42,7 @@ _PANELS: Final = (
 
 def main(arguments: list[str]) -> int:
     """Write both files."""
-    parser = argparse.ArgumentParser(prog="seatrial-service ops", description=__doc__)
+    parser = argparse.ArgumentParser(prog="seatrial-service ops", description="Make rules and a dashboard.")
     parser.add_argument("rules", type=Path, help="rules file, see ops/alert-rules.yaml")
     parser.add_argument("--out", type=Path, default=Path("ops"), help="folder to write")
     options = parser.parse_args(arguments)

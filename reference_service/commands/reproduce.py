@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from reference_service import settings as configuration
 from reference_service.audit.files import LogBroken
+from reference_service.commands.starting import configured
 from reference_service.reproduce import NotReproducible, recorded, reproduce
-from reference_service.settings import SettingsError, filled
 
 _NOT_EQUAL: Final = 1
 _BAD_INPUT: Final = 2
@@ -28,20 +24,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("id", help="of the request")
     parser.add_argument("--row", type=int, default=0, help="of the request")
     options = parser.parse_args(arguments)
-    document = msgspec.json.decode(options.settings.read_bytes())
+    settings = configuration.read(configured(options.settings, only=_NEEDED))
+    equal = True
     try:
-        needed = {key: document[key] for key in _NEEDED if key in document}
-        settings = configuration.read(filled(needed, os.environ))
-        equal = True
         for decision, payload in recorded(settings, options.id, options.row):
             again = reproduce(settings, decision, payload)
             equal &= again.equal
             made = f"by {decision.source}, bundle {decision.bundle}, policy {decision.policy}"
             print(f"recorded    {decision.score!r} {decision.decision} {made}")
             print(f"reproduced  {again.score!r} {again.decision}: {'equal' if again.equal else 'ANOTHER'}")
-    except SettingsError as error:
-        print(f"{options.settings}: {error}", file=sys.stderr)
-        return _BAD_INPUT
     except NotReproducible as reason:
         print(f"cannot be reproduced: {reason}")
         return _BAD_INPUT

@@ -26,19 +26,19 @@ from reference_service.training.train import Recipe
 
 def main(arguments: list[str]) -> int:
     """0: the new version serves, or there was no reason for one. 1: a step refused it, or it was rolled back."""
-    parser = argparse.ArgumentParser(prog="seatrial-service retrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="seatrial-service retrain", description="Train, gate, release.")
     parser.add_argument("champion", type=Path, help="folder of the bundle that serves")
     parser.add_argument("data", type=Path, help="Parquet file: the contract's fields, event_ns, label")
     parser.add_argument("version", help="name of the new version")
     parser.add_argument("--gate", required=True, help="command that must end with 0, such as 'seatrial run scenarios'")
     parser.add_argument("--to", type=Path, help="the service's bundles folder, or with --registry its registry")
     parser.add_argument("--registry", action="store_true", help="--to is a registry of files")
-    parser.add_argument("--staging", type=Path, default=Path("staging"))
+    parser.add_argument("--staging", type=Path, default=Path("staging"), help="folder that it is packaged in")
     parser.add_argument("--url", help="the service; absent: nothing is released. Its token is read from SEATRIAL_TOKEN")
     parser.add_argument("--alerts", action="store_true", help="only if the service's alerts are evidence for it")
-    parser.add_argument("--shadow", type=float, default=600.0, metavar="SECONDS")
-    parser.add_argument("--canary", type=float, default=3600.0, metavar="SECONDS")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--shadow", type=float, default=600.0, metavar="SECONDS", help="in the shadow")
+    parser.add_argument("--canary", type=float, default=3600.0, metavar="SECONDS", help="as a canary, at most")
+    parser.add_argument("--seed", type=int, default=1, help="of the training")
     options = parser.parse_args(arguments)
     try:
         return asyncio.run(_run(options))

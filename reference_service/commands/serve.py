@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -16,51 +15,55 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import uvloop
 
 from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SECOND, SystemClock
+from reference_service.commands import COMMANDS
+from reference_service.commands.starting import configured, started
 from reference_service.server.server import Server
 from reference_service.server.workers import Workers
-from reference_service.settings import SettingsError, filled
 
 if TYPE_CHECKING:
     from reference_service.rpc.server import Rpc
 
 _BACKLOG: Final = 2048
 _GRACE_NS: Final = 10 * SECOND
-_BAD_INPUT: Final = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until stopped; 2 if the settings name what the environment lacks."""
+    """Serve until stopped: 0. 1 if it cannot start, 2 if the settings are wrong."""
     parser = argparse.ArgumentParser(
         prog="seatrial-service",
-        description="Serve. Other commands: audit, consume, features, reproduce, warm; each with --help.",
+        description="Serve, until SIGTERM; then answer what is in flight, for ten seconds at most.",
+        epilog="commands, each with --help:\n" + "\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "settings", type=Path, help="JSON file, see reference_service/settings.py; $NAME: the environment's"
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--grpc-port", type=int, help="also speak gRPC there (extra: grpc)")
-    parser.add_argument("--workers", type=int, default=1, help="processes; each keeps a decision log of its own")
+    parser.add_argument("--host", default="127.0.0.1", help="to listen at (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, metavar="PORT", help="also speak gRPC there (extra: grpc)")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; each keeps a decision log of its own"
+    )
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # which of them this is
     parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)  # inherited
     options = parser.parse_args(arguments)
-    try:
-        settings = filled(msgspec.json.decode(options.settings.read_bytes()), os.environ)
-    except SettingsError as error:
-        print(f"{options.settings}: {error}", file=sys.stderr)
-        return _BAD_INPUT
+    settings = configured(options.settings)
     grpc = f"{options.host}:{options.grpc_port}" if options.grpc_port else ""
     if options.worker is not None:
         with socket.socket(fileno=options.socket) as inherited:
             uvloop.run(serve(_of_worker(settings, options.worker, options.workers), inherited, grpc, worker=True))
         return 0
-    with contextlib.closing(listen(options.host, options.port)) as listening:
+    try:
+        open_ = listen(options.host, options.port)
+    except OSError as error:
+        print(f"cannot listen at {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    with contextlib.closing(open_) as listening:
         if options.workers == 1:
             uvloop.run(serve(settings, listening, grpc))
             return 0
@@ -98,7 +101,7 @@ async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = create_app(settings, clock=SystemClock())
-    service = await app.startup()
+    service = await started(app)
     core = Core(service)
     servers: list[Server | Rpc] = [Server(core, listening)]
     if grpc:

@@ -158,7 +158,6 @@ def test_a_default_is_reproduced_from_what_was_used(kept, tmp_path, capsys):
         ("r1", {"policy": {"block_from": 0.21}}, "made by policy"),
         ("r1", {"bundles": "elsewhere"}, "cannot be loaded"),
         ("r1", {"decision_log": None}, "no decision_log"),
-        ("r1", {"decision_log": "$NOWHERE"}, "$NOWHERE"),
     ],
 )
 def test_what_cannot_be_reproduced_says_why(kept, tmp_path, capsys, request_id, more, why):
@@ -225,3 +224,9 @@ def test_a_model_of_another_library_is_asked_again(tmp_path, monkeypatch, capsys
     asyncio.run(lived(settings, [sent(0)]))
     assert reproduce.main([str(settings), "r0"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("equal")
+
+
+def test_settings_that_want_what_the_environment_lacks_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        reproduce.main([str(configured(tmp_path, "$NOWHERE")), "r1"])
+    assert "$NOWHERE" in capsys.readouterr().err
