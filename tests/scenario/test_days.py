@@ -28,3 +28,10 @@ def test_one_that_measures_by_the_time_of_day_falls_silent_when_the_clock_is_set
     assert found["quiet"].status is Status.UNKNOWN
     assert "heartbeat" in found["quiet"].why
     assert found["bystanders"].status is not Status.PASS  # what was under way was out of time at once
+
+
+def test_what_alertmanager_repeats_was_received_three_times_and_is_one_incident(grounds):
+    verdict = grounds.trial("told_again", "scenarios.repeating:create_app")
+    seatrial.assert_certified(verdict)
+    run = history(grounds.out("told_again", "scenarios.repeating:create_app"), verdict.cells[0])
+    assert [alert.firing for alert in run.alerts] == [True, True, True, False]
