@@ -8,7 +8,7 @@ from typing import Any
 from reference_service import policy as policies
 from reference_service.api.oip import Replies
 from reference_service.api.ordinary import Ordinary
-from reference_service.bundle import Bundle
+from reference_service.bundle import Bundle, BundleError
 from reference_service.clock import Clock
 from reference_service.core.cache import Cache, Known, pays
 from reference_service.foreign import outside
@@ -17,6 +17,7 @@ from reference_service.guards.breaker import Breaker
 from reference_service.guards.dependency import Dependency
 from reference_service.guards.fallback import Heuristic
 from reference_service.policy import Bands, Policy
+from reference_service.release import golden
 from reference_service.release.registry import Loaded, Scorer, finite
 from reference_service.settings import Settings
 from reference_service.validation import Validator
@@ -68,6 +69,10 @@ def assembler(
             clock=clock,
         )
         validator = Validator(bundle, columns, enabled=settings.safeguards.validation)
+        wrong = golden.skewed(bundle, validator)
+        if wrong:
+            known = len(bundle.golden.requests)
+            raise BundleError("golden", f"{wrong} of {known} requests come out otherwise than in training: a skew")
         return Loaded(
             bundle.version,
             bundle,

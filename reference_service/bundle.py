@@ -57,6 +57,10 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     values: list[list[float | None]]  # contract order; None is null
     margins: list[float]
+    # Rows as clients send them, stored fields beside, and the margins that training gave them by its own preprocessing.
+    # Whoever serves must come to the same by its own: what differs is a skew between training and serving.
+    requests: list[dict[str, float | str | bool | None]] = []
+    expected: list[float] = []
     made_with: dict[str, str] = {}  # library → version, where the margins were computed
 
 
@@ -274,6 +278,8 @@ def _check_golden(path: Path, bundle: Bundle) -> None:
     expected = np.array(bundle.golden.margins, dtype=np.float64)
     if values.shape != (GOLDEN_ROWS, len(bundle.contract.fields)) or expected.shape != (GOLDEN_ROWS,):
         raise BundleError("golden", f"{path}: there must be {GOLDEN_ROWS} golden rows of the contract's fields")
+    if len(bundle.golden.requests) != len(bundle.golden.expected):
+        raise BundleError("golden", f"{path}: each golden request has one margin")
     codes = bundle.codes(values)
     wrong = np.flatnonzero(bundle.margin(codes).view(np.int64) != expected.view(np.int64))
     if len(wrong):

@@ -170,6 +170,7 @@ class Validator:
         contract = bundle.contract
         typical = bundle.profile.typical
         slots = [_slot(index, field, float(typical[index])) for index, field in enumerate(contract.fields)]
+        self._slots = slots
         self.enabled = enabled
         self.width = len(slots)
         self.names = tuple(field.name for field in contract.fields)
@@ -203,6 +204,10 @@ class Validator:
         kind, position, nullable, low, high, codes = _fast(slot)
         positions = (position, self.width) if position == self._entity_position else (position,)
         return Plain(kind, positions, nullable, low, high, codes)
+
+    def encode(self, named: Mapping[str, Any]) -> list[float]:
+        """One row of values by name, stored ones included, in contract order and before any default."""
+        return [read(slot, named.get(slot.field.name, MISSING))[0] for slot in self._slots]
 
     # ------------------------------------------------------------ the ordinary request
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
@@ -38,6 +39,7 @@ def payments(folder: Path) -> None:
         recipes=payments_contract.RECIPES,
         fallback_field=payments_contract.FALLBACK_FIELD,
         columns=rows.sent | rows.latent,
+        skews=payments_contract.SKEWS,
         event_ns=rows.event_ns,
         truth=truth,
         policy={
@@ -96,6 +98,7 @@ def _build(
     event_ns: np.ndarray,
     truth: Truth,
     policy: Mapping[str, Any],
+    skews: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType({}),
 ) -> None:
     """One bundle to a recipe, all trained on the earlier and judged on the later rows of the same window."""
     values = features.encode(contract, columns)
@@ -103,8 +106,9 @@ def _build(
     labels = truth.label.astype(np.int64)
     labelled = np.flatnonzero(labels >= 0)
     earlier, later = (labelled[part] for part in split_by_time(event_ns[labelled]))
-    seen = features.for_model(contract, values)
     for name, recipe in recipes.items():
+        trained = skews[name](values) if name in skews else values
+        seen = features.for_model(contract, trained)
         booster = train(recipe, [field.name for field in contract.fields], seen[earlier], labels[earlier])
         probabilities = np.asarray(booster.predict(seen[later], num_threads=1))
         report = validate(labels[later], probabilities, event_ns[later])
@@ -117,8 +121,9 @@ def _build(
             contract=msgspec.structs.replace(contract, version=name),
             policy={**policy, "review_from": review_from, "block_from": block_from, "loss_factor": tolerated},
             booster=booster,
-            window=Window(values=values, event_ns=event_ns, labels=labels),
+            window=Window(values=trained, event_ns=event_ns, labels=labels),
             report=report,
             fallback_field=fallback_field,
+            sent=columns,
         )
         click.echo(f"{folder.name} {name}: AUC {report.auc:.4f}, Brier {report.brier:.5f} on {report.n} later rows")

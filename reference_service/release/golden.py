@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from reference_service.bundle import Bundle
 from reference_service.release.registry import Loaded
+from reference_service.validation import Validator
 
 _AT_A_TIME: Final = 4
 
@@ -25,6 +27,16 @@ def wrong(loaded: Loaded, turn: int) -> bool:
 def right(loaded: Loaded, turn: int) -> bool:
     """Whether all of the next golden rows are answered, and right."""
     return all(answer == margin for answer, margin in _asked(loaded, turn))
+
+
+def skewed(bundle: Bundle, validator: Validator) -> int:
+    """Golden requests that do not come out as in training, once serving has made its own features of them.
+
+    Golden rows are encoded already, and agree with themselves: a model that was trained on cents, or on categories in
+    another order, is right about them and wrong about every customer.
+    """
+    made = [bundle.score(np.array(validator.encode(request))) for request in bundle.golden.requests]
+    return sum(margin != expected for margin, expected in zip(made, bundle.golden.expected, strict=True))
 
 
 def _asked(loaded: Loaded, turn: int) -> Iterator[tuple[float | None, float]]:

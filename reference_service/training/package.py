@@ -22,6 +22,7 @@ from reference_service.training.validate import Report
 
 _HOUR_NS: Final = 3600 * 1_000_000_000
 _HOURS: Final = 24
+_REQUESTS: Final = 64
 _SHRINK: Final = 100.0  # rows at the overall rate that every category is given, so that a rare one says little
 
 
@@ -43,6 +44,7 @@ def package(
     window: Window,
     report: Report,
     fallback_field: str,
+    sent: Mapping[str, np.ndarray] | None = None,
 ) -> Bundle:
     """Write the bundle of a trained model.
 
@@ -54,6 +56,8 @@ def package(
         window: What the monitors take as their reference, and what null and rare rows are chosen from.
         report: Quality on held-out rows.
         fallback_field: The category whose positive rates answer when the model cannot.
+        sent: The rows of the window as clients sent them, by field: what `features.encode` takes. Absent: nobody can
+            tell whether serving makes the same features of a request as training did.
 
     Raises:
         TooManyCuts, ModelError: The model cannot be compiled.
@@ -64,6 +68,7 @@ def package(
     compiled = compile_model(model, features.n_categories(contract), window.values)
     values = golden_values(contract, model, window.values)
     margins = booster.predict(features.for_model(contract, values), raw_score=True, num_threads=1)
+    requests, expected = ([], []) if sent is None else _requests(contract, booster, window, sent)
     return pack(
         path,
         contract=contract,
@@ -74,9 +79,28 @@ def package(
         golden=Golden(
             values=[[None if np.isnan(x) else x for x in row] for row in values.tolist()],
             margins=np.asarray(margins).tolist(),
+            requests=requests,
+            expected=expected,
             made_with=libraries(),
         ),
     )
+
+
+def _requests(
+    contract: Contract, booster: lightgbm.Booster, window: Window, sent: Mapping[str, np.ndarray]
+) -> tuple[list[dict[str, float | str | bool | None]], list[float]]:
+    """Rows as they were sent, evenly spaced, and what the model says of them as training encoded them."""
+    chosen = np.linspace(0, len(window.values) - 1, _REQUESTS).astype(np.int64)
+    margins = booster.predict(features.for_model(contract, window.values[chosen]), raw_score=True, num_threads=1)
+    rows = [{field.name: _plain(field.kind, sent[field.name][i]) for field in contract.fields} for i in chosen.tolist()]
+    return rows, np.asarray(margins).tolist()
+
+
+def _plain(kind: str, value: Any) -> float | str | bool | None:
+    """A value as JSON has it."""
+    if value is None or kind == "category":
+        return None if value is None else str(value)
+    return None if np.isnan(value) else bool(value) if kind == "boolean" else float(value)
 
 
 def golden_values(contract: Contract, model: Model, values: np.ndarray) -> np.ndarray:

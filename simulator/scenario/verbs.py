@@ -314,8 +314,10 @@ class Release(Frozen):
     by: Literal["canary", "ab", "swap", "shadow"] = "canary"
     share: Share = 0.1
     defect: ModelFault | None = None
-    bundle: Literal["sound", "damaged"] = Field(
-        "sound", description="damaged: one digit of its largest file is another"
+    bundle: Literal["sound", "damaged", "skewed"] = Field(
+        "sound",
+        description="damaged: one digit of its largest file is another; skewed: trained on features that serving makes "
+        "otherwise, and so in the target's folder",
     )
 
 

@@ -69,6 +69,12 @@ SHORT = {
         "rate": "20/s",
     },
     "damaged_bundle": {"warmup": "30s", "lasts": "9m", "events": {"damaged": ("40s", "1m")}},
+    "skewed_release": {
+        "warmup": "2m",
+        "lasts": "9m",
+        "events": {"skewed": ("3m", "5m")},
+        "matrix": {"version": ["v5"]},
+    },
     "retries_under_a_key": {
         "warmup": "30s",
         "lasts": "6m",

@@ -6,7 +6,7 @@ import pytest
 from histories import columns, run, scenario
 from specimens import SPECIMENS
 
-from simulator.drivers.operators import action_of
+from simulator.drivers.operators import action_of, delivered
 from simulator.drivers.receipts import ServiceReceipt, realise
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
@@ -55,6 +55,15 @@ ADMIN = Admin(promote="POST /promote", rollback="POST /back", freeze="PUT /freez
 def test_an_operators_event_is_one_request(operator, length, action, body):
     event = Event.model_validate({"event": "e", "at": "1m", "operator": operator}).model_copy(update={"length": length})
     assert action_of(event, ADMIN) == (action, body)
+
+
+@pytest.mark.parametrize(("bundle", "status", "done"), [
+    ("sound", 202, True), ("sound", 422, False), ("damaged", 422, True), ("skewed", 422, True), ("skewed", 404, False),
+    ("skewed", 500, False),
+])  # fmt: skip
+def test_a_bundle_that_is_to_be_refused_must_have_been_looked_at(bundle, status, done):
+    world = scenario(when=[{"event": "e", "at": "10m", "release": {"version": "v4", "bundle": bundle}}])
+    assert delivered(world.when[0], status, world) is done
 
 
 def test_what_the_target_file_does_not_name_cannot_be_done():

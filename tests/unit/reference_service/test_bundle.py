@@ -182,6 +182,13 @@ def test_too_few_golden_rows_are_refused(home, tmp_path):
         pack(tmp_path / "v7", **given)
 
 
+def test_a_golden_request_without_its_margin_is_refused(home, tmp_path):
+    given = parts(home)
+    given["golden"] = msgspec.structs.replace(given["golden"], requests=[{}], expected=[])
+    with pytest.raises(BundleError, match="each golden request has one margin"):
+        pack(tmp_path / "v7", **given)
+
+
 def test_packing_replaces_and_leaves_nothing_beside(copy, home):
     (copy / "leftover").write_text("old")
     pack(copy, **parts(home))
