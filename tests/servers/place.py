@@ -19,6 +19,8 @@ NEEDS = {
     # Its workers die with a newer uvloop, which no longer makes an event loop for whoever asks.
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
     "mlflow": ["mlflow==3.17.2", "scikit-learn"],
+    # Its client and the models of its manifests; it serves nothing here.
+    "kserve": ["kserve==0.21.0"],
     "ray": ["ray[serve]==2.60.0"],
     # What docs/how-to/connect.md runs: these want other versions of our own dependencies, so they stay out of the lock.
     "prefect": ["prefect==3.9.1", OURS],
