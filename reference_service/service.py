@@ -19,6 +19,7 @@ from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.review import ReviewQueue
 from reference_service.monitor.routes import Routes
+from reference_service.monitor.stream import Stream
 from reference_service.monitor.watch import Watch
 from reference_service.pipeline import Pipeline
 from reference_service.policy import Policy
@@ -55,6 +56,7 @@ class Service:
     foreign: list[Foreign]  # models with a process of their own, of whatever version
     keeper: Keeper | None = None
     follower: Follower | None = None  # where a registry is shared or must survive
+    stream: Stream | None = None  # where requests come as messages
 
     def dependencies(self) -> list[tuple[str, Dependency]]:
         """(name as alerts call it, what is called). The model is the champion's: a canary is its judge's affair."""
@@ -69,11 +71,15 @@ class Service:
             self.follower.take_up()
 
     async def ready(self) -> bool:
-        """Whether the model answers: a service whose scoring hangs is alive, and not ready.
+        """Whether the model answers, and the stream is there, where requests come from one.
+
+        A service whose scoring hangs is alive, and not ready.
 
         It is asked, about the typical row, whatever its traffic has shown: a quiet service has shown nothing, and who
         is not ready gets no traffic by which it could show that it is ready again.
         """
+        if self.stream is not None and not self.stream.connected:
+            return False
         loaded, now_ns = self.releases.champion, self.clock.now_ns()
         call = (loaded.version, loaded.bundle.profile.typical)
         answer = loaded.model.start(now_ns, *call)

@@ -137,6 +137,12 @@ def _operations(service: Service) -> Iterator[Family]:
         "Notifications for which there was no room.",
         [({"route": k}, r.lost) for k, r in routes],
     )
+    if service.stream is not None:
+        stream = service.stream
+        messages = [({"outcome": "answered"}, stream.answered), ({"outcome": "buried"}, stream.buried)]
+        yield "stream_connected", "gauge", "Whether the stream of requests is there.", [({}, int(stream.connected))]
+        yield "stream_losses_total", "counter", "Times that it went away.", [({}, stream.losses)]
+        yield "stream_messages_total", "counter", "Messages that were finished.", messages
     champion = service.releases.champion
     yield (
         "build_info",

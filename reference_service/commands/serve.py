@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reference_service.rpc.server import Rpc
 
 _BACKLOG: Final = 2048
-_GRACE_NS: Final = 10 * SECOND
+GRACE_NS: Final = 10 * SECOND  # for what is in flight when a server is stopped
 
 
 def main(arguments: list[str]) -> int:
@@ -58,12 +58,7 @@ def main(arguments: list[str]) -> int:
         with socket.socket(fileno=options.socket) as inherited:
             uvloop.run(serve(_of_worker(settings, options.worker, options.workers), inherited, grpc, worker=True))
         return 0
-    try:
-        open_ = listen(options.host, options.port)
-    except OSError as error:
-        print(f"cannot listen at {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
-        return 1
-    with contextlib.closing(open_) as listening:
+    with contextlib.closing(listen(options.host, options.port)) as listening:
         if options.workers == 1:
             uvloop.run(serve(settings, listening, grpc))
             return 0
@@ -73,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _supervise(command: Callable[[int], list[str]], count: int, shared: int) -> int:
-    return await Workers(command, count, passed=[shared], clock=SystemClock(), grace_ns=_GRACE_NS).run()
+    return await Workers(command, count, passed=[shared], clock=SystemClock(), grace_ns=GRACE_NS).run()
 
 
 def _of_worker(settings: dict[str, Any], number: int, count: int) -> dict[str, Any]:
@@ -84,11 +79,15 @@ def _of_worker(settings: dict[str, Any], number: int, count: int) -> dict[str, A
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError."""
+    """A listening socket. Raises SystemExit: 1, saying why there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SystemExit(f"cannot listen at {host}:{port}: {error.strerror}") from None
     listening.listen(_BACKLOG)
     return listening
 
@@ -111,5 +110,5 @@ async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = 
     for server in servers:
         await server.start()
     await stopped.wait()
-    await asyncio.gather(*(server.stop(_GRACE_NS) for server in servers))
+    await asyncio.gather(*(server.stop(GRACE_NS) for server in servers))
     await app.shutdown()

@@ -1,22 +1,27 @@
 """A consumer of Redis Streams: requests come as messages, answers go to another stream, and nothing is lost between.
 
 A message is a request body of the inference protocol in the field ``body``. It is delivered at least once: its id is
-its idempotency key, so that a second delivery decides nothing. Its answer is added and its receipt acknowledged in one
-transaction of Redis, so that it has one answer whenever this process dies. What another consumer took and did not
-finish is claimed; what fails again and again goes to a stream of dead letters, where somebody can look at it.
+its idempotency key, so that a second delivery decides nothing. Its receipt is acknowledged and its answer added in one
+step of Redis, and only if nobody has acknowledged it before, so that it has one answer whoever dies or comes back. What
+another consumer took and did not finish is claimed; what fails again and again goes to a stream of dead letters, where
+somebody can look at it.
+
+While Redis is away it is asked again and again, ever more seldom. The process is then not ready, and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from reference_service.api.core import Answered, Core
 from reference_service.guards.idempotency import KEY
+from reference_service.monitor.stream import Stream
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -25,6 +30,13 @@ _BODY: Final = b"body"
 _FIRST_FAILURE: Final = 500
 _OVERLOADED: Final = 429
 _SECOND_NS: Final = 1_000_000_000
+_MOST_PENDING: Final = 10_000  # that one consumer may have taken and not finished: far more than a batch
+# KEYS: requests, where to; ARGV: group, message, fields and values of what is added.
+_FINISH: Final = """
+local first = redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+if first == 1 then redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3)) end
+return first
+"""
 
 Message = tuple[bytes, dict[bytes, bytes]]
 
@@ -40,6 +52,8 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 1000  # for new ones; also how soon a stop is noticed
     stale_ms: int = 30_000  # without a receipt for so long, a message is someone else's to take
     deliveries: int = 5  # that may fail, before a message is a dead letter
+    retry_ms: int = 100  # until an absent Redis is asked again, at first; each time twice as long …
+    retry_most_ms: int = 5000  # … and no longer than this
 
 
 class Consumer:
@@ -57,17 +71,55 @@ class Consumer:
         self._client = client
         self._name = name
         self._streams = streams
-        self.answered = 0
-        self.buried = 0
+        self.state = core.service.stream = Stream()
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Take, answer, acknowledge; until told to stop, and then what was taken is still answered."""
+        clock, log = self._core.service.clock, logging.getLogger("reference_service")
+        away_ns, pause_ms = clock.now_ns(), self._streams.retry_ms
+        while not stopped.is_set():
+            try:
+                await self._join()
+                if self.state.losses:
+                    log.warning("the stream is back after %.1f s", (clock.now_ns() - away_ns) / _SECOND_NS)
+                self.state.connected, pause_ms = True, self._streams.retry_ms
+                await self._take(stopped)
+            except (RedisError, OSError) as error:
+                if self.state.connected or not self.state.losses:
+                    log.warning("the stream is away, and asked again until it is back: %s", error)
+                    self.state.losses += 1
+                    away_ns = clock.now_ns()
+                self.state.connected = False
+                await self._pause(pause_ms, stopped)
+                pause_ms = min(2 * pause_ms, self._streams.retry_most_ms)
+
+    async def _pause(self, ms: int, stopped: asyncio.Event) -> None:
+        """Wait so long, or until told to stop."""
+        sleep = self._core.service.clock.sleep(ms * _SECOND_NS // 1000)
+        both = [asyncio.ensure_future(sleep), asyncio.ensure_future(stopped.wait())]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in both:
+            waiting.cancel()
+
+    async def _join(self) -> None:
+        """Be a member of the group, made if it is not there, and finish what this member had taken."""
         streams, client = self._streams, self._client
         try:
             await client.xgroup_create(streams.requests, streams.group, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):  # there already is what is wanted
                 raise
+        # Read, not claimed: to have been away is no failure of a message, and must not count as one.
+        pending = await client.xpending_range(
+            streams.requests, streams.group, min="-", max="+", count=_MOST_PENDING, consumername=self._name
+        )
+        for each in pending:
+            number = each["message_id"]
+            for message in cast("list[Message]", await client.xrange(streams.requests, number, number)):
+                await self._deliver(message)
+
+    async def _take(self, stopped: asyncio.Event) -> None:
+        streams, client = self._streams, self._client
         while not stopped.is_set():
             for message in await self._left_behind():
                 await self._deliver(message)
@@ -101,8 +153,7 @@ class Consumer:
         if answer.status >= _FIRST_FAILURE:
             return  # no receipt: it comes again when it is stale, and a client that waited would do no better
         fields = {b"request": message[0], b"status": b"%d" % answer.status, _BODY: answer.body}
-        await self._finish(message, self._streams.answers, fields)
-        self.answered += 1
+        self.state.answered += await self._finish(message, self._streams.answers, fields)
 
     async def _answer(self, message: Message) -> Answered:
         """The answer, however long the queue before the model is: a stream can wait, and its length is told by it."""
@@ -131,12 +182,11 @@ class Consumer:
         return answer
 
     async def _bury(self, message: Message) -> None:
-        await self._finish(message, self._streams.dead, {b"request": message[0], **message[1]})
-        self.buried += 1
+        self.state.buried += await self._finish(message, self._streams.dead, {b"request": message[0], **message[1]})
 
-    async def _finish(self, message: Message, stream: str, fields: dict[bytes, bytes]) -> None:
-        """Add to a stream and acknowledge, both or neither."""
-        async with self._client.pipeline(transaction=True) as both:
-            both.xadd(stream, cast("Any", fields))
-            both.xack(self._streams.requests, self._streams.group, message[0])
-            await both.execute()
+    async def _finish(self, message: Message, stream: str, fields: dict[bytes, bytes]) -> bool:
+        """Acknowledge and add to a stream, both or neither; whether nobody had done it before."""
+        streams = self._streams
+        said = [part for pair in fields.items() for part in pair]
+        done = self._client.eval(_FINISH, 2, streams.requests, stream, streams.group, message[0], *said)
+        return bool(await cast("Any", done))

@@ -1,10 +1,19 @@
 """Requests as messages: each is answered once, whoever dies, and what cannot be answered is set aside."""
 
 import asyncio
+import contextlib
 import json
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
 
+import httpx
+import msgspec
 import pytest
-from test_shared import redis_port, with_redis  # noqa: F401 - fixtures
+from redis.exceptions import RedisError
+from test_shared import free_port, redis_port, with_redis  # noqa: F401 - fixtures
 
 from benchmarks.fuzz import INFER, ROOT, Sent, ask
 from benchmarks.service import bodies
@@ -13,6 +22,7 @@ from reference_service.app import create_app
 from reference_service.clock import SystemClock
 from reference_service.events.consumer import Consumer, Streams
 from reference_service.pipeline import refusal
+from reference_service.shared.connect import connect
 
 QUICK = Streams(wait_ms=20, stale_ms=30, deliveries=3)
 MESSAGES = bodies(40)
@@ -120,7 +130,7 @@ def test_what_fails_again_and_again_is_buried_and_its_neighbours_are_answered(wi
             for body in MESSAGES[:3]:
                 await watcher.xadd(QUICK.requests, {"body": body})
             consumer = await consume(core, client, "one", lambda: length(watcher, QUICK.dead, 1))
-            assert (consumer.answered, consumer.buried) == (2, 1)
+            assert (consumer.state.answered, consumer.state.buried) == (2, 1)
 
         await served(go)
         ((_, fields),) = await watcher.xrange(QUICK.dead)
@@ -128,3 +138,196 @@ def test_what_fails_again_and_again_is_buried_and_its_neighbours_are_answered(wi
         assert (await watcher.xpending(QUICK.requests, QUICK.group))["pending"] == 0
 
     with_redis(work, clients=2)
+
+
+def test_who_answers_what_another_has_answered_meanwhile_adds_nothing(with_redis):  # noqa: F811 - the fixture
+    """As two do that both believe a message to be theirs, because one of them was away for long."""
+
+    async def work(client, watcher):
+        async def go(app):
+            consumer = Consumer(Core(app.edge.service), client, "one", QUICK)
+            await watcher.xgroup_create(QUICK.requests, QUICK.group, id="0", mkstream=True)
+            await watcher.xadd(QUICK.requests, {"body": MESSAGES[0]})
+            ((_, (message,)),) = await watcher.xreadgroup(QUICK.group, "one", {QUICK.requests: ">"})
+            await consumer._deliver(message)
+            await consumer._deliver(message)
+            assert consumer.state.answered == await watcher.xlen(QUICK.answers) == 1
+
+        await served(go)
+
+    with_redis(work, clients=2)
+
+
+# ---------------------------------------------------------------- Redis goes away
+
+
+class Away:
+    """A Redis that nobody reaches."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def xgroup_create(self, *_, **__):
+        self.asked += 1
+        raise ConnectionError("nobody is there")
+
+
+class HandClock:
+    """Time that passes when somebody waits for it."""
+
+    def __init__(self):
+        self.slept = []
+
+    def now_ns(self):
+        return sum(self.slept)
+
+    async def sleep(self, ns):
+        self.slept.append(ns)
+        await asyncio.sleep(0)
+
+
+async def enough(client):
+    return client.asked > 8
+
+
+class Standing:
+    """A core that is asked for nothing but its clock."""
+
+    def __init__(self):
+        self.service = self
+        self.clock = HandClock()
+        self.stream = None
+
+
+def test_an_absent_redis_is_asked_ever_more_seldom_by_the_injected_clock(caplog):
+    async def go():
+        core, client, stopped = Standing(), Away(), asyncio.Event()
+        running = asyncio.create_task(Consumer(core, client, "one", Streams()).run(stopped))
+        await until(partial(enough, client))
+        assert (core.stream.connected, core.stream.losses) == (False, 1)
+        stopped.set()
+        await running
+        return [ns // 1_000_000 for ns in core.clock.slept[:8]]
+
+    assert asyncio.run(go()) == [100, 200, 400, 800, 1600, 3200, 5000, 5000]
+    assert caplog.messages == ["the stream is away, and asked again until it is back: nobody is there"]
+
+
+class Server:
+    """A redis-server that forgets nothing when it is killed."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.folder = folder
+        self.start()
+
+    def start(self):
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen([*command, *kept], stdout=subprocess.DEVNULL)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def client(self):
+        return connect(f"redis://127.0.0.1:{self.port}/0")
+
+
+async def answers_to(call):
+    """What Redis says, once it is there."""
+    for _ in range(500):
+        try:
+            return await call()
+        except RedisError:
+            await asyncio.sleep(0.02)
+    pytest.fail("Redis did not come back")
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server on this machine")
+def test_nothing_is_lost_or_doubled_when_redis_is_killed_and_comes_back(tmp_path, caplog):
+    streams = msgspec.structs.replace(QUICK, batch=16, stale_ms=600_000, retry_ms=10)
+    sent = bodies(300)
+
+    async def go(app, server):
+        service, watcher, client = app.edge.service, server.client(), server.client()
+        core = Core(service)
+        assert await service.ready()
+        consumer, stopped = Consumer(core, client, "one", streams), asyncio.Event()
+        assert not await service.ready()  # not yet
+        await answers_to(watcher.ping)
+        ids = [await watcher.xadd(streams.requests, {"body": body}) for body in sent]
+        running = asyncio.create_task(consumer.run(stopped))
+        for least in (60, 160):  # answers, whereupon Redis dies in the middle of it
+            await until(partial(length, watcher, streams.answers, least))
+            server.kill()
+            await until(is_false(consumer.state))
+            assert not await service.ready()
+            metrics = (await ask(app.edge, Sent("GET", "/metrics", b"", [], b""))).body
+            assert b"\nseatrial_service_stream_connected 0\n" in metrics
+            server.start()
+            await answers_to(watcher.ping)
+        await until(partial(length, watcher, streams.answers, len(ids)), seconds=30)
+        await asyncio.sleep(0.1)
+        assert await service.ready()
+        stopped.set()
+        await running
+        found = [fields[b"request"] for _, fields in await watcher.xrange(streams.answers)]
+        assert sorted(found) == sorted(ids)  # each once
+        assert (await watcher.xpending(streams.requests, streams.group))["pending"] == 0
+        assert service.log.seq == len(ids)  # and decided once
+        assert await watcher.xlen(streams.dead) == 0
+        assert consumer.state.losses == 2
+        for each in (watcher, client):
+            await each.aclose()
+
+    server = Server(tmp_path)
+    try:
+        asyncio.run(served(partial(go, server=server)))
+    finally:
+        server.kill()
+    said = [message.partition(",")[0].partition(" after")[0] for message in caplog.messages]
+    assert said == ["the stream is away", "the stream is back"] * 2
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server on this machine")
+def test_the_command_says_by_http_whether_redis_is_there(tmp_path):
+    here, port, server = ROOT / "scenarios/bundles/payments", free_port(), Server(tmp_path)
+    server.kill()
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"bundles": str(here), "feature_store": str(here / "customers.npz")}))
+    source = f"redis://127.0.0.1:{server.port}/0"
+    command = ["consume", str(settings), "--from", source, "--port", str(port)]
+    process = subprocess.Popen([sys.executable, "-m", "reference_service", *command], stderr=subprocess.PIPE, text=True)
+
+    def ready(wanted):
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == wanted:
+                    return
+            time.sleep(0.05)
+        pytest.fail(f"it did not answer {wanted}")
+
+    try:
+        ready(503)
+        server.start()
+        ready(200)
+        process.terminate()
+        told = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+        server.kill()
+    assert process.returncode == 0
+    assert [line.partition(",")[0].partition(" after")[0] for line in told.splitlines()] == [
+        "the stream is away",
+        "the stream is back",
+    ]
+
+
+def is_false(state):
+    """A question for `until`: whether the consumer has noticed."""
+
+    async def noticed():
+        return not state.connected
+
+    return noticed
