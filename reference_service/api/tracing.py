@@ -1,4 +1,4 @@
-"""OpenTelemetry around the edge: one span a request that says, of a degraded reply, why.
+"""OpenTelemetry around a transport: one span a request that says, of a degraded reply, why.
 
 The reply itself names its sources and reasons, so the span is read off the reply and no step in between knows of
 traces. A caller's `traceparent` (W3C Trace Context) is the parent. The spans' times are the injected clock's.
@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import msgspec
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from reference_service.api.core import Headers
 from reference_service.api.http import ASGI, Message, Receive, Scope, Send
 from reference_service.clock import Clock
 
 _FIRST_FAULT: Final = 500
-_CARRIED: Final = ("traceparent", "tracestate")
+_CARRIED: Final = (b"traceparent", b"tracestate")
 
 
 class _Tensor(msgspec.Struct):
@@ -33,32 +34,53 @@ class _Reply(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Reply).decode
 
 
+class Spans:
+    """Begins a span for a request, and ends it with what its reply says.
+
+    Args:
+        clock: of the spans.
+        provider: where they go; the global one unless given.
+    """
+
+    def __init__(self, clock: Clock, provider: trace.TracerProvider | None = None) -> None:
+        self._clock = clock
+        self._tracer = (provider or trace.get_tracer_provider()).get_tracer("seatrial.reference_service")
+        self._propagator = TraceContextTextMapPropagator()
+
+    def begin(self, method: str, path: str, headers: Headers, at_ns: int) -> Span:
+        """The span of a request that came then; the names of `headers` are in lower case."""
+        given = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CARRIED}
+        return self._tracer.start_span(
+            f"{method} {path}",
+            context=self._propagator.extract(given),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": method, "url.path": path},
+            start_time=at_ns,
+        )
+
+    def end(self, span: Span, status: int, body: bytes) -> None:
+        """Its reply is on its way now; a status of 0: there is none."""
+        _explain(span, status, body)
+        span.end(self._clock.now_ns())
+
+
 class Traced:
     """An ASGI app with a span around each request.
 
     Args:
         app: what answers.
         clock: of the spans.
-        provider: where spans go; the global one unless given.
+        provider: see `Spans`.
     """
 
     def __init__(self, app: ASGI, clock: Clock, provider: trace.TracerProvider | None = None) -> None:
         self._app = app
         self._clock = clock
-        self._tracer = (provider or trace.get_tracer_provider()).get_tracer("seatrial.reference_service")
-        self._propagator = TraceContextTextMapPropagator()
+        self._spans = Spans(clock, provider)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
-        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        parent = self._propagator.extract({name: given[name] for name in _CARRIED if name in given})
-        span = self._tracer.start_span(
-            f"{scope['method']} {scope['path']}",
-            context=parent,
-            kind=SpanKind.SERVER,
-            attributes={"http.request.method": scope["method"], "url.path": scope["path"]},
-            start_time=self._clock.now_ns(),
-        )
+        span = self._spans.begin(scope["method"], scope["path"], scope["headers"], self._clock.now_ns())
         status, body = 0, bytearray()
 
         async def watched(message: Message) -> None:
@@ -73,11 +95,10 @@ class Traced:
             span.record_exception(error)
             raise
         finally:
-            _explain(span, status, bytes(body))
-            span.end(self._clock.now_ns())
+            self._spans.end(span, status, bytes(body))
 
 
-def _explain(span: trace.Span, status: int, body: bytes) -> None:
+def _explain(span: Span, status: int, body: bytes) -> None:
     """What the reply says of itself, as attributes."""
     span.set_attribute("http.response.status_code", status)
     if status >= _FIRST_FAULT or not status:

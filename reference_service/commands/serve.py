@@ -22,6 +22,7 @@ from reference_service.app import create_app
 from reference_service.clock import SECOND, SystemClock
 from reference_service.commands import COMMANDS
 from reference_service.commands.starting import configured, started
+from reference_service.server.connection import Connection, Host
 from reference_service.server.server import Server
 from reference_service.server.workers import Workers
 
@@ -102,7 +103,13 @@ async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = 
     app = create_app(settings, clock=SystemClock())
     service = await started(app)
     core = Core(service)
-    servers: list[Server | Rpc] = [Server(core, listening)]
+    connection: Callable[[Host], Connection] = Connection
+    if service.settings.traces:
+        from reference_service.api.tracing import Spans  # noqa: PLC0415  # an extra
+        from reference_service.server.traced import traced  # noqa: PLC0415
+
+        connection = traced(Spans(service.clock))
+    servers: list[Server | Rpc] = [Server(core, listening, connection=connection)]
     if grpc:
         from reference_service.rpc.server import Rpc  # noqa: PLC0415  # an extra
 

@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._answer(request, core.shed(now_ns))
             return
         if self._transport is None:
-            core.finish(0, request.arrived_ns)
+            self._unanswered(request)
             return
         try:
             found = core.infer(
@@ -243,11 +243,15 @@ class Connection(asyncio.Protocol):
             self._task = None
             if answer is None:
                 if request.version is not None:
-                    self._server.core.finish(0, request.arrived_ns)
+                    self._unanswered(request)
             elif request.version is not None:
                 self.inferred(request, answer)
             else:
                 self._answer(request, answer)
+
+    def _unanswered(self, request: Request) -> None:
+        """The client of an admitted inference has left."""
+        self._server.core.finish(0, request.arrived_ns)
 
     def inferred(self, request: Request, answer: Answered) -> None:
         """An admitted inference has its answer."""

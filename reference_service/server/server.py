@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from typing import Final
 
 from reference_service.api.core import Core, Logging
 from reference_service.clock import SECOND
-from reference_service.server.connection import Connection, Request
+from reference_service.server.connection import Connection, Host, Request
 
 _CONNECTIONS: Final = 4096  # at once; further ones wait in the kernel
 
@@ -24,11 +25,13 @@ class Server:
         listening: bound and listening; may be shared with other processes.
         idle_ns: how long a connection may be kept without a request.
         stuck_ns: how long a client may take nothing of what it is sent.
+        connection: what each connection becomes.
     """
 
     def __init__(
-        self, core: Core, listening: socket.socket, *, idle_ns: int = 75 * SECOND, stuck_ns: int = 30 * SECOND
-    ) -> None:
+        self, core: Core, listening: socket.socket, *,
+        idle_ns: int = 75 * SECOND, stuck_ns: int = 30 * SECOND, connection: Callable[[Host], Connection] = Connection,
+    ) -> None:  # fmt: skip
         service = core.service
         self.core = core
         self.clock = service.clock
@@ -44,6 +47,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self._infer_url = core.infer_path.encode()
         self._listening = listening
+        self._connection = connection
         self._queue: list[tuple[Connection, Request]] = []
         self._writing: asyncio.Future[bool] | None = None  # what those in `_held` wait for
         self._held: list[tuple[Connection, Request, Logging]] = []
@@ -130,7 +134,7 @@ class Server:
             connected, _ = self._listening.accept()
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task: asyncio.Task[object] = self.loop.create_task(
-                self.loop.connect_accepted_socket(lambda: Connection(self), connected)
+                self.loop.connect_accepted_socket(lambda: self._connection(self), connected)
             )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -8,10 +8,15 @@ import socket
 
 import pytest
 from conftest import ROW, SECOND, encode, run
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from reference_service.api.core import Core
+from reference_service.api.tracing import Spans
 from reference_service.server.connection import Connection
 from reference_service.server.server import Server
+from reference_service.server.traced import traced
 
 INFER = "/v2/models/payments/infer"
 
@@ -23,11 +28,11 @@ def post(body, path=INFER, *, version="1.1", extra=""):
 class Port:
     """A server of one service, and connections to it."""
 
-    def __init__(self, h):
+    def __init__(self, h, **options):
         self.h = h
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = self.listening.getsockname()
-        self.server = Server(Core(h.service), self.listening)
+        self.server = Server(Core(h.service), self.listening, **options)
         self.clients = []
 
     async def __aenter__(self):
@@ -363,3 +368,63 @@ def test_an_answer_that_cannot_be_given_keeps_back_none_of_those_that_wait_for_t
         assert await clients[1].ended()
 
     on_a_port(harness, body, {"decision_log": lambda _: lambda *_: None})
+
+
+# ---------------------------------------------------------------- traces
+
+
+def traced_on_a_port(harness, scenario, seams=None, **settings):
+    """The scenario gets the port, and what has been traced so far."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def body():
+        h = harness(seams, **settings)
+        async with asyncio.timeout(20), Port(h, connection=traced(Spans(h.clock, provider))) as port:
+            await scenario(port, exporter.get_finished_spans)
+
+    run(body())
+
+
+def test_a_trace_names_the_cause_of_a_degraded_reply_and_goes_on_from_the_callers(harness):
+    def down(_call):
+        def call(*_):
+            raise ConnectionError
+
+        return call
+
+    async def body(port, spans):
+        trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+        client = await port.connect()
+        status, _, reply = await client.ask(post(encode([ROW]), extra=f"Traceparent: 00-{trace}-{parent}-01\r\n"))
+        assert (status, reply) == await port.h.call("POST", INFER, encode([ROW]))
+        assert (await client.ask(post(b"{")))[0] == 400
+        assert (await client.ask(b"GET /v2/health/ready?x=1 HTTP/1.1\r\nhost: x\r\n\r\n"))[0] == 200
+        degraded, malformed, asked = spans()
+        assert degraded.name == f"POST {INFER}"
+        assert degraded.attributes["seatrial.reasons"] == ("dependency:feature_store",)
+        assert degraded.attributes["seatrial.sources"] == ("fallback",)
+        assert [event.name for event in degraded.events] == ["degraded"]
+        assert (f"{degraded.context.trace_id:032x}", f"{degraded.parent.span_id:016x}") == (trace, parent)
+        assert malformed.attributes["http.response.status_code"] == 400
+        assert malformed.parent is None
+        assert asked.attributes["url.path"] == "/v2/health/ready"
+
+    traced_on_a_port(harness, body, {"feature_store": down})
+
+
+def test_the_trace_of_a_client_that_left_says_that_no_answer_was_given(harness):
+    async def hang(*_):
+        await asyncio.Event().wait()
+
+    async def body(port, spans):
+        client = await port.connect()
+        client.send(post(encode([ROW])))
+        await port.until(lambda: port.h.service.counters.arrived)
+        client.writer.close()
+        await port.until(spans)
+        (span,) = spans()
+        assert span.attributes["http.response.status_code"] == 0
+        assert not span.status.is_ok
+
+    traced_on_a_port(harness, body, {"feature_store": lambda _: hang})
