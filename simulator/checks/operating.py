@@ -23,12 +23,14 @@ _REFUSED: Final = range(400, 500)
 def readiness(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
     """eventually: the readiness endpoint says so. What was so before the window proves nothing.
 
-    `ready` is to be said again: it must have been unready before.
+    `ready` is to be said again: it must have been unready before. `ready_throughout` is a never: not once the opposite.
     """
     window = selection.ground(expectation, scenario, evidence)
     to = (expectation.readiness or Readiness(to="ready")).to
     asked = _asked(evidence.main, window)
     before = [note for note in asked if note.at_ns <= window.start]
+    if to == "ready_throughout":
+        return _throughout([before[-1], *(note for note in asked if window.start < note.at_ns < window.end)], window)
     wanted = to == "ready"
     if to == "unready" and before[-1].data["ready"] is False:
         raise PremiseError("unready before: it was so when the window began", "a longer warm-up, or another target")
@@ -44,6 +46,12 @@ def readiness(expectation: Expectation, scenario: Scenario, evidence: Evidence) 
         deadline=window.end,
         complete=window.complete,
     )
+
+
+def _throughout(asked: list[Note], window: Window) -> Finding:
+    wrong = [f"unready at {words.moment(note.at_ns)}" for note in asked if note.data["ready"] is False]
+    limit = f"ready throughout, {window.text}"
+    return evaluators.never(wrong, limit=limit, opportunities=len(asked), complete=window.complete)
 
 
 def _asked(history: History, window: Window) -> list[Note]:

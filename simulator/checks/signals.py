@@ -233,7 +233,7 @@ def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
 def clean_reject(
     expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window
 ) -> tuple[Ballot, Limit]:
-    """Requests refused or failed with a reply, failing where the reply shows what it was sent, or internals."""
+    """Requests refused or failed with a reply, failing where that shows what it was sent, or internals, or nothing."""
     del scenario
     items = evidence.main.items
     told = (

@@ -103,6 +103,11 @@ def readiness(case: Case) -> Iterator[Tampering]:
     window = naive.when(case.expectation, case.scenario, case.court.main)
     deadline = window.spans[-1][1]
     wanted = case.expectation.params.to == "ready"
+    if case.expectation.params.to == "ready_throughout":
+        yield "red: unready for an instant", Status.FAIL, lambda: edits.with_note(evidence, _unready(deadline - 1))
+        yield "green: unready at the deadline", Status.PASS, lambda: edits.with_note(evidence, _unready(deadline))
+        yield "premise: nobody asked", Status.UNKNOWN, lambda: edits.without_notes(evidence, "ready")
+        return
 
     def changed(moment: int) -> Evidence:
         others = tuple(note for note in evidence.main.notes if note.kind != "ready")
@@ -114,6 +119,10 @@ def readiness(case: Case) -> Iterator[Tampering]:
     yield "red: at the deadline", Status.FAIL, lambda: changed(deadline)
     yield "green: 1 ns before the deadline", Status.PASS, lambda: changed(deadline - 1)
     yield "premise: nobody asked", Status.UNKNOWN, lambda: edits.without_notes(evidence, "ready")
+
+
+def _unready(at: int) -> Note:
+    return Note(at, "ready", {"ready": False})
 
 
 def refuses(case: Case) -> Iterator[Tampering]:

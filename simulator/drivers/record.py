@@ -190,7 +190,8 @@ class Recorder:
             outcome, version, scores = reply.outcome, reply.version, reply.scores
             decisions, sources, reasons = reply.decisions, reply.sources, reply.reasons
             bit = bits.get(version, 0) if bits else 0
-            shown = leak(body, sent.reply) if status >= _FIRST_ERROR and failure is None else 0
+            refused = reply.outcome is Outcome.REJECT
+            shown = leak(body, sent.reply, explains=refused) if status >= _FIRST_ERROR and failure is None else 0
             digest = crc32(body) | len(body) << 32
             for row, due_ns in enumerate(due):
                 decision = decisions[row] if decisions else ""

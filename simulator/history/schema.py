@@ -68,7 +68,7 @@ ITEM_COLUMNS: Final[dict[str, pa.DataType]] = {
     "touched": pa.uint64(),
     "potent": pa.uint64(),  # bit k: event k really changed what was sent
     "sent_digest": pa.uint64(),  # CRC-32 of the request body, its length in the upper half
-    "leak": pa.int8(),  # of a reply that is an error: 0, 1 it shows values that it was sent, 2 it shows internals
+    "leak": pa.int8(),  # of a reply that is an error: 0, 1 it shows values that it was sent, 2 internals, 3 nothing
     "truth": pa.int8(),  # latent label, -1 if there is none
     "label_due_ns": pa.int64(),  # when the label would naturally arrive
     "label_ns": pa.int64(),  # when it was delivered and acknowledged

@@ -314,13 +314,15 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "rollback": lambda p: f"{p.to} serves every reply again",
     "exposure": _exposure,
     "parity": lambda p: f"scores equal those of {_other_run(p.serving, p.target)}, in at least {p.min_pairs} pairs",
-    "clean_reject": lambda p: f"at least {show_share(p.min)} of refusals and errors show neither values nor internals",
+    "clean_reject": lambda p: (
+        f"at least {show_share(p.min)} of refusals and errors show neither values nor internals, and refusals say why"
+    ),
     "idempotent": lambda p: f"a key is answered once and for all, in at least {p.min_pairs} pairs",
     "logged": lambda p: (
         f"each answer has its record in the decision log, once, unaltered and in order, in at least {p.min_pairs} pairs"
     ),
     "amplification": lambda p: f"calls of {p.to} are at most {p.times:g} times those of the clean twin",
-    "readiness": lambda p: f"the service says that it is {p.to}",
+    "readiness": lambda p: f"the service says that it is {p.to.replace('_', ' ')}",
     "retrain": _retrained,
     "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",
     "shadow": lambda p: (

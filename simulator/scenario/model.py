@@ -242,9 +242,9 @@ class Idempotent(Frozen):
 
 
 class Readiness(Frozen):
-    """What the readiness endpoint says (J9)."""
+    """What the readiness endpoint says (J9). `ready_throughout`: whoever asks is told that it is ready."""
 
-    to: Literal["ready", "unready"]
+    to: Literal["ready", "unready", "ready_throughout"]
 
 
 class Refuses(Frozen):

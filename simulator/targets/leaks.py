@@ -1,4 +1,4 @@
-"""What an error reply must not show: values that it was sent, and the inside of the service."""
+"""What an error reply must not show: values that it was sent, and the inside of the service. And that it says why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 NOTHING: Final = 0
 VALUES: Final = 1
 INTERNALS: Final = 2
+SILENT: Final = 3
 
 # Stack traces and exceptions by name, as Python, the JVM, JavaScript and Go write them.
 _INTERNALS: Final = re.compile(
@@ -22,14 +23,18 @@ _SHORT: Final = 6  # characters: a shorter text may be a word of the message
 _PROTOCOL: Final = frozenset({"name", "id", "datatype", "shape", "columns", "parameters"})  # keys of what is no value
 
 
-def leak(request: bytes, reply: bytes) -> int:
-    """NOTHING, VALUES or INTERNALS: what an error reply shows that it should not.
+def leak(request: bytes, reply: bytes, *, explains: bool = False) -> int:
+    """NOTHING, VALUES or INTERNALS: what an error reply shows that it should not; SILENT if it shows nothing at all.
+
+    A refusal is clear if it `explains`: its reply has a text in it, whatever that says.
 
     Only what cannot be there by chance counts: numbers of four significant digits and more, texts of six characters
     and more that are not also names of fields, whole words each.
     """
     if _INTERNALS.search(reply):
         return INTERNALS
+    if explains and _wordless(reply):
+        return SILENT
     try:
         document = msgspec.json.decode(request)
     except (ValueError, RecursionError):
@@ -41,6 +46,19 @@ def leak(request: bytes, reply: bytes) -> int:
         return VALUES
     words = b" " + re.sub(rb"[^\w.+@-]+", b" ", reply) + b" "
     return VALUES if any(b" " + text + b" " in words for text in texts) else NOTHING
+
+
+def _wordless(reply: bytes) -> bool:
+    try:
+        waiting = [msgspec.json.decode(reply)]
+    except (ValueError, RecursionError):
+        return not reply.strip()  # plain text
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and value.strip():
+            return False
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return True
 
 
 def _collect(value: Any, numbers: set[bytes], texts: set[bytes]) -> None:

@@ -108,6 +108,10 @@ def readiness(expectation: Expectation, scenario: Scenario, court: Court) -> Opi
         must(at - max(last, earlier) <= 120 * SECOND or at <= start, "not asked for too long")
         last = at
     first = [ready for at, ready in said if at <= start][-1]
+    if expectation.params.to == "ready_throughout":
+        if not first or any(not ready for at, ready in said if start < at < deadline):
+            return Opinion(Status.FAIL)
+        return Opinion(Status.PASS if window.complete else Status.UNKNOWN)
     if expectation.params.to == "unready":
         must(first, "unready before")
         found = any(not ready for at, ready in said if start <= at < deadline)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from histories import MINUTE, Evidence, N, columns, edited, evidence, firing, notes, record, run, scenario
-from specimens import RELEASE, alerts, estimated, set_at, some, where, written
+from specimens import RELEASE, alerts, estimated, ready, set_at, some, where, written
 
 from simulator.checks import evaluate
 from simulator.controls import naive
@@ -107,3 +107,13 @@ def test_an_alert_that_one_route_alone_has_heard_of_is_on_no_other():
         both({"alert": {"field": "amount"}, "after": "e", "within": "8m"}, listening(alerts(firing(700))))
         is Status.PASS
     )
+
+
+@pytest.mark.parametrize(
+    ("unready", "status"),
+    [((), Status.PASS), ((660,), Status.FAIL), ((600,), Status.FAIL), ((590,), Status.PASS), ((720,), Status.PASS)],
+)
+def test_who_is_ready_throughout_is_never_unready(unready, status):
+    it = {"readiness": {"to": "ready_throughout"}, "after": "e", "within": "2m"}
+    assert both(it, ready(*unready)) is status
+    assert both(it, evidence()) is Status.UNKNOWN  # nobody asked
