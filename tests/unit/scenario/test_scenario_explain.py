@@ -171,7 +171,8 @@ EXPECTATIONS = {
         "scores equal those of a run that v2 serves from the start, in at least 100 pairs"
     ),
     "{id: x, clean_reject: {min: 99%}, of: e}": (
-        "among requests that e touches, at least 99% of refusals and errors show neither values nor internals"
+        "among requests that e touches, at least 99% of refusals and errors show neither values nor internals, "
+        "and refusals say why"
     ),
     "{id: x, retrain: {version: v9, goes: nowhere}, after: e, within: 1h}": (
         "within 1h of the start of e, the retrained v9 is refused, and answers nobody"
