@@ -133,15 +133,19 @@ class Voyage:
                 self.spawn(watch(alerts.poll, self.sink, self.until))
             if any(expectation.readiness for expectation in self.spec.scenario.then):
                 self.spawn(self._ask_readiness())
+            returning = []
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
-                    self.spawn(incidents.begin(k, event))
+                    task = self.spawn(incidents.begin(k, event))
+                    returning += [task] if event.restart is not None else []
             try:
                 await sender.send(self)
                 await self.until(self.end - SECOND)
                 await self._observe("quality", self.spec.target.quality)
                 await self.until(self.end)
                 await sender.finish(self)
+                if returning:  # starting again may outlast the plan, and the log is read from the one that took it up
+                    await asyncio.wait(returning)
                 await self.recorder.read_log(self.now, lambda path: self._call("GET", path))
                 await self._count_bad_ways()
                 if self.tasks:
@@ -166,11 +170,12 @@ class Voyage:
             if (why := await unseen(self.dependencies.proxies, event)) is not None:
                 self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=why)
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Work beside the sending, until the run ends."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def until(self, when_ns: int) -> None:
         """Wait for that moment of the plan."""
