@@ -135,6 +135,17 @@ def test_7_a_real_and_tiny_shift_is_shown_and_pages_nobody():
     assert detector.state == "shifted"
 
 
+def test_7_the_same_on_a_hundred_seeds():
+    """Counts of the cells of a million rows are multinomial, so the rows need not be drawn."""
+    cuts = norm.ppf(QUANTILES)
+    before, after = (np.diff([0.0, *norm.cdf(cuts - moved), 1.0]) for moved in (0.0, 0.02))
+    for seed in range(100):
+        draw, detector = np.random.default_rng(seed), DriftDetector(POLICY)
+        reference, window = (draw.multinomial(1_000_000, shares) for shares in (before, after))
+        assert not any(detector.look(reference / 1_000_000, 1_000_000, window) for _ in range(4))
+        assert detector.state == "shifted"
+
+
 @pytest.mark.parametrize(("shifted", "told_of"), [(450, False), (3_000, True)])
 def test_a_field_with_seasons_has_a_threshold_of_its_own(shifted, told_of):
     """PSI of .19, then of 1.2; the policy's threshold is .1 and the field's .25. The season says nothing of others."""
