@@ -660,6 +660,17 @@ def early_labels_are_believed():
 
 
 @saboteur
+def what_has_come_by_the_horizon_is_all():
+    """Cohorts are judged at the horizon, whoever's labels are not in yet."""
+    initialise = Cohorts.__init__
+
+    def impatient(self, horizon_ns, width_ns, block_ns=0, **_):
+        initialise(self, horizon_ns, width_ns, block_ns)
+
+    Cohorts.__init__ = impatient
+
+
+@saboteur
 def a_label_counts_as_often_as_it_comes():
     """32. A label that is delivered twice is a second label."""
     label = Ledger.label

@@ -42,6 +42,7 @@ SABOTEURS = [
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
     ("the_fallback_outlives_the_outage", "feature_store_outage", {"ends"}),
+    ("what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"}),
     ("a_label_counts_as_often_as_it_comes", "labels_twice", {"counted_once", "honest"}),
     ("retries_without_end", "feature_store_outage", {"calm"}),
     ("refusals_repeat_what_came", "dropped_and_retyped", {"discreet"}),
