@@ -207,6 +207,15 @@ def untagged() -> Evidence:
     return evidence(run(columns(version=""), events=(record(planned=1, delivered=1, potent=1),)))
 
 
+def wronged(in_a_hundred: int, *, few: int = 0) -> Evidence:
+    """Of a hundred negatives of the east so many are refused, of the west ten. So many rows are of a third group."""
+    index = np.arange(N)
+    east, turn = index % 4 == 0, index // 4 % 100
+    refused = (index % 2 == 0) & (turn < np.where(east, in_a_hundred, 10))
+    segment = np.where(index < few, "north", np.where(east, "east", "west"))
+    return edited(evidence(), segment=segment.astype(object), decision=np.where(refused, "block", "approve"))
+
+
 def learned(*steps: str, asked: int = 50, heard: bool = True) -> Evidence:
     """v2 is retrained at 600 s, each of these steps 100 s after the one before; it answers as the steps say."""
     at = {step: 600 + 100 * k for k, step in enumerate(("begun", *steps))}
@@ -327,6 +336,9 @@ SPECIMENS: dict[str, Specimen] = {
     "refuses": Specimen(
         {"refuses": {"version": "v2"}, "after": "e", "within": "1m"}, answered(422), answered(202), answered(None),
         when=[{"event": "e", "at": "10m", "release": {"version": "v2", "bundle": "damaged"}}],
+    ),
+    "group_errors": Specimen(
+        {"group_errors": {"of": "false_positive", "gap": "20%"}}, wronged(15), wronged(60), wronged(15, few=60),
     ),
     "retrain": Specimen(
         {"retrain": {"version": "v2", "goes": "live"}, "after": "e", "within": "8m"},

@@ -10,6 +10,7 @@ from simulator.checks import (
     alerting,
     comparing,
     evaluators,
+    grouping,
     loading,
     logged,
     operating,
@@ -67,6 +68,7 @@ CHECKS: Final[dict[str, Check]] = {
     "lossless": releasing.lossless,
     "logged": logged.logged,
     "retrain": retraining.retrain,
+    "group_errors": grouping.group_errors,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")

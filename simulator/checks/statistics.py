@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import ceil, log, log1p
+from math import ceil, hypot, log, log1p, sqrt
 from typing import Final
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 ALPHA: Final = 0.01
 CONFIDENCE: Final = 0.99
@@ -14,6 +14,7 @@ TIE: Final = 1e-12  # a bound that is the limit is within it, whatever the last 
 BLOCK_NS: Final = 10_000_000_000
 SHORT_BLOCK_NS: Final = 1_000_000_000  # of live runs that are too short for thirty blocks of ten seconds
 MIN_BLOCKS: Final = 30
+_Z: Final = float(ndtri(CONFIDENCE))
 _MOST: Final = 10**9  # nobody waits for more
 
 Interval = tuple[float, float]
@@ -31,6 +32,30 @@ def clopper_pearson(failures: int, trials: int) -> Interval:
     lower = 0.0 if failures == 0 else float(betaincinv(failures, trials - failures + 1, ALPHA))
     upper = 1.0 if failures == trials else float(betaincinv(failures + 1, trials - failures, CONFIDENCE))
     return lower, upper
+
+
+def wilson(failures: int, trials: int) -> Interval:
+    """One-sided 99 % score bounds of a share (Wilson, JASA 22, 1927). No trials say nothing: (0, 1)."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, spare = failures / trials, _Z**2 / trials
+    middle = share + spare / 2
+    reach = _Z * sqrt(share * (1 - share) / trials + spare / (4 * trials))
+    return max(0.0, (middle - reach) / (1 + spare)), min(1.0, (middle + reach) / (1 + spare))
+
+
+def difference(one: tuple[int, int], other: tuple[int, int]) -> Interval:
+    """One-sided 99 % bounds of the first share less the second (Newcombe's hybrid of score bounds).
+
+    Newcombe, Interval estimation for the difference between independent proportions, Statist. Med. 17 (1998), no. 10.
+
+    Args:
+        one: (failures, trials), at least one trial.
+        other: the same.
+    """
+    (p, q), (low, high), (below, above) = (k / n for k, n in (one, other)), wilson(*one), wilson(*other)
+    reach_down, reach_up = hypot(p - low, above - q), hypot(high - p, q - below)
+    return p - q - reach_down, p - q + reach_up
 
 
 def block_interval(failures: np.ndarray, trials: np.ndarray) -> Interval | None:

@@ -12,6 +12,7 @@ from typing import Final
 from simulator.controls import (
     edits,
     tamper_alerts,
+    tamper_groups,
     tamper_lasting,
     tamper_loading,
     tamper_log,
@@ -41,6 +42,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "shadow": tamper_releases.shadow,
     "lossless": tamper_releases.lossless,
     "logged": tamper_log.logged,
+    "group_errors": tamper_groups.group_errors,
     "retrain": tamper_retraining.retrain,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})

@@ -29,6 +29,7 @@ _BY_ROW: Final = frozenset(
         "shadow",
         "review",
         "fairness",
+        "group_errors",
     }
 )  # others count requests
 _CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
@@ -169,6 +170,12 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
         yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")
     if expectation.handled is not None and not expectation.handled.by:
         yield Flaw("undecidable", "with no way to be handled, nothing can be", (*where, family, "by"))
+    groups = expectation.group_errors
+    if groups is not None and groups.gap >= 1.0:
+        yield from _crossable(groups.gap, (*where, family, "gap"))
+    if groups is not None and n is not None and n < 2 * groups.min_rows:
+        message = f"{window} holds about {int(n)} items; two groups need {2 * groups.min_rows}"
+        yield Flaw("undecidable", message, (*where, family, "min_rows"), "look longer, or send more")
     yield from _exposure(scenario, expectation, (*where, family))
 
 

@@ -301,6 +301,11 @@ def _retrained(p: Any) -> str:
     )
 
 
+def _group_errors(p: Any) -> str:
+    kind = p.of.replace("_", " ") + "s"
+    return f"about no group are there over {show_share(p.gap)} more {kind} than about the others"
+
+
 _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "no_alert": lambda p: ("no alert" if isinstance(p, str) else "not " + _alert(p)) + " fires",
     "handled": _handled,
@@ -323,6 +328,7 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     ),
     "amplification": lambda p: f"calls of {p.to} are at most {p.times:g} times those of the clean twin",
     "readiness": lambda p: f"the service says that it is {p.to.replace('_', ' ')}",
+    "group_errors": _group_errors,
     "retrain": _retrained,
     "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",
     "shadow": lambda p: (

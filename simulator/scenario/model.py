@@ -274,6 +274,19 @@ class Fairness(Frozen):
     max: Share
 
 
+class GroupErrors(Frozen):
+    """About no group is the service wrong more often than about the others, by more than `gap` (J12).
+
+    A false positive is another decision than `approve` about a negative, of all negatives; a false negative `approve`
+    about a positive, of all positives.
+    """
+
+    of: Literal["false_positive", "false_negative"]
+    gap: Share = Field(description="by how much the rate of a group may exceed that of all others together")
+    approve: str = Field("approve", description="the service's word for it")
+    min_rows: int = Field(100, ge=1, description="rows of known truth, of a group and of the others")
+
+
 class Amplification(Frozen):
     """Calls in the window are at most so many times the clean twin's: an outage is not answered by a storm (S4)."""
 
@@ -313,7 +326,7 @@ FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness", "amplification", "logged", "retrain",
+    "review", "fairness", "amplification", "logged", "retrain", "group_errors",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -362,6 +375,7 @@ class Expectation(Frozen):
     fairness: Fairness | None = None
     logged: Logged | None = None
     retrain: Retrained | None = None
+    group_errors: GroupErrors | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

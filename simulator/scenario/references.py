@@ -57,6 +57,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "lossless": Window(_DEADLINE),
     "review": Window((), _ITEMS),
     "fairness": Window((), _ITEMS),
+    "group_errors": Window((), _ITEMS),
     "retrain": Window(_DEADLINE),
     "amplification": Window(("during",), frozenset({"settle"})),
 }

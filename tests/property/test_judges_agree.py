@@ -33,6 +33,11 @@ def moment(dice: Random) -> int:
     return max(0, dice.randrange(61) * STEP + dice.choice([-1, 0, 0, 0, 1]))
 
 
+def beside(dice: Random) -> Random:
+    """Dice of its own for what was added later, so that it changes no other throw."""
+    return Random(str(dice.getstate()[1][:8]))  # noqa: S311 - not for secrets
+
+
 def maybe(dice: Random, chance: float) -> bool:
     return dice.random() < chance
 
@@ -69,8 +74,9 @@ def on_record(dice: Random) -> tuple[Note, ...]:
         at = dice.choice((600, 600, 630, 1200)) * SECOND
         answer = {"what": "release v2", "status": dice.choice((202, 409, 422, 422, 422, 500)), "body": ""}
         kept.append(Note(at, "action", answer))
-    if maybe(dice, 0.8):
-        kept += retrained(dice)
+    own = beside(dice)
+    if maybe(own, 0.8):
+        kept += retrained(own)
     if maybe(dice, 0.8):
         kept += asked_if_ready(dice)
     if maybe(dice, 0.9):
@@ -147,6 +153,11 @@ def items(dice: Random, base: dict[str, np.ndarray], calm: float) -> dict[str, n
     if maybe(dice, 0.4):  # some are still open when others come
         waits = column(dice, (0, 0.8), (20 * SECOND, 0.2))
         changed["replied_ns"] = np.where(changed["replied_ns"] == NEVER, NEVER, changed["replied_ns"] + waits)
+    own = beside(dice)
+    if maybe(own, 0.6):
+        changed["segment"] = column(own, ("a", 0.5), ("b", 0.45), ("", 0.05 * own.randrange(2))).astype(object)
+        wronged = (changed["segment"] == "a") & (column(own, (0, 0.6), (1, 0.4)) == 1)
+        changed["decision"] = np.where(wronged & maybe(own, 0.5), "block", changed["decision"]).astype(object)
     if maybe(dice, 0.6):
         changed["label_ns"] = column(dice, (NEVER, 0.9), (moment(dice), 0.05), (moment(dice), 0.05))
         told = changed["label_ns"]  # now and then before the truth was known, which nobody may judge by
@@ -337,6 +348,7 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         | {"during": dice.choice("ef")},
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
+        "group_errors": {"group_errors": erring(dice)} | window(dice) | of(dice),
         "retrain": {"retrain": {"version": "v2"} | dice.choice(({"goes": "nowhere"}, {"goes": "live", "share": limit}))}
         | deadline(dice),
         "promoted": {"promoted": {"to": dice.choice(("v1", "v2"))} | least} | deadline(dice),
@@ -345,6 +357,11 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "lossless": {"lossless": {}} | deadline(dice),
     }  # fmt: skip
     return ({"id": "it"} | own[family] | {"id": "it"}, paged)
+
+
+def erring(dice: Random) -> dict[str, Any]:
+    kind, gap = dice.choice(("false_positive", "false_negative")), dice.choice((0.02, 0.1, 0.3))
+    return {"of": kind, "gap": gap, "min_rows": dice.choice((10, 10, 60))}
 
 
 def both(family: str, seed: int) -> tuple[Status, Status, str]:

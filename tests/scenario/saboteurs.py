@@ -712,6 +712,20 @@ def one_country_is_imputed():
     )
 
 
+@saboteur
+def one_countrys_amounts_are_converted_twice():
+    """Of no list: amounts from Brazil are multiplied by what a euro is in reais, and nothing says so."""
+    inspect = Validator.inspect
+
+    def converting(self, columns, index):
+        row = inspect(self, columns, index)
+        if row.received[self.names.index("country")] == BRAZIL:
+            row.used[self.names.index("amount")] *= 5.5
+        return row
+
+    Validator.inspect = converting
+
+
 # ---------------------------------------------------------------- dependencies
 
 

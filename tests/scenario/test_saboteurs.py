@@ -61,6 +61,7 @@ SABOTEURS = [
     ("told_to_be_over", "nulls_in_every_spelling", {"paged"}),
     ("the_old_model_under_the_new_name", "swap_under_load", {"identity"}),
     ("always_another_customers_score", "offline_parity", {"same_score"}),
+    ("one_countrys_amounts_are_converted_twice", "suspected_for_where_they_live", {"suspected_alike"}),
     ("features_made_otherwise_are_served", "skewed_release", {"refused", "same_scores"}),
     ("retrained_models_skip_the_gate", "retrained_on_lies", {"stopped"}),
     ("slow_to_help", "nulls_in_every_spelling", {"in_time"}),

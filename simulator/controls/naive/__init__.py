@@ -6,6 +6,7 @@ oracle of the tests, and it gives the sizes of the edits by which controls see a
 
 from simulator.controls.naive.alerts import Siren, paged, sirens
 from simulator.controls.naive.court import ERRORS, Court, Opinion, read
+from simulator.controls.naive.groups import apart, wronged
 from simulator.controls.naive.lasting import next_release
 from simulator.controls.naive.opinion import FAMILIES, opinion
 from simulator.controls.naive.premises import event, needed
@@ -13,7 +14,7 @@ from simulator.controls.naive.releasing import concerned
 from simulator.controls.naive.shares import split
 from simulator.controls.naive.tails import sizes
 from simulator.controls.naive.values import acknowledged, estimates, truth
-from simulator.controls.naive.windows import when
+from simulator.controls.naive.windows import rows_of, when
 
 __all__ = [
     "ERRORS",
@@ -22,6 +23,7 @@ __all__ = [
     "Opinion",
     "Siren",
     "acknowledged",
+    "apart",
     "concerned",
     "estimates",
     "event",
@@ -30,9 +32,11 @@ __all__ = [
     "opinion",
     "paged",
     "read",
+    "rows_of",
     "sirens",
     "sizes",
     "split",
     "truth",
     "when",
+    "wronged",
 ]

@@ -38,6 +38,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "lossless": releasing.lossless,
     "review": groups.review,
     "fairness": groups.fairness,
+    "group_errors": groups.group_errors,
     "logged": logs.logged,
 }
 

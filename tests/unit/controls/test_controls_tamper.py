@@ -42,6 +42,7 @@ RED = {
         "grew",
         "nobody hears it",
     },
+    "group_errors": {"wrong about"},
     "shadow": {"another score", "1 ns later", "shadow answers", "no answer"},
     "lossless": {"lost", "shed", "nobody knows"},
     "quality": {"just too far above", "just too far below", "counted twice"},

@@ -174,6 +174,9 @@ EXPECTATIONS = {
         "among requests that e touches, at least 99% of refusals and errors show neither values nor internals, "
         "and refusals say why"
     ),
+    "{id: x, group_errors: {of: false_positive, gap: 5%}, during: e}": (
+        "during e, about no group are there over 5% more false positives than about the others"
+    ),
     "{id: x, retrain: {version: v9, goes: nowhere}, after: e, within: 1h}": (
         "within 1h of the start of e, the retrained v9 is refused, and answers nobody"
     ),

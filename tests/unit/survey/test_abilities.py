@@ -10,8 +10,9 @@ FULL = {
     "start": {"command": ["x", "$settings"], "url": "http://127.0.0.1:1", "ready": "/ready"},
     "read": {"score": "$.s", "version": "$.v", "source": "$.f", "decision": "$.d"},
     "alerts": {"heartbeat": {"name": "W", "every": "1m"}}, "labels": {"post": "/labels"}, "quality": "/q",
-    "admin": {"release": "POST /r", "rollback": "POST /b"}, "safeguards": {"validation": {"checks": False}},
-    "decisions": "/d",
+    "admin": {"release": "POST /r", "rollback": "POST /b", "retrain": "POST /t"},
+    "safeguards": {"validation": {"checks": False}},
+    "decisions": "/d", "retraining": "/t",
 }  # fmt: skip
 
 
