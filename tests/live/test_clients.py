@@ -19,6 +19,8 @@ import pytest
 from benchmarks.service import bodies
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/servers"))
+import place  # noqa: E402 - its folder is no package
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tritonclient") is None, reason="tritonclient is not installed; `make test` installs it"
@@ -161,3 +163,44 @@ def test_a_refusal_says_why_and_shows_no_value(triton):
         client.infer("payments", inputs(module, columns(1)), model_version="v9")
     with pytest.raises(InferenceServerException, match="no such"):
         client.infer("nobody", inputs(module, columns(1)))
+
+
+def known(count):
+    """Tensors without a null, which neither of these clients can send."""
+    return {n: (d, [1.0 if v is None else v for v in values]) for n, (d, values) in columns(count).items()}
+
+
+def as_inputs(sent):
+    return [{"name": n, "shape": [len(v)], "datatype": d, "data": v} for n, (d, v) in sent.items()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not place.python("kserve").exists(), reason="KServe's SDK is elsewhere: python tests/servers/place.py kserve"
+)
+def test_kserve_s_clients_get_what_a_plain_post_gets(ports):
+    sent = known(3)
+    told = subprocess.run(
+        [place.python("kserve"), ROOT / "tests/servers/kserve_client.py", *map(str, ports)],
+        input=json.dumps(as_inputs(sent)), capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    found = json.loads(told.stdout)
+    assert found["ready"] == [True] * 6
+    assert found["rest"] == found["grpc"] == by_rest(ports[0], sent)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not place.python("mlserver").exists(), reason="MLServer is elsewhere: python tests/servers/place.py mlserver"
+)
+@pytest.mark.parametrize("how", [[], ["--batch-size", "2"], ["--binary-data"]], ids=["json", "together", "binary"])
+def test_mlserver_s_batch_command_gets_what_a_plain_post_gets(ports, tmp_path, how):
+    sent = known(3)
+    asked, answered = tmp_path / "asked.jsonl", tmp_path / "answered.jsonl"
+    asked.write_text(f"{json.dumps({'inputs': as_inputs(sent)})}\n" * 2)
+    command = [place.python("mlserver").with_name("mlserver"), "infer", "-u", f"127.0.0.1:{ports[0]}", "-m", "payments"]
+    subprocess.run([*command, "-i", asked, "-o", answered, *how], capture_output=True, timeout=120, check=True)
+    replies = [json.loads(line) for line in answered.read_text().splitlines()]
+    assert len(replies) == 2
+    for reply in replies:
+        assert {output["name"]: output["data"] for output in reply["outputs"]} == by_rest(ports[0], sent)

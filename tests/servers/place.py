@@ -18,7 +18,7 @@ NEEDS = {
     "bentoml": ["bentoml==1.4.39", "lightgbm==4.7.0"],
     # Its workers die with a newer uvloop, which no longer makes an event loop for whoever asks.
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
-    "mlflow": ["mlflow==3.17.2", "scikit-learn"],
+    "mlflow": ["mlflow==3.17.2", "scikit-learn", OURS],
     # Its client and the models of its manifests; it serves nothing here.
     "kserve": ["kserve==0.21.0"],
     "ray": ["ray[serve]==2.60.0"],
