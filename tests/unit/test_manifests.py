@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from reference_service.app import create_app
-from reference_service.commands.serve import _GRACE_NS
+from reference_service.commands.serve import GRACE_NS
 from reference_service.settings import filled, read
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_probes_ask_where_the_service_answers_and_a_stop_gets_its_time(pod, stat
         assert statuses[get["path"]] == 200
     assert statuses["/v2/health/nothing"] == 404
     # Twice the grace: a control process waits for its workers as long again (`server/workers.py`).
-    needs = container["lifecycle"]["preStop"]["sleep"]["seconds"] + 2 * _GRACE_NS / 1e9
+    needs = container["lifecycle"]["preStop"]["sleep"]["seconds"] + 2 * GRACE_NS / 1e9
     assert pod["terminationGracePeriodSeconds"] > needs
     assert pod["securityContext"]["runAsUser"] == 10001  # as the image has it
     assert "--uid 10001" in (DEPLOY / "python.Dockerfile").read_text()
