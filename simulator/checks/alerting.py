@@ -253,6 +253,11 @@ def labels_seen(expectation: Expectation, scenario: Scenario, evidence: Evidence
     rows = np.flatnonzero(chosen)
     if not len(rows):
         return evaluators.empty(limit, "labels due")
+    if not np.any(items["label_due_ns"][rows] != NEVER):
+        raise PremiseError(
+            f"labels: none of these {len(rows)} rows ever gets one, so to be earlier than labels proves nothing",
+            "let labels come: `labels: {missing: …}`, or the population",
+        )
     came = items["label_ns"][rows]
     seen = (came != NEVER) & (came <= onset)
     found = float(seen.mean())

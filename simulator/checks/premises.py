@@ -54,6 +54,7 @@ def sound_run(evidence: Evidence, history: History, scenario: Scenario) -> None:
     why, remedy = records.flaw(evidence, history)
     if why:
         raise PremiseError(f"{why}, in the {role} run", remedy)
+    _reacted(history)
     heals = [note for note in history.notes if note.kind == "heal"]
     for note in heals:
         if note.data.get("healed") is not True:
@@ -75,6 +76,16 @@ def _steady(history: History, scenario: Scenario) -> None:
             )
     if not states and scenario.given.steady_state:
         raise PremiseError(f"steady state: never judged in the {history.header.role} run", "run again with a warm-up")
+
+
+def _reacted(history: History) -> None:
+    """Where people react to decisions, somebody did. A decision that is never made is a slip of the pen."""
+    told = [note.data for note in history.notes if note.kind == "feedback"]
+    if told and not any(value for data in told for value in data.values()):
+        raise PremiseError(
+            f"feedback: nobody in the {history.header.role} run got a decision that people react to",
+            "write `feedback: {on: …}` as the service spells its decisions, or send more",
+        )
 
 
 def on_schedule(history: History, late_p99_ns: int) -> None:

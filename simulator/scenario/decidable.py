@@ -51,6 +51,7 @@ def check(scenario: Scenario, capacity: float | None) -> Iterator[Flaw]:
         if isinstance(event.params, Load):
             yield from _load(scenario, event.params, (*where, "to"), capacity)
         yield from _prompt(scenario, event, where, capacity)
+        yield from _served_already(scenario, index, where)
     yield from _steady(scenario)
     for index, expectation in enumerate(scenario.then):
         yield from _limit(scenario, expectation, ("then", index), capacity)
@@ -71,6 +72,17 @@ def _potent(event: Event, where: Where) -> Iterator[Flaw]:
         or (event.rename is not None and event.rename.field == event.rename.to)
     ):
         yield Flaw("no-effect", f"`{event.event}` changes nothing", (*where, key or "to"))
+
+
+def _served_already(scenario: Scenario, index: int, where: Where) -> Iterator[Flaw]:
+    """A release of what serves is no release."""
+    event, serving = scenario.when[index], scenario.given.serving
+    release = event.release
+    if release is None or release.version != serving or release.defect or release.bundle != "sound":
+        return
+    earlier = (one for one in scenario.when if one.at < event.at and (one.release or one.retrain or one.operator))
+    if not any(earlier) and not scenario.to_be_refused(event):
+        yield Flaw("no-effect", f"`{serving}` serves already", (*where, "version"), "release another version")
 
 
 def _load(scenario: Scenario, load: Load, where: Where, capacity: float | None) -> Iterator[Flaw]:
@@ -162,6 +174,9 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
                 f"the hold of {show_duration(expectation.hold)} sees about {int(held)} answers; it takes {_LASTING}"
             )
             yield Flaw("undecidable", message, (*where, "hold"), "hold for longer, or send more")
+    if expectation.quality is not None and expectation.quality.within >= 1.0:
+        message = "both are shares of 1, so they cannot be further apart and this can never fail"
+        yield Flaw("uncrossable", message, (*where, family, "within"))
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
     wanted = expectation.parity or expectation.idempotent or expectation.shadow or expectation.logged
@@ -180,7 +195,12 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
 
 
 def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:
-    if expectation.exposure is None or expectation.during is None:
+    if expectation.exposure is None:
+        return
+    if not any(event.release or event.retrain or event.operator for event in scenario.when):
+        message = f"nothing is released, so {scenario.given.serving} gives every answer and this can never fail"
+        yield Flaw("uncrossable", message, (*where, "version"), "add an event `release`")
+    if expectation.during is None:
         return
     release = scenario.event(expectation.during).release
     if release is None or release.version != expectation.exposure.version:

@@ -278,6 +278,12 @@ def _roles(expectation: Expectation, where: Where, events: list[str], parts: Par
     if expectation.parity is not None and expectation.parity.target and not expectation.parity.serving:
         message = "`target` needs `serving`: which version is to give the same scores there"
         yield Flaw("missing-key", message, (*where, "parity", "target"), "such as `serving: v1`", "key")
+    if expectation.rollback is not None:
+        name = (expectation.after or "").removesuffix(".end")
+        releases = {event.event: event.release for event in parts.events.values() if event.release is not None}
+        if name in releases and releases[name].version == expectation.rollback.to:
+            message = f"`{name}` releases `{expectation.rollback.to}`, so to serve it is no way back"
+            yield Flaw("bad-value", message, (*where, "rollback", "to"), "name the version that served before")
     if expectation.family == "harmed" and expectation.of in events:
         message = "`harmed` is about the items that no event touched"
         yield Flaw("bad-value", message, (*where, "of"), f"write `of: {UNTOUCHED}`")

@@ -102,6 +102,8 @@ class Alerts(Frozen):
     poll: Poll | None = None
     heartbeat: Heartbeat | None = None
     match: Match = Match()
+    names: tuple[str, ...] = Field((), description="all that it may send; a scenario that names another is refused")
+    severities: tuple[str, ...] = Field((), description="the same of severities")
 
 
 class LabelIntake(Frozen):

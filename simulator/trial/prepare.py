@@ -20,6 +20,7 @@ from simulator.targets.load import digest as target_digest
 from simulator.targets.load import find
 from simulator.targets.load import load as load_target
 from simulator.targets.model import Target
+from simulator.trial import fit
 from simulator.trial.manifest import Manifest, ask, digest_of, run_id
 from simulator.trial.twins import twin_key, versions
 from simulator.world.populations import get
@@ -66,6 +67,7 @@ def _trial(
     given = target.service_time if driver == "virtual" else None
     capacity = given.capacity(traffic.batch) if given else None
     problems = check(cell, {f.name: f for f in population.fields}, capacity)
+    problems = (*problems, *(cell.problem(flaw) for flaw in fit.flaws(scenario, target)))
     if without and without not in target.safeguards:
         hint = f"its safeguards: {', '.join(target.safeguards) or 'none'}"
         problems = (

@@ -95,7 +95,7 @@ class _Making:
     def chunk(self) -> Chunk:
         rows, truth = self._world()
         label_due_ns = self._labels(rows, truth)
-        reported = self._reported(rows, truth)
+        reported = self._reported(rows, truth, label_due_ns)
         overrides = self._representation(rows)
         self._garbled(rows)
         self._badly_sent(rows)
@@ -199,13 +199,13 @@ class _Making:
             self._mark(k, hit, hit)  # the driver delivers them; the plan knows which
         return due
 
-    def _reported(self, rows: Rows, truth: Truth) -> np.ndarray:
-        """What the labels say, which need not be the truth."""
+    def _reported(self, rows: Rows, truth: Truth, due_ns: np.ndarray) -> np.ndarray:
+        """What the labels say, which need not be the truth. One that never comes says nothing."""
         reported = truth.label
         for k, event in self._of("label_noise"):
             hit = self._hit(event, rows) & transport.of_outcome(event, truth.label) & (truth.label >= 0)
             reported = world.opposite(reported, hit)
-            self._mark(k, hit, hit)
+            self._mark(k, hit, due_ns != labels.NEVER)
         return reported
 
     def _garbled(self, rows: Rows) -> None:
@@ -224,6 +224,7 @@ class _Making:
         items = np.flatnonzero(np.logical_or.reduce([hit for _, _, hit in hits]))
         clean = dict(zip(items.tolist(), representation.records(rows.sent, fields, items), strict=True))
         now = dict(clean)
+        marks = []
         for k, event, hit in hits:
             verb, params = representation.VERBS[event.verb], event.params
             field = named.get(getattr(params, "field", ""))
@@ -234,8 +235,14 @@ class _Making:
                 was = now[i]
                 now[i] = verb(was, params, field, keys[i])
                 changed[i] = representation.differs(was, now[i])
-            self._mark(k, hit, changed)
-        return {i: record for i, record in now.items() if representation.differs(clean[i], record)}
+            marks.append((k, hit, changed))
+        others = {i: record for i, record in now.items() if representation.differs(clean[i], record)}
+        # What one event did and the next one took back was never sent.
+        sent = np.zeros(len(self.index), dtype=bool)
+        sent[list(others)] = True
+        for k, hit, changed in marks:
+            self._mark(k, hit, changed & sent)
+        return others
 
     def _hit_by(self, k: int, event: Event, rows: Rows) -> np.ndarray:
         """Rows that a representation event touches: of a respelling those of its category, of outliers a few."""

@@ -165,6 +165,7 @@ def labels_seen(expectation: Expectation, scenario: Scenario, court: Court) -> O
         if row.touched & bit and row.scheduled_ns < onset
     ]
     must(bool(votes), "no row")
+    must(any(court.main.rows[at].label_due_ns != NEVER for at, _, _ in votes), "no label ever comes")
     allowed = expectation.params.max
     seen = sum(failed for _, _, failed in votes)
     return poll(Status.PASS if seen / len(votes) <= allowed else Status.FAIL, votes, allowed)

@@ -30,6 +30,8 @@ def review(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     if wanted.max is None:
         votes = [(row.position, row.scheduled_ns, row.decision != wanted.decision) for row in rows]
         return share(court.main, votes, round(1 - wanted.min, 12))
+    runs = [court.main, court.twin] if court.twin else [court.main]
+    must(not rows or any(row.decision == wanted.decision for run in runs for row in run.rows), "nobody ever decides so")
     votes = [(row.position, row.scheduled_ns, row.decision == wanted.decision) for row in rows]
     return share(court.main, votes, wanted.max)
 

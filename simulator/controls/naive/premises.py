@@ -24,6 +24,8 @@ def sound(run: Book, scenario: Scenario, lag_ns: int = 100 * 10**6) -> None:
     must(bool(steady) or not scenario.given.steady_state, "steady state never judged")
     punctual(run, lag_ns)
     must(run.kept, "records that cannot be")
+    reactions = notes(run, "feedback")
+    must(not reactions or any(any(data.values()) for data in reactions), "nobody reacted")
     heals = notes(run, "heal")
     must(all(data.get("healed") is True for data in heals), "healed")
     must(bool(heals) or not scenario.when, "never healed")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from histories import MINUTE, Evidence, N, columns, edited, evidence, firing, notes, record, run, scenario
-from specimens import RELEASE, alerts, estimated, ready, set_at, some, where, written
+from histories import MINUTE, Evidence, N, columns, edited, evidence, firing, judged, notes, record, run, scenario
+from specimens import RELEASE, SPECIMENS, alerts, estimated, labelled, ready, set_at, some, where, written
 
 from simulator.checks import evaluate
 from simulator.controls import naive
@@ -117,3 +117,31 @@ def test_who_is_ready_throughout_is_never_unready(unready, status):
     it = {"readiness": {"to": "ready_throughout"}, "after": "e", "within": "2m"}
     assert both(it, ready(*unready)) is status
     assert both(it, evidence()) is Status.UNKNOWN  # nobody asked
+
+
+def test_a_decision_that_is_never_made_is_not_made_seldom():
+    misspelt = {"review": {"max": "8%", "decision": "reviw"}}
+    assert both(misspelt, evidence()) is Status.UNKNOWN
+    assert both({"review": {"max": "8%"}}, evidence()) is Status.UNKNOWN
+    once = where(some(1, touched=True), "review", "decision")
+    assert both({"review": {"max": "8%"}}, edited(evidence(), decision=once)) is Status.PASS
+    usual = evidence()  # in the clean world people are asked: not to be asked any more is an answer
+    twin = replace(usual.twin, items={**usual.twin.items, "decision": once})
+    assert both({"review": {"max": "8%"}}, replace(usual, twin=twin)) is Status.PASS
+
+
+def test_labels_that_never_come_are_not_late():
+    it, paged = SPECIMENS["labels_seen"].it, {"id": "paged", "alert": {"field": "amount"}, "after": "e", "within": "8m"}
+    found = labelled(2)
+    assert judged({"id": "it"} | it, found, paged).status is Status.PASS
+    never = edited(found, label_due_ns=np.full(N, -1), label_ns=np.full(N, -1))
+    assert judged({"id": "it"} | it, never, paged).status is Status.UNKNOWN
+
+
+def test_where_people_react_somebody_did():
+    told = Note(0, "feedback", {"left": 0, "withheld": 0, "again": 0})
+    found = evidence()
+    rate = {"error_rate": {"max": "1%"}}
+    for data, status in (({}, Status.UNKNOWN), ({"left": 1}, Status.PASS)):
+        note = replace(told, data=told.data | data)
+        assert both(rate, replace(found, main=replace(found.main, notes=(*found.main.notes, note)))) is status

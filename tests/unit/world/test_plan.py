@@ -447,3 +447,16 @@ def test_unknown_fields_are_named():
         whole(event("up", "drift", field="amonut", shift=1))
     with pytest.raises(ValueError, match="`where` names the field 'land'"):
         whole(event("up", "drop", field="amount", where={"land": "DE"}))
+
+
+def test_what_the_next_event_takes_back_was_never_sent():
+    items = whole(event("up", "scale", field="amount", by=4.0), event("down", "scale", field="amount", by=0.25))
+    assert hit(items, 0).any()
+    assert not hit(items, 0, "potent").any()
+    assert not hit(items, 1, "potent").any()
+    assert not items.overrides
+
+
+def test_noise_on_labels_that_never_come_is_no_noise():
+    items = whole(event("noise", "label_noise"), missing="50%")
+    np.testing.assert_array_equal(hit(items, column="potent"), hit(items) & (items.label_due_ns >= 0))
