@@ -85,7 +85,8 @@ def compose(
         policy.label_horizon_ns,
         policy.cohort_ns,
         policy.loss_block_ns,
-        share=policy.label_share / policy.loss_factor,  # with fewer, absence alone could look like too much loss
+        # With fewer, absence alone could look like too much loss; a feed brings each worker its part of the labels.
+        share=policy.label_share / settings.workers / policy.loss_factor,
         patience_ns=policy.label_patience_ns,
     )
     routes = Routes(
