@@ -38,7 +38,7 @@ title: A month
 seed: 20130701
 given:
   population: payments
-  traffic: {{rate: 0.45/s, for: {days}d, rhythm: daily}}
+  traffic: {{rate: 0.54/s, for: {days}d, rhythm: daily}}
   labels: {{delay: {{median: 2d, p95: 9d}}, missing: 2%, every: 1h}}
   feedback: {{on: [block, review], leave: 20%, away: 14d, again: 30%, after: 10m}}
   warmup: 1d

@@ -25,6 +25,8 @@ def reason(share: float) -> str:
 
 def propensity(reasons: str) -> float:
     """The probability with which a decision of these reasons was allowed; 1 for all others."""
+    if not reasons:
+        return 1.0
     for each in reasons.split(","):
         if each.startswith(_REASON):
             return float(each.removeprefix(_REASON))

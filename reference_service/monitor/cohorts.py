@@ -16,11 +16,12 @@ identifies it is a slice of refusals that were allowed at random, each counting 
 from __future__ import annotations
 
 import math
-from itertools import takewhile
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 
+from reference_service.monitor.awaited import Awaited
 from reference_service.monitor.keeping import keep, recall
 
 Status = Literal["matured", "insufficient", "provisional", "unidentifiable"]
@@ -80,10 +81,6 @@ class _Cohort:
         self.sums = _new()
         self.labels: list[tuple[int, int, float]] = []
 
-    def allowed(self) -> int:
-        """Labels of decisions that were no refusals."""
-        return sum(kind <= 1 for kind, _, _ in self.labels)
-
 
 class Cohorts:
     """Losses by when the decision was made. Memory is bounded by the horizon: what has matured is only sums.
@@ -97,8 +94,8 @@ class Cohorts:
         patience_ns: how long after the horizon they are waited for.
     """
 
-    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_horizon_ns", "_judged_ns",
-                 "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share", "_width_ns",
+    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_horizon_ns",
+                 "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share", "_width_ns",
                  "missing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = (
         "_arrivals", "_block", "_censored", "_decided", "_judged_ns", "_losses", "_matured", "missing",
@@ -111,6 +108,7 @@ class Cohorts:
         self._width_ns = width_ns
         self._cohorts: dict[int, _Cohort] = {}
         self._recent: dict[int, list[int]] = {}  # start → decisions of the model, refusals among them
+        self._due = Awaited()  # the labels of both
         self._decided = [0, 0]  # the same of matured intervals
         self._censored = [0, 0]  # labels of refused decisions, and of allowed refusals, in matured cohorts
         self._matured = _new()
@@ -129,6 +127,7 @@ class Cohorts:
         counts = self._recent.setdefault(now_ns - now_ns % self._width_ns, [0, 0])
         counts[0] += n
         counts[1] += refused
+        self._due.add(0, now_ns // self._width_ns, n - refused)
 
     def add(
         self,
@@ -162,7 +161,9 @@ class Cohorts:
                 cohort = self._cohorts[start] = _Cohort()
             sums = cohort.sums[label]
             age = min(_AGES - 1, max(0, arrived_ns - seen_ns) * _AGES // self._horizon_ns)
-            cohort.labels.append((label + 2 * (2 if explored else int(refused)), age, loss))
+            kind = label + 2 * (2 if explored else int(refused))
+            cohort.labels.append((kind, age, loss))
+            self._due.add(1, start // self._width_ns, int(kind <= 1))  # those of refusals are not expected
         sums[_N] += 1
         sums[_WEIGHT] += weight
         sums[_LOSS] += weight * loss
@@ -207,6 +208,13 @@ class Cohorts:
             cohort.sums, cohort.labels = sums, [tuple(label) for label in labels]
         self._recent = dict(kept["recent"])
         recall(self, kept["self"])
+        if any(start % self._width_ns for start in (*self._cohorts, *self._recent)):
+            raise ValueError("cohorts were of another width")
+        self._due = Awaited()
+        for start, (n, refused) in self._recent.items():
+            self._due.add(0, start // self._width_ns, n - refused)
+        for start, cohort in self._cohorts.items():
+            self._due.add(1, start // self._width_ns, sum([kind <= 1 for kind, _, _ in cohort.labels]))
 
     def _mature(self, now_ns: int) -> None:
         """What has matured becomes sums; oldest first, and as many cohorts together as it takes to have the labels."""
@@ -214,27 +222,30 @@ class Cohorts:
         if old <= self._looked_ns:
             return  # asked every tick; cohorts come of age once in their width
         self._looked_ns = old
-        waiting, expected, labelled = [], 0, 0
-        recent = takewhile(lambda start: start < old, self._recent)  # in the order of time
-        for start in sorted({*recent, *(start for start in self._cohorts if start < old)}):
-            waiting.append(start)
-            n, refused = self._recent.get(start, (0, 0))
-            expected += n - refused
-            labelled += self._cohorts[start].allowed() if start in self._cohorts else 0
-            complete = labelled >= self._share * expected
-            if complete or start + self._width_ns <= old - self._patience_ns:
-                self._take(waiting, complete=complete)
-                waiting, expected, labelled = [], 0, 0
-        self._judged_ns = max(self._judged_ns, waiting[0] if waiting else old)
+        due, width = self._due, self._width_ns
+        expired = (old - self._patience_ns) // width
+        while (counts := due.before(old // width)).size:
+            first = due.first
+            enough = counts[1] >= self._share * counts[0]
+            alone = len(enough) if enough.all() else int(enough.argmin())  # so many need no others
+            together = counts.cumsum(axis=1)
+            enough = together[1] >= self._share * together[0]
+            n = alone or (1 if first < expired else int(enough.argmax()) + 1 if enough.any() else 0)
+            if not n:
+                break
+            self._take(range(first * width, (first + n) * width, width), complete=bool(alone or first >= expired))
+            due.drop(n)
+        self._judged_ns = max(self._judged_ns, due.first * width if counts.size else old)
 
-    def _take(self, starts: list[int], *, complete: bool) -> None:
+    def _take(self, starts: Iterable[int], *, complete: bool) -> None:
         """These cohorts are matured. What is not complete is counted, and not judged."""
-        self.missing = not complete
         for start in starts:
-            n, refused = self._recent.pop(start, (0, 0))
-            self._decided[0] += n
-            self._decided[1] += refused
-            cohort = self._cohorts.pop(start, None)
+            decided, cohort = self._recent.pop(start, None), self._cohorts.pop(start, None)
+            if decided is not None:
+                self._decided[0] += decided[0]
+                self._decided[1] += decided[1]
+            if decided is not None or cohort is not None:  # an interval without any decision says nothing
+                self.missing = not complete
             if cohort is None:
                 continue
             self._matured = _added(self._matured, cohort.sums)

@@ -35,7 +35,7 @@ class DriftDetector:
         policy: thresholds.
     """
 
-    __slots__ = ("_calm", "_hot", "_policy", "firing", "n", "psi", "state")
+    __slots__ = ("_calm", "_hot", "_policy", "_psi", "_window", "firing", "n", "state")
     KEPT: ClassVar[tuple[str, ...]] = ("_calm", "_hot", "firing", "n", "psi", "state")
 
     def __init__(self, policy: Policy) -> None:
@@ -44,22 +44,50 @@ class DriftDetector:
         self._calm = 0
         self.firing = False
         self.state: State = "insufficient"
-        self.psi = 0.0
+        self._psi = 0.0
+        self._window: tuple[np.ndarray, int, np.ndarray] | None = None  # the last one, if it has not been measured
         self.n = 0
 
+    @property
+    def needs(self) -> int:
+        """Rows of which a window can be judged."""
+        return self._policy.drift_rows
+
+    @property
+    def psi(self) -> float:
+        """Of the last window. One that decides nothing, having too few rows, is measured when somebody asks."""
+        if self._window is not None:
+            self.psi = float(psi(*self._window))
+        return self._psi
+
+    @psi.setter
+    def psi(self, index: float) -> None:
+        self._psi, self._window = index, None
+
     def look(self, reference: np.ndarray, n_reference: int, counts: np.ndarray) -> bool:
-        """Judge one window's counts (int64[K]) against shares (float64[K]) and say whether the alarm stands."""
-        return self.judge(reference, n_reference, counts, int(counts.sum()), float(psi(reference, n_reference, counts)))
+        """Judge one window's counts (int64[K]) against shares (float64[K]) and say whether the alarm stands.
+
+        The arrays may be kept: nobody may change them afterwards.
+        """
+        n = int(counts.sum())
+        if n < self._policy.drift_rows:
+            return self.too_few(reference, n_reference, counts, n)
+        return self.judge(reference, n_reference, counts, n, float(psi(reference, n_reference, counts)))
+
+    def too_few(self, reference: np.ndarray, n_reference: int, counts: np.ndarray, n: int) -> bool:
+        """The same where it is known that the window's rows are too few."""
+        self.n, self._window = n, (reference, n_reference, counts)
+        self.state = "insufficient"
+        # An old hot window must not wait for days for a second one.
+        self._hot.append(False)
+        return self.firing
 
     def judge(self, reference: np.ndarray, n_reference: int, counts: np.ndarray, n: int, index: float) -> bool:
         """The same where the number of rows and the PSI are known."""
         policy = self._policy
+        if n < policy.drift_rows:
+            return self.too_few(reference, n_reference, counts, n)
         self.n, self.psi = n, index
-        if self.n < policy.drift_rows:
-            self.state = "insufficient"
-            # An old hot window must not wait for days for a second one.
-            self._hot.append(False)
-            return self.firing
         evident = self.psi > self._chance(reference, n_reference, counts)
         hot = evident and self.psi >= policy.drift_fire
         self._hot.append(hot)
@@ -78,7 +106,12 @@ class DriftDetector:
 
 def look_at_all(detectors: Sequence[DriftDetector], shares: np.ndarray, n_reference: int, counts: np.ndarray) -> None:
     """`look` for each of d detectors, by its row of float64[d, K] shares and of int64[d, K] counts."""
-    rows, indices = counts.sum(axis=1).tolist(), psi(shares, n_reference, counts).tolist()
+    rows = counts.sum(axis=1).tolist()
+    if max(rows) < min([detector.needs for detector in detectors]):
+        for detector, reference, counted, n in zip(detectors, shares, counts, rows, strict=True):
+            detector.too_few(reference, n_reference, counted, n)
+        return
+    indices = psi(shares, n_reference, counts).tolist()
     for detector, *window in zip(detectors, shares, counts, rows, indices, strict=True):
         reference, counted, n, index = window
         detector.judge(reference, n_reference, counted, n, index)

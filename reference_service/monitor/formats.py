@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from reference_service.monitor.alerts import Notification
@@ -13,6 +14,7 @@ _PAGERDUTY: Final = {"page": "critical", "ticket": "warning", "none": "info"}
 _NEVER: Final = "0001-01-01T00:00:00Z"  # Alertmanager's way to say "has not ended"
 
 
+@lru_cache(maxsize=8)  # every receiver is told of the same moment
 def _iso(ns: int) -> str:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ns else _NEVER
 

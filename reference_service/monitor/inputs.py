@@ -73,6 +73,7 @@ class InputMonitors:
         self._of = np.array([*everyone, *everyone, *self._tails])  # the field of every rate, …
         self._cell = np.array([NULL_CELL] * len(fields) + [UNSEEN_CELL] * len(fields) + [cell for _, cell, _ in tails])
         self._seen = np.zeros((2, len(self._of)), dtype=np.int64)  # of every rate: bad ones, and all
+        self._quiet: list[Condition] = []  # what is told of a service that nothing is held against
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
 
     def tick(self, now_ns: int) -> list[Condition]:
@@ -173,9 +174,9 @@ class InputMonitors:
         policy = self._policy
         middle = now_ns - policy.window_ns // 2
         shares, rows = reference_at(self._bundle.profile, policy, middle)
-        window = self._window
+        window = self._window.copy()  # of what comes late, the detectors hear nothing
         if np.count_nonzero(self._explained):
-            shares, window = shares.copy(), window.copy()
+            shares = shares.copy()
             for index in np.flatnonzero(self._explained):
                 # One cause, one page: nulls that are already told are not told again as drift.
                 shares[index], window[index] = without_explained(shares[index], window[index])
@@ -188,18 +189,28 @@ class InputMonitors:
             self._closes_ns += policy.window_ns
 
     def _conditions(self) -> list[Condition]:
+        stands = np.count_nonzero(self._rates.firing) or any(each.firing for each in [*self.drift, self.score.drift])
+        if stands:
+            return self._told()
+        if not self._quiet:
+            self._quiet = self._told()
+        return self._quiet
+
+    def _told(self) -> list[Condition]:
         score = self.score.drift
-        found = [Condition("score_drift", "", "ticket", score.firing, f"PSI {score.psi:.3f} of the scores")]
+        shown = f"PSI {score.psi:.3f} of the scores" if score.firing else ""
+        found = [Condition("score_drift", "", "ticket", score.firing, shown)]
         firing, rates = self._rates.firing.tolist(), self._rates.rates().tolist()
         absent = zip(*self._of_fields(firing), *self._of_fields(rates), strict=True)
         for index, (null, unseen, null_rate, unseen_rate) in enumerate(absent):
             name, severity, drift = self.names[index], self._severity[index], self.drift[index]
             if severity != "off":
-                summary = f"PSI {drift.psi:.3f} on {drift.n} rows"
-                found.append(Condition("feature_drift", name, severity, drift.firing, summary))
+                shown = f"PSI {drift.psi:.3f} on {drift.n} rows" if drift.firing else ""
+                found.append(Condition("feature_drift", name, severity, drift.firing, shown))
             if self._null_severity[index] != "off":
-                found.append(Condition("null_rate", name, "page", null, f"{null_rate:.1%} null"))
-            found.append(Condition("unseen_category", name, "page", unseen, f"{unseen_rate:.1%} unseen"))
+                found.append(Condition("null_rate", name, "page", null, f"{null_rate:.1%} null" if null else ""))
+            shown = f"{unseen_rate:.1%} unseen" if unseen else ""
+            found.append(Condition("unseen_category", name, "page", unseen, shown))
         # A whole distribution that moves is told as drift, which pages; a tail alone is somebody's next working day.
         heavy: dict[int, tuple[bool, float]] = {}
         first = 2 * len(self.names)
@@ -207,7 +218,7 @@ class InputMonitors:
             other, highest = heavy.get(index, (False, 0.0))
             heavy[index] = (other or stands, max(highest, rate if stands else 0.0))
         found += [
-            Condition("tail_rate", self.names[index], "ticket", stands, f"{rate:.1%} in one tail")
+            Condition("tail_rate", self.names[index], "ticket", stands, f"{rate:.1%} in one tail" if stands else "")
             for index, (stands, rate) in heavy.items()
         ]
         return found

@@ -129,7 +129,8 @@ class Routes:
     def flush(self) -> None:
         """Start sending, together with what is left from before."""
         for route in self.routes.values():
-            route.flush()
+            if route.outbox:
+                route.flush()
 
     def heartbeat(self, now_ns: int) -> Notification:
         """The watchdog's notification: always firing, severity none."""

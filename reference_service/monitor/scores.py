@@ -66,7 +66,7 @@ class ScoreMonitor:
         even = np.full(len(self._cells), 1 / len(self._cells))
         self.drift.look(even, self._n_reference, self._cells)
         self.estimate = self._estimate()
-        self._cells[:] = 0
+        self._cells = np.zeros_like(self._cells)  # the detector keeps the old ones
         self._sums[:] = 0.0
 
     def _count(self) -> None:

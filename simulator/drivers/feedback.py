@@ -6,6 +6,8 @@ differ only where their decisions do, and rows are compared on the keys that bot
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from simulator.drivers.record import Planned, Sent
@@ -13,6 +15,8 @@ from simulator.history.schema import Outcome
 from simulator.scenario.model import Feedback
 from simulator.targets.protocol import Codec
 from simulator.world.disturbances.transport import AGAIN
+
+_AGAIN: Final = f"~{AGAIN}"
 
 
 class Reactions:
@@ -29,8 +33,8 @@ class Reactions:
 
     def comes(self, planned: Planned, now_ns: int) -> bool:
         """Whether this request is sent at all."""
-        name, _, copy = planned.request_id.partition("~")
-        if copy == str(AGAIN):
+        if planned.request_id.endswith(_AGAIN):
+            name = planned.request_id.removesuffix(_AGAIN)
             comes = name in self._trying
             self._trying.discard(name)
             self.again += comes
@@ -43,7 +47,13 @@ class Reactions:
 
     def concluded(self, sent: Sent) -> None:
         """React to the decision, if it is one that people react to."""
-        if sent.failure is not None or not any(word in sent.reply for word in self._words):
+        if sent.failure is not None:
+            return
+        said = sent.reply
+        for word in self._words:
+            if word in said:
+                break
+        else:
             return
         reply = self._codec.decode(sent.status, sent.reply, len(sent.planned.due))
         if reply.outcome is not Outcome.OK or not self._on.intersection(reply.decisions):

@@ -25,6 +25,7 @@ class Sink:
         self._now_ns = now_ns
         self.alerts: list[AlertRecord] = []
         self.notes: list[Note] = []
+        self._beats: dict[str, dict[str, object]] = {}  # by route: what is noted of each of its heartbeats
         self.gate: Callable[[str, bytes], int] = self._take  # what a seam may wrap
 
     def receive(self, path: str, body: bytes) -> int:
@@ -47,7 +48,8 @@ class Sink:
         heartbeat = self._config.heartbeat
         for record in records:
             if heartbeat is not None and record.name == heartbeat.name:
-                self.notes.append(Note(at, "heartbeat", {"route": route, "every_ns": heartbeat.every}))
+                said = self._beats.setdefault(route, {"route": route, "every_ns": heartbeat.every})
+                self.notes.append(Note(at, "heartbeat", said))
             else:
                 self.alerts.append(record)
         return 200

@@ -62,7 +62,7 @@ _TASKS: Final[Any] = asyncio.tasks._all_tasks  # type: ignore[attr-defined]  # n
 _TASKS.__class__ = _Tasks
 _TASKS.noted = {}
 _enter: Final = _TASKS.add
-_ignore: Final = id  # takes a task, does nothing, and is not a Python function
+_ignore: Final = callable  # takes a task, does nothing, is no Python function, and (unlike `id`) tells no audit hook
 
 
 class VirtualLoop(asyncio.base_events.BaseEventLoop):

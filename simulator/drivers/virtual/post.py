@@ -25,11 +25,15 @@ class Post:
     def __init__(self, loop: VirtualLoop, receive: Callable[[str, bytes], int]) -> None:
         self._loop = loop
         self._receive = receive
+        self._paths: dict[str, str] = {}  # URLs of ours: a service has a few, and tells each every minute
 
     async def __call__(self, url: str, body: bytes) -> int:
         """Raises ConnectionRefusedError for any other receiver, and marks the run: it would have been a real one."""
         await asyncio.sleep(0)  # as over a wire, the receiver hears of it after the sender has gone on
-        asked = urlsplit(url)
-        if (asked.hostname, asked.port or sinks.PORT) != (sinks.HOST, sinks.PORT):
-            await self._loop.create_connection(asyncio.Protocol, asked.hostname, asked.port or sinks.PORT)
-        return self._receive(asked.path, body)
+        path = self._paths.get(url)
+        if path is None:
+            asked = urlsplit(url)
+            if (asked.hostname, asked.port or sinks.PORT) != (sinks.HOST, sinks.PORT):
+                await self._loop.create_connection(asyncio.Protocol, asked.hostname, asked.port or sinks.PORT)
+            path = self._paths[url] = asked.path
+        return self._receive(path, body)

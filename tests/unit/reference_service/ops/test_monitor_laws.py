@@ -420,3 +420,16 @@ def test_18_what_is_remembered_does_not_grow_with_what_was_seen():
         if k in {700, 1_499}:
             sizes.append(len(msgspec.json.encode([monitors.keep(), book.keep()])))
     assert sizes[1] < sizes[0] * 1.2
+
+
+def test_what_comes_late_does_not_move_a_window_that_has_been_judged():
+    """Windows of too few rows are measured when somebody asks, and say what they would have said at once."""
+    monitors = InputMonitors(LinearBundle(), POLICY, START)
+    few = table(0, 1) * 0
+    few[:, 5] = 3
+    for k in range(1, 13):
+        monitors.look(few, START + k * POLICY.tick_ns)
+    at_once = monitors.windows()[0]["psi"]
+    assert monitors.late(START + MINUTE, [[99.5, 1.0, 0.0, 0.0, 1.0]] * 5_000)
+    assert monitors.windows()[0]["psi"] != at_once
+    assert {name: field["psi"] for name, field in monitors.view().items()} == at_once
