@@ -17,7 +17,7 @@ import numpy as np
 
 from reference_service.api.oip import OUTPUTS, Malformed, Request, decode, flatten, problem
 from reference_service.audit.decision_log import DecisionLog
-from reference_service.audit.records import Decision
+from reference_service.audit.records import Decision, Payload, text
 from reference_service.clock import Clock
 from reference_service.core.cache import Known, Recalled
 from reference_service.features import FeatureRow
@@ -164,7 +164,7 @@ class Pipeline:
             log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, source, "",
             loaded.tag, loaded.bands.tag,
         )  # fmt: skip
-        log.append(made, body, values, values, loaded.bundle)
+        log.append(made, Payload(log.seq, values, None, entity), loaded.bundle)
         group = self.watch.groups.position
         self.ledger.add(made, values[group] if group >= 0 else -1.0)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())
@@ -442,8 +442,9 @@ class Pipeline:
                 log.seq, now_ns, request_id, row.index, count, loaded.version, score, row.decision, row.source,
                 ",".join(row.reasons), loaded.tag, loaded.bands.tag, arrival.key,
             )  # fmt: skip
-            used = row.received if row.used == row.received else row.used
-            log.append(made, arrival.body, row.received, used, loaded.bundle)
+            used = None if row.used == row.received else row.used
+            body = text(arrival.body) if row.index == 0 else None
+            log.append(made, Payload(log.seq, row.received, used, row.entity, body), loaded.bundle)
             self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
 
 

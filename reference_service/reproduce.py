@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -95,7 +95,7 @@ def reproduce(settings: Settings, decision: Decision, payload: Payload) -> Again
     return Again(decision, score, made)
 
 
-def _floats(values: list[float | None]) -> list[float]:
+def _floats(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 

@@ -43,7 +43,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     headers: Headers
 
 
-class Logging(NamedTuple):
+class Logging(msgspec.Struct, frozen=True, gc=False):
     """An answer that may be given once the decision log has written it; `Core.logged` makes it one."""
 
     body: bytes

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from reference_service.api.labelling import labelled
-from reference_service.audit.records import Decision
+from reference_service.audit.records import Decision, Payload
 from reference_service.monitor.review import Verdict
 from reference_service.pipeline import Reply, refusal
 from reference_service.service import Service
@@ -103,4 +103,4 @@ def _write_down(service: Service, said: Said) -> None:
         log.seq, service.clock.now_ns(), said.id, said.row, 1, loaded.version, case.score if case else None,
         said.verdict, "person", f"review:{said.by}", loaded.tag, loaded.bands.tag,
     )  # fmt: skip
-    log.append(record, b"", nothing, nothing, loaded.bundle)
+    log.append(record, Payload(log.seq, nothing), loaded.bundle)

@@ -31,7 +31,6 @@ from reference_service.audit.files import (
 from reference_service.audit.records import Decision, Payload, digest
 
 SEALED: Final = "sealed"
-_AFTER_BODY: Final = b',"received":'
 _VALUES: Final = pa.list_(pa.float64())
 SCHEMA: Final = pa.schema(
     [
@@ -39,9 +38,9 @@ SCHEMA: Final = pa.schema(
         ("rows", pa.int32()), ("version", pa.string()), ("bundle", pa.string()), ("policy", pa.string()),
         ("score", pa.float64()), ("anomaly", pa.float64()), ("decision", pa.string()), ("source", pa.string()),
         ("reasons", pa.string()), ("key", pa.string()), ("received", _VALUES), ("used", _VALUES),
-        ("body", pa.string()), ("erased", pa.bool_()), ("payload", pa.string()), ("line", pa.binary()),
-        ("seal", pa.binary()),  # under the last record of a block
-        ("written", pa.binary()),  # the payload's line after its body: 7 is not 7.0 to its digest
+        ("entity", pa.string()), ("body", pa.string()), ("erased", pa.bool_()), ("payload", pa.string()),
+        ("line", pa.binary()), ("seal", pa.binary()),  # under the last record of a block
+        ("written", pa.binary()),  # the payload's line: 7 is not 7.0 to its digest
     ]
 )  # fmt: skip
 
@@ -101,7 +100,7 @@ def erase(folder: Path, request_id: str, now_ns: int) -> int:
         rows = pq.read_table(archive.path).to_pylist()
         hit = [row for row in rows if row["id"] == request_id and not row["erased"]]
         for row in hit:
-            row.update(received=None, used=None, body=None, written=None, erased=True)
+            row.update(received=None, used=None, entity=None, body=None, written=None, erased=True)
         if hit:
             _replace(archive.path, pa.Table.from_pylist(rows, schema=SCHEMA))
         erased += len(hit)
@@ -114,7 +113,7 @@ def erase(folder: Path, request_id: str, now_ns: int) -> int:
         for i, line in enumerate(lines):
             payload = msgspec.json.decode(line, type=Payload)
             if payload.seq in wanted and payload.erased_ns is None:
-                lines[i] = msgspec.json.encode(Payload(payload.seq, None, None, None, now_ns)) + b"\n"
+                lines[i] = msgspec.json.encode(Payload(payload.seq, None, erased_ns=now_ns)) + b"\n"
                 erased += 1
         if wanted:
             fresh = payloads.with_suffix(".new")
@@ -209,11 +208,10 @@ def _unarchived(row: dict[str, Any], where: Path) -> tuple[Decision, Payload]:
     if any(said[name] != getattr(decision, name) for name in decision.__struct_fields__):
         raise LogBroken(f"{where}: the columns of decision {decision.seq} are not what its line says")
     if row["erased"]:
-        return decision, Payload(decision.seq, None, None, None, 0)
-    line = msgspec.json.encode(Payload(decision.seq, row["body"], None))
-    line = line[: line.rindex(_AFTER_BODY)] + row["written"]
+        return decision, Payload(decision.seq, None, erased_ns=0)
+    line = row["written"]
     payload = _payload({decision.seq: (msgspec.json.decode(line, type=Payload), line)}, decision, where)
-    if (payload.received, payload.used) != (row["received"], row["used"]):
+    if _shown(payload) != {name: row[name] for name in _shown(payload)}:
         raise LogBroken(f"{where}: the values of decision {decision.seq} are not what its payload says")
     return decision, payload
 
@@ -262,10 +260,16 @@ def _rows(records: Path, payloads: Path) -> Iterator[dict[str, Any]]:
         rows.append(
             {
                 **{name: getattr(d, name) for name in d.__struct_fields__ if name != "at_ns"}, "at": d.at_ns,
-                "received": payload.received, "used": payload.used, "body": payload.body, "erased": erased,
-                "line": line, "seal": None, "written": None if erased else whole[whole.rindex(_AFTER_BODY) :],
+                **_shown(payload), "erased": erased,
+                "line": line, "seal": None, "written": None if erased else whole,
             }
         )  # fmt: skip
+
+
+def _shown(payload: Payload) -> dict[str, Any]:
+    """A payload in an archive's columns."""
+    entity = None if payload.entity is None else str(payload.entity)
+    return {"received": payload.received, "used": payload.used, "entity": entity, "body": payload.body}
 
 
 def _replace(path: Path, table: pa.Table) -> None:

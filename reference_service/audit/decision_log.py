@@ -14,18 +14,16 @@ import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-from reference_service.audit.records import Decision, Entry, digest, payload_line
+from reference_service.audit.records import Decision, Payload, payload_lines
 from reference_service.clock import Clock
 
 GENESIS: Final = bytes(32)
-Anomaly = Callable[[Any, Sequence[Sequence[float]]], list[float]]
+Anomaly = Callable[[Any, Sequence[Sequence[Any]]], list[float]]
 _encoder: Final = msgspec.json.Encoder()
-_bundle: Final = itemgetter(4)
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +58,7 @@ class DecisionLog:
     Args:
         clock: for the group commit.
         rows: records in a block, at most.
-        wait_ns: how long a record waits for company.
+        wait_ns: how long a record waits for company, at most, while more keep coming.
         patience_ns: a write that takes longer has failed.
         ring: records kept in memory.
         backlog: records that may wait for a sink that fails.
@@ -72,8 +70,7 @@ class DecisionLog:
 
     __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_onlooker", "_patience_ns", "_pending",
                  "_ring", "_rows", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures",
-                 "head", "lost",
-                 "seq")  # fmt: skip
+                 "head", "lost", "seq")  # fmt: skip
 
     def __init__(
         self,
@@ -98,7 +95,7 @@ class DecisionLog:
         self._anomaly = anomaly
         self._onlooker = onlooker
         self._sink = sink
-        self._pending: list[Entry] = []
+        self._pending = _Open([], [], [])
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
         self._waiting: asyncio.Future[bool] | None = None
@@ -113,14 +110,12 @@ class DecisionLog:
         """Whether a reply has to wait for `committed`."""
         return self._sink is not None
 
-    def append(self, decision: Decision, body: bytes, received: list[float], used: list[float], bundle: Any) -> None:
-        """Add one record, whose `seq` is this log's. Nobody may change the lists afterwards.
+    def append(self, decision: Decision, payload: Payload, bundle: Any) -> None:
+        """Add one record, whose `seq` is this log's. Nobody may change any of it afterwards.
 
         Args:
             decision: the record.
-            body: the request as it came.
-            received: values in contract order, before any default.
-            used: values that the model was given; the same list where nothing was replaced.
+            payload: what it was made from.
             bundle: of the version that answered, for the anomaly score.
         """
         if self._unwritten >= self._limit:
@@ -128,8 +123,10 @@ class DecisionLog:
             return
         self.seq += 1
         pending = self._pending
-        pending.append((decision, body, received, used, bundle))
-        if len(pending) >= self._rows:
+        pending.decisions.append(decision)
+        pending.payloads.append(payload)
+        pending.bundles.append(bundle)
+        if len(pending.decisions) >= self._rows:
             self._close_block()
 
     def committing(self) -> asyncio.Future[bool] | None:
@@ -137,7 +134,7 @@ class DecisionLog:
 
         None where nobody has to wait. One future for all who wait for the same write: add to it, and do not cancel it.
         """
-        if self._sink is None or (not self._pending and not self._backlog):
+        if self._sink is None or (not self._pending.decisions and not self._backlog):
             return None
         if self._waiting is None:
             loop = asyncio.get_running_loop()
@@ -176,8 +173,8 @@ class DecisionLog:
     async def _write(self) -> None:
         """Write in groups for as long as somebody waits for it."""
         try:
-            await self._clock.sleep(self._wait_ns)
             while True:
+                await self._company()
                 self._close_block()
                 waiting, self._waiting = self._waiting, None
                 written = await self._write_backlog()
@@ -185,10 +182,23 @@ class DecisionLog:
                     waiting.set_result(written)
                 if self._waiting is None:
                     return
-                # Those who came during a write have had company for its time, unless it took none.
-                await self._clock.sleep(self._wait_ns)
         finally:
             self._writer = None
+
+    async def _company(self) -> None:
+        """Wait while a turn of the loop brings another record; so long, at most, as the policy says.
+
+        Clients that have just been answered together ask again together, and their requests are read within a turn or
+        two. Who is alone waits for nobody.
+        """
+        pending, now_ns = self._pending.decisions, self._clock.now_ns
+        until_ns = now_ns() + self._wait_ns
+        rows = 0
+        while rows < len(pending) and pending is self._pending.decisions:
+            rows = len(pending)
+            await asyncio.sleep(0)
+            if now_ns() >= until_ns:
+                return
 
     async def _write_backlog(self) -> bool:
         """Write block after block, oldest first; False once the sink fails."""
@@ -212,36 +222,39 @@ class DecisionLog:
     # ------------------------------------------------------------ closing a block
 
     def _close_block(self) -> None:
-        entries, self._pending = self._pending, []
-        if not entries:
+        decisions, payloads, bundles = self._pending
+        if not decisions:
             return
-        self._judge(entries)
-        decisions = [entry[0] for entry in entries]
+        self._pending = _Open([], [], [])
+        self._judge(decisions, payloads, bundles)
         if self._onlooker is not None:
             self._onlooker(decisions)
-        payloads = b""
-        if self._sink is not None:
-            lines = []
-            for decision, body, received, used, _ in entries:
-                line = payload_line(decision, body, received, used)
-                decision.payload = digest(line)
-                lines.append(line)
-            payloads = b"\n".join(lines) + b"\n"
+        kept = payload_lines(decisions, payloads) if self._sink is not None else b""
         self._ring.extend(decisions)
         records = _encoder.encode_lines(decisions)
         previous, self.head = self.head, hashlib.sha256(self.head + records).digest()
         self._block += 1
         if self._sink is not None:
-            seal = Block(self._block, len(entries), self.lost, self.seq, previous.hex(), self.head.hex())
-            self._backlog.append((records + _encoder.encode(seal) + b"\n", payloads, len(entries)))
-            self._unwritten += len(entries)
+            seal = Block(self._block, len(decisions), self.lost, self.seq, previous.hex(), self.head.hex())
+            self._backlog.append((records + _encoder.encode(seal) + b"\n", kept, len(decisions)))
+            self._unwritten += len(decisions)
 
-    def _judge(self, entries: list[Entry]) -> None:
+    def _judge(self, decisions: list[Decision], payloads: list[Payload], bundles: list[Any]) -> None:
         if self._anomaly is None:
             return
+        scores: list[float] = []
         # One call a version: a block is of one version but for the minutes of a release.
-        for bundle, group in groupby(entries, key=_bundle):
-            rows = list(group)
-            scores = self._anomaly(bundle, [entry[2] for entry in rows])
-            for entry, score in zip(rows, scores, strict=True):
-                entry[0].anomaly = score
+        for _, group in groupby(bundles, key=id):
+            begin = len(scores)
+            rows = payloads[begin : begin + sum(1 for _ in group)]
+            scores += self._anomaly(bundles[begin], [payload.received or () for payload in rows])
+        for decision, score in zip(decisions, scores, strict=True):
+            decision.anomaly = score
+
+
+class _Open(NamedTuple):
+    """A block that is not closed yet: as long as each other."""
+
+    decisions: list[Decision]
+    payloads: list[Payload]
+    bundles: list[Any]

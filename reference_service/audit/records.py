@@ -7,7 +7,8 @@ a payload can be erased, and cannot be exchanged, while the chain of decisions s
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -32,30 +33,34 @@ class Decision(msgspec.Struct, gc=False):
     payload: str = ""  # SHA-256 (hex) of the payload's line; empty where no payload is kept
 
 
-class Payload(msgspec.Struct, gc=False):
+class Payload(msgspec.Struct, gc=False, omit_defaults=True):
     """What came, and what the model was given."""
 
     seq: int
-    body: str | None  # the request as it was received; with its first row only
-    received: list[float | None] | None  # contract order, before any default; None where erased
-    used: list[float | None] | None = None  # what the model was given, where that differs
+    received: Sequence[float | None] | None  # contract order, before any default; None where erased; NaN becomes null
+    used: Sequence[float | None] | None = None  # what the model was given, where that differs
+    entity: int | str | None = None  # whom the row is about
+    body: str | None = None  # the request word for word, with its first row, unless it was ordinary: then the values,
+    # all of the contract's own names, types and ranges, say the same in a quarter of the space
     erased_ns: int | None = None
 
 
-Entry = tuple[Decision, bytes, list[float], list[float], Any]
-"""On its way to the log, by reference only, because one is made for every row: (decision, body as received, values as
-received, values as used, the version's bundle)."""
-
-_encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
-def payload_line(decision: Decision, body: bytes, received: list[float], used: list[float]) -> bytes:
-    """The payload as it is written, without the newline. NaN is written as null."""
-    shown = body.decode("utf-8", "backslashreplace") if not decision.row else None
-    # msgspec writes NaN as null; the annotation speaks of what is read back.
-    return _encode(Payload(decision.seq, shown, received, None if used is received else used))  # type: ignore[arg-type]
+def text(body: bytes) -> str:
+    """A body for `Payload.body`, whatever bytes it is made of."""
+    return body.decode("utf-8", "backslashreplace")
+
+
+def payload_lines(decisions: Sequence[Decision], payloads: Sequence[Payload]) -> bytes:
+    """The payloads of a block as they are written, one a line; each decision is given its line's digest."""
+    lines = _encode_lines(payloads)
+    for decision, line in zip(decisions, lines.split(b"\n"), strict=False):  # nothing follows the last newline
+        decision.payload = digest(line)
+    return lines
 
 
 def digest(line: bytes) -> str:
-    """SHA-256 in hex."""
+    """SHA-256 in hex, of a line without its newline."""
     return hashlib.sha256(line).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -114,6 +115,8 @@ async def serve(settings: dict[str, Any], listening: socket.socket, grpc: str = 
         from reference_service.rpc.server import Rpc  # noqa: PLC0415  # an extra
 
         servers.append(Rpc(core, grpc))
+    gc.collect()
+    gc.freeze()  # what has been loaded stays: to look through it again and again would only hold requests up
     for server in servers:
         await server.start()
     await stopped.wait()

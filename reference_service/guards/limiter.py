@@ -35,9 +35,8 @@ class Limiter:
         enabled: False: count, and admit everything.
     """
 
-    __slots__ = ("_arrived", "_away", "_busy", "_crowded", "_fair", "_floor", "_gap_ns", "_last_ns", "_limit", "_max",
-                 "_probed_ns", "_queue_ns", "_retry_s", "_samples", "_standing", "_turned", "in_flight",
-                 "unfair")  # fmt: skip
+    __slots__ = ("_arrived", "_away", "_busy", "_fair", "_floor", "_gap_ns", "_last_ns", "_max", "_probed_ns",
+                 "_queue_ns", "_retry_s", "_samples", "_standing", "_turned", "in_flight", "unfair")  # fmt: skip
 
     def __init__(
         self,
@@ -56,7 +55,6 @@ class Limiter:
         self._retry_s = retry_s
         self._gap_ns = 0.0
         self._samples = 0
-        self._limit = self._crowded = _UNKNOWN  # waiting: when everybody is refused, when shares are looked at
         self._arrived = 0  # tickets given
         self._turned = 0  # the latest ticket that had its turn
         self._busy = False  # whether somebody waited at the last turn
@@ -82,7 +80,8 @@ class Limiter:
         if self.in_flight >= self._max:
             return 0
         ticket = self._arrived + 1
-        if ticket - self._turned > self._crowded and not self._room(client, now_ns):
+        waiting = ticket - self._turned
+        if waiting > self._floor // 2 and waiting > self._limit() // 2 and not self._room(client, now_ns):
             return 0
         self._arrived = ticket
         self.in_flight += 1
@@ -155,7 +154,7 @@ class Limiter:
             # one newcomer finds out by overtaking them.
             self._probed_ns = now_ns
             return True
-        if self.waiting >= self._limit:
+        if self.waiting >= self._limit():
             return False
         if self._fair is None or client is None or self._fair.take(client[0], now_ns, self._gap_ns):
             return True
@@ -166,5 +165,7 @@ class Limiter:
         if self._samples < _SAMPLES:
             self._samples += 1
         self._gap_ns += (gap_ns - self._gap_ns) / self._samples
-        self._limit = max(self._floor, 1 + int(self._queue_ns / self._gap_ns)) if self._gap_ns else _UNKNOWN
-        self._crowded = self._limit // 2
+
+    def _limit(self) -> int:
+        """How many may wait: the last of them just as long as leaves enough of its deadline."""
+        return max(self._floor, 1 + int(self._queue_ns / self._gap_ns)) if self._gap_ns else _UNKNOWN

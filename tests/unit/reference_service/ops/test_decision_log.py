@@ -10,12 +10,12 @@ import shutil
 import msgspec
 import pandas as pd
 import pytest
-from conftest import ROW, SECOND, START, HandClock, LinearBundle, run
+from conftest import METHODS, ROW, SECOND, START, HandClock, LinearBundle, run
 
 from reference_service.audit import archive
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import PAYLOADS, RECORDS, FileSink, LogBroken, segments
-from reference_service.audit.records import Decision
+from reference_service.audit.records import Decision, Payload
 from reference_service.audit.verify import verify
 from reference_service.commands import audit
 from reference_service.monitor.anomaly import Anomaly, bits_of
@@ -25,7 +25,7 @@ MS = 1_000_000
 
 def entry(k, row=0):
     made = Decision(k, START + k, f"r{k}", row, 1, "v1", 0.5, "approve", "model", "")
-    return made, b'{"id":"r%d"}' % k, [float(k), float("nan")], [float(k), 1.0], None
+    return made, Payload(k, [float(k), float("nan")], [float(k), 1.0], k, f'{{"id":"r{k}"}}'), None
 
 
 class Opened:
@@ -330,16 +330,57 @@ def test_a_reply_leaves_after_its_record_is_written_together_with_its_group(harn
     async def body():
         h = harness(decision_log=str(tmp_path))
         pending = [asyncio.create_task(h.infer(ROW, request_id=f"r{k}")) for k in range(3)]
-        await h.clock.advance(999_999)
-        assert not any(task.done() for task in pending)
-        await h.clock.advance(1)
         assert [(await task)[0] for task in pending] == [200, 200, 200]
         tail = verify(tmp_path)
         assert (tail.seq, tail.block) == (3, 1)
         decision, payload = archive.find(tmp_path, "r1")
         assert (decision.bundle, decision.source) == (h.service.releases.champion.tag, "model")
-        assert json.loads(payload.body)["id"] == "r1"
-        assert payload.used is None
+        assert (payload.used, payload.entity) == (None, ROW["customer"])
+        await h.service.log.close()
+
+    run(body())
+
+
+def test_a_group_waits_while_more_come_for_a_millisecond_at_the_most():
+    async def body():
+        disk, clock = Disk(), HandClock()
+        log = DecisionLog(clock, sink=disk, rows=100, wait_ns=MS, ring=100)
+
+        async def come(k):
+            log.append(*entry(k))
+            return await log.committed()
+
+        alone = asyncio.create_task(come(0))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert len(disk.blocks) == 1  # no time has passed
+        tasks = [alone]
+        for k in range(1, 8):  # one more in every turn of the loop
+            tasks.append(asyncio.create_task(come(k)))
+            await asyncio.sleep(0)
+            assert len(disk.blocks) == 1
+        clock._now += MS  # and the loop has not turned meanwhile
+        tasks.append(asyncio.create_task(come(8)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(disk.blocks) == 2
+        assert all(await asyncio.gather(*tasks))
+        await log.close()
+
+    run(body())
+
+
+def test_a_body_is_kept_word_for_word_unless_its_values_say_all_of_it(harness, tmp_path):
+    async def body():
+        h = harness(decision_log=str(tmp_path))
+        for name, row in (("first", ROW), ("ordinary", ROW), ("odd", {**ROW, "amount": None})):
+            assert (await h.infer(row, request_id=name))[0] == 200
+        kept = {name: archive.find(tmp_path, name)[1] for name in ("ordinary", "odd")}
+        assert kept["ordinary"].body is None
+        received = kept["ordinary"].received
+        assert (received[0], received[2]) == (ROW["amount"], METHODS.index(ROW["method"]))
+        assert json.loads(kept["odd"].body)["id"] == "odd"
+        assert kept["odd"].entity == ROW["customer"]
         await h.service.log.close()
 
     run(body())
