@@ -465,11 +465,14 @@ def logs_after_replying():
     """44. A reply does not wait for its record, which is written fifty milliseconds later."""
     committing = DecisionLog.committing
 
-    def later(self):
-        self._wait_ns = SECOND // 20
+    def not_waited_for(self):
         committing(self)
 
-    DecisionLog.committing = later
+    def later(self):
+        return self._clock.sleep(SECOND // 20)
+
+    DecisionLog.committing = not_waited_for
+    DecisionLog._company = later
 
 
 @saboteur

@@ -16,7 +16,7 @@ from reference_service import __main__ as entry
 from reference_service import settings as configuration
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import PAYLOADS, RECORDS, FileSink
-from reference_service.audit.records import Decision
+from reference_service.audit.records import Decision, Payload
 from reference_service.clock import SystemClock
 from reference_service.commands import COMMANDS
 
@@ -128,7 +128,7 @@ def desk(tmp_path, monkeypatch):
     async def decide():
         sink = FileSink(Path("log"))
         log = DecisionLog(SystemClock(), rows=1, wait_ns=0, ring=1, sink=sink)
-        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), b"{}", [1.0], [1.0], None)
+        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), Payload(0, [1.0]), None)
         assert await log.committed()
         await log.close()
 
