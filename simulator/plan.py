@@ -118,7 +118,8 @@ def _streams(
     for k, event in enumerate(scenario.when):
         if event.verb == "load":
             draw = Draw(scenario.seed, f"load:{event.event}")
-            pace = Pace(_extra(event, base, capacity) * traffic.batch, event.at, _last(event, end), traffic.arrivals)
+            rate, ramp = _extra(event, base, capacity) * traffic.batch, event.params.over or 0
+            pace = Pace(rate, event.at, _last(event, end), traffic.arrivals, ramp_ns=ramp)
             blocks = arrivals.paced(draw, pace, block) if pace.rate > 0 else iter(())
             distinct = event.params.distinct
             streams.append(Stream(draw.stream, draw, blocks, load=k, positions=positions, distinct=distinct))

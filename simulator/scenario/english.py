@@ -106,7 +106,8 @@ def _load(p: Any) -> str:
         "capacity": f"{p.to.value:g} times what the target sustains",
     }[p.to.unit]
     bot = "" if p.distinct is None else f", by a bot with {p.distinct} different rows"
-    return f"traffic rises to {level}{bot}"
+    ramp = "" if p.over is None else f", over {show_duration(p.over)}"
+    return f"traffic rises to {level}{ramp}{bot}"
 
 
 def _dependency(p: Any) -> str:

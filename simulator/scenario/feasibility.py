@@ -17,7 +17,7 @@ from simulator.scenario.load import Cell
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
-from simulator.scenario.verbs import ONLY_ON, Event, Shaped
+from simulator.scenario.verbs import ONLY_ON, Event, Load, Shaped
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000
@@ -109,9 +109,9 @@ def _event(scenario: Scenario, event: Event, where: Where) -> Iterator[Flaw]:
         yield Flaw("in-warmup", message, (*where, "at"))
     if event.length == 0:
         yield Flaw("no-effect", f"`{event.event}` takes no time", (*where, "for"))
-    if isinstance(event.params, Shaped):
+    if isinstance(event.params, Shaped | Load):
         for key, part in (("over", "ramp"), ("every", "period")):
-            if (getattr(event.params, key) or 0) > stop - start:
+            if (getattr(event.params, key, None) or 0) > stop - start:
                 message = f"the {part} is longer than `{event.event}` ({show_duration(stop - start)})"
                 yield Flaw("past-the-end", message, (*where, event.verb, key))
     yield from _drivers(scenario, event, where)

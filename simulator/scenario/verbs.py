@@ -251,6 +251,9 @@ class Load(Frozen):
         BeforeValidator(_load),
         WithJsonSchema({"type": "string", "examples": ["3x", "1.5x capacity", "500/s"]}),
     ]
+    over: Duration | None = Field(
+        None, gt=0, description="a ramp: the time in which it gets there; at once unless said"
+    )
     distinct: int | None = Field(None, ge=1, description="a bot: so many different rows, over and over (W8)")
 
 

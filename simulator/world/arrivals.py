@@ -36,19 +36,23 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A synthetic stream: `rate` per second (over a whole day, if the rhythm is daily) in [start_ns, end_ns)."""
+    """A synthetic stream: `rate` per second (over a whole day, if the rhythm is daily) in [start_ns, end_ns).
+
+    With `ramp_ns` it grows to that rate from nothing, linearly, in that time.
+    """
 
     rate: float
     start_ns: int
     end_ns: int
     arrivals: Literal["poisson", "regular"] = "poisson"
     rhythm: Literal["flat", "daily"] = "flat"
+    ramp_ns: int = 0
 
 
 def paced(draw: Draw, pace: Pace, block: int) -> Iterator[Block]:
     """Arrivals at that pace, numbered from 0, at most `block` at a time. Regular ones start half a gap in.
 
-    The daily rhythm is thinned out of a stream at its peak rate (Lewis and Shedler, 1979: exact for Poisson).
+    Daily rhythm and ramp are thinned out of a stream at its peak rate (Lewis and Shedler, 1979: exact for Poisson).
     """
     peak = pace.rate * (_PEAK if pace.rhythm == "daily" else 1.0)
     candidate, now, kept = 0, pace.start_ns, 0
@@ -65,6 +69,9 @@ def paced(draw: Draw, pace: Pace, block: int) -> Iterator[Block]:
             kept_here = inside & (draw.uniform("rhythm", number) * _PEAK < daily(times))
         else:
             kept_here = inside
+        if pace.ramp_ns:
+            grown = draw.uniform("ramp", number) * pace.ramp_ns < times - pace.start_ns
+            kept_here = kept_here & grown
         times = times[kept_here]
         if len(times):
             yield Block(np.arange(kept, kept + len(times), dtype=np.int64), times)

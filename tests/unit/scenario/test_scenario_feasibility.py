@@ -114,6 +114,13 @@ HOPELESS = {
         "the ramp is longer than `unit_change` (30m)",
         "",
     ),
+    "a ramp of load longer than its event": (
+        verb("load: {to: 3x, over: 31m}"),
+        "past-the-end",
+        "31m",
+        "the ramp is longer than `unit_change` (30m)",
+        "",
+    ),
     "a window beyond the end": (
         [("within: 8m", "within: 61m")],
         "past-the-end",

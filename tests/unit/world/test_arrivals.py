@@ -48,6 +48,19 @@ def test_blocks_do_not_matter(rhythm, arrivals):
     np.testing.assert_array_equal(times(pace, 17), times(pace, 100_000))
 
 
+@pytest.mark.parametrize("arrivals", ["poisson", "regular"])
+def test_a_ramp_grows_from_nothing_linearly_and_then_stays(arrivals):
+    start, ramp = 3 * MINUTE, 10 * MINUTE
+    pace = Pace(40.0, start, start + 2 * ramp, arrivals, ramp_ns=ramp)
+    at = times(pace)
+    np.testing.assert_array_equal(at, times(pace, 17))
+    quarters = np.bincount((at - start) * 4 // ramp, minlength=8)
+    # Of a quarter at full rate: an eighth, three, five, seven eighths, and then all of it.
+    np.testing.assert_allclose(quarters / (40 * 150), [0.125, 0.375, 0.625, 0.875, 1, 1, 1, 1], atol=0.05)
+    flat = times(Pace(40.0, start, start + 2 * ramp, arrivals))
+    assert np.isin(at, flat).all()  # thinned out of the same stream
+
+
 def test_the_daily_rhythm_keeps_the_mean_and_follows_the_profile():
     assert sum(DAILY) == pytest.approx(24)
     at = times(Pace(2.0, 0, 24 * HOUR, rhythm="daily"))

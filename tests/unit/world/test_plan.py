@@ -371,6 +371,16 @@ def test_load_adds_a_stream_until_the_total_is_reached(to, total):
     assert [key for key in keys(items) if key[0] == "main"] == keys(CLEAN)
 
 
+def test_a_load_may_grow_to_its_rate():
+    at_once, grown = whole(event("rush", "load", to="5x")), whole(event("rush", "load", to="5x", over="4m"))
+    rush = [items.scheduled_ns[items.stream == "load:rush"] for items in (at_once, grown)]
+    assert 0.45 < len(rush[1]) / len(rush[0]) < 0.55
+    late = [np.mean(at >= 5 * MINUTE) for at in rush]
+    assert 0.45 < late[0] < 0.55
+    assert 0.70 < late[1] < 0.80
+    assert set(keys(CLEAN)) < set(keys(grown))
+
+
 def test_a_load_below_the_base_adds_nothing():
     assert keys(whole(event("lull", "load", to="5/s"))) == keys(CLEAN)
 
