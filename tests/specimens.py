@@ -216,6 +216,13 @@ def wronged(in_a_hundred: int, *, few: int = 0) -> Evidence:
     return edited(evidence(), segment=segment.astype(object), decision=np.where(refused, "block", "approve"))
 
 
+def measured(microseconds: int, *, marks: int = 30) -> Evidence:
+    """Each prediction takes the service so much CPU time; measured every minute, so often."""
+    found = evidence()
+    said = [Note(at * SECOND, "cpu", {"used_ns": at * microseconds * 1000}) for at in range(0, marks * 60, 60)]
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *said)))
+
+
 def learned(*steps: str, asked: int = 50, heard: bool = True) -> Evidence:
     """v2 is retrained at 600 s, each of these steps 100 s after the one before; it answers as the steps say."""
     at = {step: 600 + 100 * k for k, step in enumerate(("begun", *steps))}
@@ -340,6 +347,7 @@ SPECIMENS: dict[str, Specimen] = {
     "group_errors": Specimen(
         {"group_errors": {"of": "false_positive", "gap": "20%"}}, wronged(15), wronged(60), wronged(15, few=60),
     ),
+    "cost": Specimen({"cost": {"cpu": "5s"}}, measured(4900), measured(5100), measured(4900, marks=1)),
     "retrain": Specimen(
         {"retrain": {"version": "v2", "goes": "live"}, "after": "e", "within": "8m"},
         learned("shadow", "canary", "live"), learned("canary", "live"), evidence(), when=RETRAIN,

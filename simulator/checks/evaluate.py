@@ -68,6 +68,7 @@ CHECKS: Final[dict[str, Check]] = {
     "lossless": releasing.lossless,
     "logged": logged.logged,
     "retrain": retraining.retrain,
+    "cost": loading.cost,
     "group_errors": grouping.group_errors,
 }
 if set(CHECKS) != set(FAMILIES):

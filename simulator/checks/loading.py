@@ -1,18 +1,21 @@
-"""Families about the load that a trial puts on others: amplification."""
+"""Families about load: what a trial puts on others (amplification), and what the service itself takes (cost)."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
+
 from simulator.checks import premises, selection, words
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Window
-from simulator.history.schema import History
-from simulator.scenario.model import Amplification, Expectation, Scenario
+from simulator.history.schema import History, Outcome
+from simulator.scenario.model import Amplification, Cost, Expectation, Scenario
 from simulator.verdict import Finding, Status
 
+THOUSAND: Final = 1000  # predictions
 MIN_CALLS: Final = 100  # of the clean twin, in the window
 
 
@@ -61,3 +64,47 @@ def _counted(history: History, window: Window, name: str) -> tuple[int, int]:
     if not lasted:
         raise PremiseError(f"observers: no two counts of {name} lie in the window", "look for two minutes at least")
     return calls, lasted
+
+
+def cost(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
+    """A census: CPU time between the driver's marks in the window, for a thousand scores replied between them."""
+    wanted = expectation.cost or Cost(cpu=1)
+    window = selection.ground(expectation, scenario, evidence)
+    used, rows = _used(evidence.main, window)
+    if rows < wanted.min_rows:
+        raise PremiseError(
+            f"enough data: {rows} predictions between two marks are under the {wanted.min_rows} that it takes",
+            "raise the rate, or look for longer",
+        )
+    more = used * THOUSAND > wanted.cpu * rows
+    status = Status.FAIL if more else Status.PASS if window.complete else Status.UNKNOWN
+    took = used * THOUSAND // rows
+    text = f"{words.moment(used)} for {rows} predictions"
+    limit = f"at most {words.moment(wanted.cpu)} of CPU for a thousand"
+    why = text if more or window.complete else "window: the run ended before it did"
+    return Finding(status, limit, words.moment(took), why, n=rows, margin=(wanted.cpu - took) / wanted.cpu)
+
+
+def _used(history: History, window: Window) -> tuple[int, int]:
+    """CPU nanoseconds between the first and the last mark of each span, and the rows with a score replied meanwhile.
+
+    Raises:
+        PremiseError: Nobody measured, or there are no two marks in the window.
+    """
+    marks = sorted((note.at_ns, int(note.data["used_ns"])) for note in history.notes if note.kind == "cpu")
+    items = history.items
+    scored = (items["outcome"] == Outcome.OK) & np.isfinite(items["score"])
+    used = rows = 0
+    seen = False
+    for start, end in window.spans:
+        inside = [mark for mark in marks if start <= mark[0] <= end]
+        if len(inside) > 1:
+            (since, before), (until, after) = inside[0], inside[-1]
+            replied = (items["replied_ns"] > since) & (items["replied_ns"] <= until)
+            used, rows, seen = used + after - before, rows + int((scored & replied).sum()), True
+    if not seen:
+        raise PremiseError(
+            "observers: the CPU time of the service was not measured twice in the window",
+            "virtual time: say `service_time` in the target file; real time: let its `start.command` start the service",
+        )
+    return used, rows

@@ -42,6 +42,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "shadow": tamper_releases.shadow,
     "lossless": tamper_releases.lossless,
     "logged": tamper_log.logged,
+    "cost": tamper_loading.cost,
     "group_errors": tamper_groups.group_errors,
     "retrain": tamper_retraining.retrain,
 }

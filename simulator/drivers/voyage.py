@@ -18,11 +18,13 @@ import httpx
 
 from simulator.drivers import of_itself
 from simulator.drivers.bad_ways import Ways, lay, unseen
+from simulator.drivers.cpu_time import used_ns
 from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.incidents import Incidents, Scene
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.poll import watch
+from simulator.drivers.process import Process
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Planned, Recorder
 from simulator.drivers.spec import RunSpec
@@ -133,6 +135,8 @@ class Voyage:
                 self.spawn(watch(alerts.poll, self.sink, self.until))
             if any(expectation.readiness for expectation in self.spec.scenario.then):
                 self.spawn(self._ask_readiness())
+            if any(expectation.cost for expectation in self.spec.scenario.then) and service.process is not None:
+                self.spawn(self._measure(service.process))
             returning = []
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
@@ -224,6 +228,14 @@ class Voyage:
             if ready != was or second % 60 == 0:
                 self.recorder.note(self.now(), "ready", ready=ready)
             was, second = ready, second + 1
+
+    async def _measure(self, process: Process) -> None:
+        """Every ten seconds, what the service that we started has used of the CPU."""
+        ticks = 0
+        while True:
+            self.recorder.note(self.now(), "cpu", used_ns=used_ns(process.session))
+            ticks += 1
+            await self.until(ticks * 10 * SECOND)
 
     async def _observe(self, kind: str, path: str | None) -> None:
         if path is None:

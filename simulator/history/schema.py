@@ -176,11 +176,12 @@ class History:
 #   calls         {name: int}                             so far: of each seam, and attempts of clients (`service`)
 #   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
 #   log           {"why": str}                            how reading the decision log failed; empty: all of it is there
+#   cpu           {"used_ns": int}                        so far, by the service; only if the scenario asks for it
 #   retraining    {"version": str, "step": str, "said_ns": int, "why": str, "last_ns": int, "asked": int}
 #                 a step that the journal tells of, when it says that it was taken, when it was read before, and how
 #                 often the version had been asked at the seam `model` by then, -1 where there is none
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
-    "feedback", "calls", "log", "retraining",
+    "feedback", "calls", "log", "retraining", "cpu",
 )  # fmt: skip

@@ -287,6 +287,16 @@ class GroupErrors(Frozen):
     min_rows: int = Field(100, ge=1, description="rows of known truth, of a group and of the others")
 
 
+class Cost(Frozen):
+    """A thousand predictions take at most so much CPU time of the service (J14).
+
+    In virtual time that is what the target file's `service_time` charges; in real time what the processes used.
+    """
+
+    cpu: Duration = Field(gt=0)
+    min_rows: int = Field(1000, ge=1, description="predictions; what fewer take says little of the next")
+
+
 class Amplification(Frozen):
     """Calls in the window are at most so many times the clean twin's: an outage is not answered by a storm (S4)."""
 
@@ -326,7 +336,7 @@ FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness", "amplification", "logged", "retrain", "group_errors",
+    "review", "fairness", "amplification", "logged", "retrain", "group_errors", "cost",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -376,6 +386,7 @@ class Expectation(Frozen):
     logged: Logged | None = None
     retrain: Retrained | None = None
     group_errors: GroupErrors | None = None
+    cost: Cost | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

@@ -59,6 +59,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "fairness": Window((), _ITEMS),
     "group_errors": Window((), _ITEMS),
     "retrain": Window(_DEADLINE),
+    "cost": Window((), _TIME),
     "amplification": Window(("during",), frozenset({"settle"})),
 }
 

@@ -77,6 +77,11 @@ def on_record(dice: Random) -> tuple[Note, ...]:
     own = beside(dice)
     if maybe(own, 0.8):
         kept += retrained(own)
+    if maybe(own, 0.9):
+        each = own.choice((5, 30, 60, 70)) * 10**6
+        kept += [
+            Note(at * SECOND, "cpu", {"used_ns": at * each}) for at in range(0, END // SECOND, 60) if maybe(own, 0.95)
+        ]
     if maybe(dice, 0.8):
         kept += asked_if_ready(dice)
     if maybe(dice, 0.9):
@@ -348,6 +353,8 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         | {"during": dice.choice("ef")},
         "readiness": {"readiness": {"to": dice.choice(("ready", "unready"))}} | deadline(dice),
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
+        "cost": {"cost": {"cpu": dice.choice(("100s", "300s", "360s")), "min_rows": dice.choice((10, 80))}}
+        | window(dice),
         "group_errors": {"group_errors": erring(dice)} | window(dice) | of(dice),
         "retrain": {"retrain": {"version": "v2"} | dice.choice(({"goes": "nowhere"}, {"goes": "live", "share": limit}))}
         | deadline(dice),

@@ -38,7 +38,7 @@ SABOTEURS = [
     ("refusals_are_errors", "dropped_and_retyped", {"retype_handled"}),
     ("refusals_are_fine", "dropped_and_retyped", {"retype_handled"}),
     ("deadline_without_queue", "load_spike", {"in_time"}),
-    ("works_for_nobody", "load_spike", {"recovered"}),
+    ("works_for_nobody", "load_spike", {"recovered", "affordable"}),
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
     ("the_fallback_outlives_the_outage", "feature_store_outage", {"ends"}),

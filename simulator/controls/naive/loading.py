@@ -1,12 +1,14 @@
-"""Calls, counted by hand."""
+"""Calls, and CPU time, counted by hand."""
 
 from __future__ import annotations
+
+from math import isfinite
 
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import Court, Opinion, must
 from simulator.controls.naive.premises import clean
 from simulator.controls.naive.windows import When, ground
-from simulator.history.schema import Note
+from simulator.history.schema import Note, Outcome
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
 
@@ -39,5 +41,31 @@ def amplification(expectation: Expectation, scenario: Scenario, court: Court) ->
     usual, twin_lasted = tally(twin, window, wanted.to)
     must(usual >= 100, "enough data")  # noqa: PLR2004 - of the law
     if calls * twin_lasted > wanted.times * (usual * lasted):
+        return Opinion(Status.FAIL)
+    return Opinion(Status.PASS if window.complete else Status.UNKNOWN)
+
+
+def spent(run: Book, window: When) -> tuple[int, int]:
+    """CPU time between the first and the last mark in each span, and the scores that came back in between."""
+    found = sorted((n for n in run.notes if n.kind == "cpu"), key=lambda n: n.at_ns)
+    used, rows, seen = 0, 0, False
+    for start, end in window.spans:
+        inside = [note for note in found if start <= note.at_ns <= end]
+        if len(inside) > 1:
+            seen = True
+            used += inside[-1].data["used_ns"] - inside[0].data["used_ns"]
+            for row in run.rows:
+                if row.outcome == Outcome.OK and isfinite(row.score):
+                    rows += inside[0].at_ns < row.replied_ns <= inside[-1].at_ns
+    must(seen, "not measured twice")
+    return used, rows
+
+
+def cost(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
+    """A thousand predictions, and no more than so much CPU time."""
+    window = ground(expectation, scenario, court)
+    used, rows = spent(court.main, window)
+    must(rows >= expectation.params.min_rows, "enough data")
+    if used * 1000 > expectation.params.cpu * rows:
         return Opinion(Status.FAIL)
     return Opinion(Status.PASS if window.complete else Status.UNKNOWN)

@@ -37,6 +37,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,
     "review": groups.review,
+    "cost": loading.cost,
     "fairness": groups.fairness,
     "group_errors": groups.group_errors,
     "logged": logs.logged,

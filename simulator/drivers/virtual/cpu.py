@@ -25,11 +25,13 @@ class VirtualCpu:
     def __init__(self, loop: VirtualLoop, cores: int) -> None:
         self._loop = loop
         self._free_at = [0] * cores
+        self.used_ns = 0  # work taken on so far
         self.quota: Quota | None = None
         self.pauses: list[int] = []  # how long each lasts; what waited when it began is done so much later
 
     def finish_ns(self, service_ns: int) -> int:
         """Queue `service_ns` of work now; the instant at which it will be done."""
+        self.used_ns += service_ns
         free_at, now_ns = self._free_at, self._loop.now_ns
         start = now_ns if now_ns > free_at[0] else free_at[0]  # noqa: FURB136 - max() costs a call
         finish = start + service_ns if self.quota is None else self.quota.finish_ns(start, service_ns)

@@ -26,6 +26,7 @@ class Observers:
         self.clients = clients
         self.watch_ns = max(MINUTE, scene.end_ns // _WATCHES)
         self.was_ready: bool | None = None
+        self.measures = any(expectation.cost for expectation in scene.spec.scenario.then)
 
     def start(self) -> None:
         """Look for the first time when it is due."""
@@ -57,6 +58,9 @@ class Observers:
         self.scene.note(
             "calls", service=self.clients.attempts, **{name: seam.calls for name, seam in self.scene.seams.items()}
         )
+        cpu = self.clients.client.cpu
+        if self.measures and cpu is not None:
+            self.scene.note("cpu", used_ns=cpu.used_ns)
         if self.scene.loop.now_ns + self.watch_ns < self.scene.end_ns:
             self.scene.loop.post(self.scene.loop.now_ns + self.watch_ns, self._count, None)
 

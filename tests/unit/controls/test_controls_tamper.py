@@ -43,6 +43,7 @@ RED = {
         "nobody hears it",
     },
     "group_errors": {"wrong about"},
+    "cost": {"1 ns more"},
     "shadow": {"another score", "1 ns later", "shadow answers", "no answer"},
     "lossless": {"lost", "shed", "nobody knows"},
     "quality": {"just too far above", "just too far below", "counted twice"},
