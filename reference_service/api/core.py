@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from reference_service.api.control import Handler, authorised, routes
 from reference_service.api.keyed import Caller, once
 from reference_service.api.oip import Malformed
 from reference_service.guards.idempotency import KEY, Idempotency
+from reference_service.guards.presence import Left
 from reference_service.pipeline import Reply, refusal
 from reference_service.release.registry import Loaded
 from reference_service.service import Service
@@ -110,6 +111,7 @@ class Core:
         version: str = "",
         *,
         client: Sequence[Any] | None = None,
+        gone: Callable[[], bool] = lambda: False,
     ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
         """The answer to an admitted inference, or what it still takes.
 
@@ -123,11 +125,12 @@ class Core:
             now_ns: now; the difference is time in the queue, and counts.
             version: that the caller insists on.
             client: (address, ...) of the caller.
+            gone: whether the client has hung up, asked before work that is awaited begins; then that raises `Left`.
         """
         for name, _ in headers:
             if name in _SPECIAL:
-                return self._special(Asked(body, Caller(headers, client), arrived_ns, now_ns, version))
-        return self._ask(body, arrived_ns, now_ns, version)
+                return self._special(Asked(body, Caller(headers, client), arrived_ns, now_ns, version), gone)
+        return self._ask(body, arrived_ns, now_ns, version, gone)
 
     async def settle(self, found: Answered | Logging | Coroutine[Any, Any, Answered]) -> Answered:
         """The answer, once there is one, for transports that can wait."""
@@ -170,7 +173,7 @@ class Core:
             self.service.counters.left += 1
 
     def _ask(
-        self, body: bytes, arrived_ns: int, now_ns: int, version: str
+        self, body: bytes, arrived_ns: int, now_ns: int, version: str, gone: Callable[[], bool]
     ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
         try:
             pinned = self._pinned(version)
@@ -181,17 +184,22 @@ class Core:
         except Malformed:
             return NO_REQUEST
         if type(found) is not bytes:
-            return self._wait(found)  # type: ignore[arg-type]  # bytes are excluded
+            return self._wait(found, gone)  # type: ignore[arg-type]  # bytes are excluded
         written = self.service.log.committing()
         return Answered(200, found, JSON) if written is None else Logging(found, written)
 
-    async def _wait(self, pending: Coroutine[Any, Any, Reply]) -> Answered:
+    async def _wait(self, pending: Coroutine[Any, Any, Reply], gone: Callable[[], bool]) -> Answered:
+        if gone():
+            pending.close()
+            raise Left
         reply = await pending
         written = self.service.log.committing() if reply.status < _FIRST_ERROR else None
         return answered(reply) if written is None else await self.settle(Logging(reply.body, written))
 
-    async def _special(self, asked: Asked) -> Answered:
+    async def _special(self, asked: Asked, gone: Callable[[], bool]) -> Answered:
         """Bodies in another form than the protocol's JSON, and callers who want one answer however often they ask."""
+        if gone():
+            raise Left
         headers = dict(asked.caller.headers)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             return answered(refusal(415, "Unsupported encoding", "send the body as it is, uncompressed"))
@@ -206,7 +214,7 @@ class Core:
         if KEY in headers and guard is not None:
             found = await self._keyed(guard, asked)
         else:
-            found = await self.settle(self._ask(asked.body, asked.arrived_ns, asked.now_ns, asked.version))
+            found = await self.settle(self._ask(asked.body, asked.arrived_ns, asked.now_ns, asked.version, gone))
         if found.status >= _FIRST_ERROR or not wanted:
             return found
         encoded, length = binary.encode(found.body, wanted)

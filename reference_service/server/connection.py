@@ -7,6 +7,7 @@ connection that had something: what waits for its turn can be seen, and is part 
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Coroutine
 from http import HTTPStatus
@@ -18,12 +19,14 @@ import httptools
 from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Core, Logging, too_large
 from reference_service.clock import SECOND, Clock
 from reference_service.guards.limiter import Limiter
+from reference_service.guards.presence import Left
 from reference_service.monitor.counters import Counters
 
 _HEAD_LIMIT: Final = 1 << 16  # bytes of a request before its body
 _AHEAD: Final = 8  # requests of one connection that wait for the one before them; then it is not read any further
 _LINES: Final = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _LINGER_NS: Final = 2 * SECOND  # so long we listen to what nobody wants, so that its refusal is read
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)  # of the other side; elsewhere than on Linux it cannot be asked for
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -78,8 +81,9 @@ class Connection(asyncio.Protocol):
         server: that accepted it.
     """
 
-    __slots__ = ("_ahead", "_body", "_busy", "_head", "_headers", "_host", "_parser", "_read_ns", "_refusal", "_server",
-                 "_size", "_task", "_transport", "_url", "_waits", "client", "since_ns", "stuck_ns")  # fmt: skip
+    __slots__ = ("_ahead", "_begun", "_body", "_busy", "_head", "_headers", "_host", "_parser", "_read_ns", "_refusal",
+                 "_server", "_size", "_task", "_transport", "_url", "_waits",
+                 "client", "since_ns", "stuck_ns")  # fmt: skip
 
     def __init__(self, server: Host) -> None:
         self._server = server
@@ -87,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._task: asyncio.Task[None] | None = None
         self._ahead: deque[Request] = deque()
+        self._begun = False  # the task has had its first turn
         self._busy = False  # one is in the queue, or being answered
         self._waits = False  # for more bytes of a request
         self._refusal: Answered | None = None
@@ -113,8 +118,8 @@ class Connection(asyncio.Protocol):
         """Nobody works for a client that has left."""
         self._transport = None
         self._server.left(self)
-        if self._task is not None and self._server.core.service.settings.safeguards.presence:
-            self._task.cancel()
+        if self._task is not None and self._begun and self._server.core.service.settings.safeguards.presence:
+            self._task.cancel()  # one that has not begun would not even leave the limiter; it sees for itself
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -221,8 +226,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             found = core.infer(
-                request.body, request.headers, request.arrived_ns, now_ns, request.version, client=self.client
-            )
+                request.body, request.headers, request.arrived_ns, now_ns, request.version,
+                client=self.client, gone=self._gone,
+            )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a reply, and no more than that
             found = core.failed(error)
         if type(found) is Answered:
@@ -234,13 +240,15 @@ class Connection(asyncio.Protocol):
 
     async def _run(self, work: Coroutine[Any, Any, Answered], request: Request) -> None:
         """Wait for an answer, for as long as the client is there."""
-        answer = None
+        answer, self._begun = None, True
         try:
             answer = await work
+        except Left:
+            pass
         except Exception as error:  # noqa: BLE001  # see `serve`
             answer = self._server.core.failed(error)
         finally:
-            self._task = None
+            self._task, self._begun = None, False
             if answer is None:
                 if request.version is not None:
                     self._unanswered(request)
@@ -252,6 +260,16 @@ class Connection(asyncio.Protocol):
     def _unanswered(self, request: Request) -> None:
         """The client of an admitted inference has left."""
         self._server.core.finish(0, request.arrived_ns)
+
+    def _gone(self) -> bool:
+        """Whether the client has hung up, heard of or not: while the loop works for others, it reads from nobody."""
+        if not self._server.core.service.settings.safeguards.presence:
+            return False
+        if self._transport is None:
+            return True
+        watch = select.poll()
+        watch.register(self._transport.get_extra_info("socket").fileno(), _HUNG_UP)
+        return bool(watch.poll(0))
 
     def inferred(self, request: Request, answer: Answered) -> None:
         """An admitted inference has its answer."""

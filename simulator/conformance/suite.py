@@ -52,7 +52,7 @@ async def run(
             found = await asked(bench, tell)
             if not bench.doubt:
                 tell("abandoned")
-                found += await abandoned.probe(bench, berth.url)
+                found += await abandoned.probe(bench, berth)
                 tell("swap")
                 found.append(await identity.swap(bench, versions, berth.token))
             tell("readiness")

@@ -136,6 +136,15 @@ def _spent(pid: int, before: dict[int, float]) -> float:
     return now - was
 
 
+def cpu_seconds(session: int) -> float:
+    """What the living processes of a session have spent so far; 0 where that cannot be read."""
+    total = 0.0
+    for pid in session_of(session):
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime((~pid << 3) | _SCHED)
+    return total
+
+
 def memory(session: int, headroom: int) -> None:
     """RLIMIT_AS of each process is what it has mapped and `headroom` bytes more: whoever asks for more is refused."""
     before = {pid: (_mapped(pid), resource.prlimit(pid, resource.RLIMIT_AS)[0]) for pid in session_of(session)}

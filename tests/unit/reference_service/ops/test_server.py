@@ -278,6 +278,22 @@ def test_nobody_works_for_a_client_that_has_left(harness):
     on_a_port(harness, body, {"model": hanging})
 
 
+def test_nobody_works_for_a_client_that_left_before_its_turn(harness):
+    """Its hanging up lies unread in its socket, as it does behind others' work: it is looked for, not waited for."""
+
+    async def body(port, presence):
+        for _ in range(8):
+            with socket.create_connection(port.address) as leaving:  # blocks: the server reads nothing meanwhile
+                leaving.sendall(post(encode([ROW] * 50)))
+        counters, limiter = port.h.service.counters, port.h.service.limiter
+        await port.until(lambda: counters.arrived == 8 and not limiter.in_flight)
+        assert (counters.left, counters.statuses.get(200, 0)) == ((8, 0) if presence else (0, 8))
+        assert (await (await port.connect()).ask(post(encode([ROW]))))[0] == 200
+
+    on_a_port(harness, lambda port: body(port, presence=True))
+    on_a_port(harness, lambda port: body(port, presence=False), safeguards={"presence": False})
+
+
 def test_a_request_that_stood_too_long_is_told_when_to_come_back(harness):
     async def body(port):
         client = await port.connect()
