@@ -114,6 +114,16 @@ HOPELESS = {
         "the ramp is longer than `unit_change` (30m)",
         "",
     ),
+    "stale answers in real time": (
+        [
+            ("runs_on: [virtual]", "runs_on: [virtual, live]"),
+            *verb("dependency: {name: feature_store, fault: stale, by: 1h}"),
+        ],
+        "senseless-key",
+        "dependency",
+        "cannot make its answers stale",
+        "write `runs_on: [virtual]`",
+    ),
     "a ramp of load longer than its event": (
         verb("load: {to: 3x, over: 31m}"),
         "past-the-end",
