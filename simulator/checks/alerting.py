@@ -12,7 +12,8 @@ from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Span, Window, resolve
 from simulator.history.episodes import FOREVER, Episode, episodes
 from simulator.history.schema import NEVER, History
-from simulator.scenario.model import AlertIs, AtMost, Expectation, Scenario
+from simulator.scenario.families import AlertIs, AtMost
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 ANY: Final = AlertIs()

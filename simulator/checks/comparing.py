@@ -15,7 +15,8 @@ from simulator.checks.signals import mostly_shared
 from simulator.checks.statistics import clopper_pearson
 from simulator.checks.windows import resolve
 from simulator.history.schema import NEVER, History, Note, Outcome
-from simulator.scenario.model import Expectation, Parity, Quality, Scenario
+from simulator.scenario.families import Parity, Quality
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 MIN_QUALITY: Final = 200  # labels behind an estimate, and rows behind the truth

@@ -25,18 +25,8 @@ from simulator.checks import (
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
-from simulator.scenario.model import (
-    FAMILIES,
-    AtLeast,
-    AtMost,
-    Expectation,
-    Exposure,
-    Fairness,
-    Handled,
-    Promoted,
-    Review,
-    Scenario,
-)
+from simulator.scenario.families import AtLeast, AtMost, Exposure, Fairness, Handled, Promoted, Review
+from simulator.scenario.model import FAMILIES, Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 Check = Callable[[Expectation, Scenario, Evidence], Finding]

@@ -11,7 +11,8 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.statistics import TIE, Interval, difference
 from simulator.history.schema import History, Outcome, Source
-from simulator.scenario.model import Expectation, GroupErrors, Scenario
+from simulator.scenario.families import GroupErrors
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 _NOBODY = "no group"

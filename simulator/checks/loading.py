@@ -12,7 +12,8 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Window
 from simulator.history.schema import History, Outcome
-from simulator.scenario.model import Amplification, Cost, Expectation, Scenario
+from simulator.scenario.families import Amplification, Cost
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 THOUSAND: Final = 1000  # predictions

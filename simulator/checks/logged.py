@@ -17,7 +17,8 @@ from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
 from simulator.history.ids import request_ids
 from simulator.history.schema import History, Outcome, Source
-from simulator.scenario.model import Expectation, Logged, Scenario
+from simulator.scenario.families import Logged
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 _ROUNDED: Final = 1e-6  # S11: replies are rounded to six decimals, records need not be

@@ -12,7 +12,8 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import Window
 from simulator.history.schema import History, Note, Outcome
-from simulator.scenario.model import Expectation, Readiness, Refuses, Scenario
+from simulator.scenario.families import Readiness, Refuses
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import MINUTE
 from simulator.verdict import Finding
 

@@ -13,7 +13,8 @@ from simulator.checks.premises import PremiseError
 from simulator.checks.selection import FAILED
 from simulator.checks.signals import mostly_shared
 from simulator.history.schema import NEVER, History, Outcome
-from simulator.scenario.model import Expectation, Scenario, ShadowIs
+from simulator.scenario.families import ShadowIs
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 

@@ -10,7 +10,8 @@ from simulator.checks import evaluators, selection, words
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import NOBODY
 from simulator.history.schema import History, Outcome
-from simulator.scenario.model import Expectation, Idempotent, Scenario
+from simulator.scenario.families import Idempotent
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding
 
 _KEPT: Final = (Outcome.OK, Outcome.REJECT)  # a failure is not kept for a retry: it is what the retry is for

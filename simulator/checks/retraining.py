@@ -15,7 +15,8 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.statistics import TIE, clopper_pearson
 from simulator.history.schema import NEVER, History, Outcome
-from simulator.scenario.model import Expectation, Retrained, Scenario
+from simulator.scenario.families import Retrained
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import SECOND
 from simulator.verdict import Finding, Status
 

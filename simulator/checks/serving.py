@@ -15,7 +15,8 @@ from simulator.checks.selection import FAILED
 from simulator.checks.statistics import BLOCK_NS
 from simulator.checks.windows import Window
 from simulator.history.schema import NEVER, History, Outcome, Source
-from simulator.scenario.model import Expectation, Recovers, Rollback, Scenario
+from simulator.scenario.families import Recovers, Rollback
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 MIN_ROWS: Final = 30  # fewer answers in the hold are no evidence of anything lasting

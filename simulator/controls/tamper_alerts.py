@@ -11,7 +11,7 @@ from simulator.checks.evidence import Evidence
 from simulator.controls import edits, naive
 from simulator.controls.case import Case, Tampering
 from simulator.history.schema import AlertRecord, History
-from simulator.scenario.model import AlertIs
+from simulator.scenario.families import AlertIs
 from simulator.verdict import Status
 
 STRANGER: Final = "seatrial-control"  # a fingerprint of its own

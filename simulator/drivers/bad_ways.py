@@ -11,8 +11,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from simulator.drivers.fault_proxies import UNCOUNTED, FaultProxies
+from simulator.scenario.disturbances import Network
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import Event, Network
+from simulator.scenario.verbs import Event
 
 _PIECES: Final = 10  # of a body that takes its time
 Ways = dict[int, tuple[str, int]]  # id of an event's network → the address that leads to the service through it

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from simulator.history.schema import NEVER, EventRecord, History, Outcome
+from simulator.scenario.disturbances import Network
 from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import ONLY_ON, Event, Network
+from simulator.scenario.verbs import ONLY_ON, Event
 
 _EARLY: Final = SECOND // 1000  # a delay of a body in pieces is cut from its last piece
 

@@ -20,7 +20,7 @@ from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
 from simulator.history.read import read, seal
 from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
-from simulator.scenario.verbs import Network
+from simulator.scenario.disturbances import Network
 from simulator.targets.bodies import garbled
 from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply

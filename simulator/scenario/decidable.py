@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from simulator.scenario.disturbances import Load
 from simulator.scenario.document import Flaw, Where
-from simulator.scenario.model import Expectation, Latency, Scenario
+from simulator.scenario.families import Latency
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import SECOND, show_duration, show_share
 from simulator.scenario.timeline import Interval, end_ns, lasts, windows
-from simulator.scenario.verbs import Event, Load
+from simulator.scenario.verbs import Event
 
 ALPHA: Final = 0.01  # one-sided, as in semantics S5
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from simulator.scenario.model import AlertIs, Expectation, Scenario
+from simulator.scenario.disturbances import Bounds
+from simulator.scenario.families import AlertIs
+from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import show_duration, show_share, show_size
 from simulator.scenario.timeline import end_ns
-from simulator.scenario.verbs import Bounds, Event
+from simulator.scenario.verbs import Event
 
 # ---------------------------------------------------------------- given
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from simulator.scenario import decidable, fit
+from simulator.scenario.disturbances import Load, Shaped
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import Problem
 from simulator.scenario.load import Cell
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS, SECOND, show_duration
 from simulator.scenario.timeline import end_ns, lasts, windows
-from simulator.scenario.verbs import ONLY_ON, Event, Load, Shaped
+from simulator.scenario.verbs import ONLY_ON, Event
 
 _LONGEST: Final = 3660 * NS["d"]  # of a run: well inside int64 nanoseconds, whatever is added to it
 _MOST_ROWS: Final = 1_000_000_000

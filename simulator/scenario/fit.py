@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, Literal, Protocol
 
+from simulator.scenario.disturbances import Bounds
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import suggest
 from simulator.scenario.model import Expectation, Scenario
-from simulator.scenario.verbs import Bounds, Event
+from simulator.scenario.verbs import Event
 
 _NUMERIC: Final = frozenset({"number", "integer"})
 _TYPE_OF: Final = {"number": "number", "integer": "number", "category": "string", "boolean": "boolean"}

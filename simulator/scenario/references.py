@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from simulator.scenario.disturbances import Network, Shaped
 from simulator.scenario.document import Flaw, Where
 from simulator.scenario.errors import did_you_mean, suggest
 from simulator.scenario.model import FAMILIES, Expectation, Scenario
-from simulator.scenario.verbs import Event, Network, Shaped
+from simulator.scenario.verbs import Event
 
 UNTOUCHED: Final = "untouched"
 WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once", "stands")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from simulator.plan import Chunk
-from simulator.scenario.verbs import Garble
+from simulator.scenario.disturbances import Garble
 from simulator.targets.rows import spans
 
 

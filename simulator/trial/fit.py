@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from simulator.scenario.document import Flaw
 from simulator.scenario.errors import suggest
-from simulator.scenario.model import AlertIs, Scenario
+from simulator.scenario.families import AlertIs
+from simulator.scenario.model import Scenario
 from simulator.targets.model import Target
 
 

@@ -23,8 +23,8 @@ from ruamel.yaml import YAML
 from reference_service.monitor import rules
 from simulator.report import text
 from simulator.report.json_ import from_json
+from simulator.scenario import disturbances, families, verbs
 from simulator.scenario import model as language
-from simulator.scenario import verbs
 from simulator.scenario.frozen import Frozen
 from simulator.scenario.load import load, load_model
 from simulator.scenario.model import FAMILIES
@@ -188,8 +188,8 @@ def keys_of(*models: type) -> set[str]:
 
 PARTS = [
     part
-    for part in {**vars(language), **vars(verbs)}.values()
-    if isinstance(part, type) and issubclass(part, Frozen) and part is not verbs.LoadLevel  # spelled as one word
+    for part in {**vars(language), **vars(families), **vars(verbs), **vars(disturbances)}.values()
+    if isinstance(part, type) and issubclass(part, Frozen) and part is not disturbances.LoadLevel  # spelled as one word
 ]
 
 

@@ -11,7 +11,8 @@ from simulator.controls.naive.premises import clean, event, watched
 from simulator.controls.naive.shares import poll
 from simulator.controls.naive.windows import When, ground, when
 from simulator.history.schema import NEVER, AlertRecord
-from simulator.scenario.model import AlertIs, Expectation, Scenario
+from simulator.scenario.families import AlertIs
+from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
 
 

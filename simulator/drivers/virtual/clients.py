@@ -15,7 +15,7 @@ from simulator.drivers.virtual.scene import Scene
 from simulator.drivers.virtual.wire import Cut, HalfOpen, Slow
 from simulator.history.schema import Outcome
 from simulator.plan import Chunk
-from simulator.scenario.verbs import Network
+from simulator.scenario.disturbances import Network
 from simulator.targets.protocol import Codec
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from simulator.scenario import verbs
+from simulator.scenario import disturbances as verbs
 from simulator.world.population import Field
 
 Record = dict[str, Any]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from simulator.scenario.disturbances import Bounds
 from simulator.scenario.frozen import Scalar
-from simulator.scenario.verbs import Bounds, Event
+from simulator.scenario.verbs import Event
 from simulator.world.keyed import Draw
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.scenario.verbs import Event, Shaped
+from simulator.scenario.disturbances import Shaped
+from simulator.scenario.verbs import Event
 
 
 def strength(event: Event, at_ns: np.ndarray, end_ns: int) -> np.ndarray | float:

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from simulator.scenario.verbs import Drift, Event
+from simulator.scenario.disturbances import Drift
+from simulator.scenario.verbs import Event
 from simulator.world.disturbances.selection import in_window, lot, matches
 from simulator.world.disturbances.shapes import strength
 from simulator.world.keyed import Draw

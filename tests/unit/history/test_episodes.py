@@ -9,7 +9,7 @@ from histories import SECOND, ending, evidence, firing, judged, run
 from specimens import PAGED, alerts
 
 from simulator.history.episodes import FOREVER, episodes
-from simulator.scenario.model import AlertIs
+from simulator.scenario.families import AlertIs
 from simulator.verdict import Status
 
 ANY = AlertIs()
