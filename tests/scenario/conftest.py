@@ -68,6 +68,24 @@ SHORT = {
         "without": ("ends", "ready_again", "bystanders"),  # these look up to six minutes past the event
         "rate": "20/s",
     },
+    "strange_requests": {
+        "warmup": "20s",
+        "lasts": "345s",
+        "events": {
+            "hour_25": ("30s", "25s"),
+            "billions": ("60s", "25s"),
+            "negative": ("90s", "25s"),
+            "truth": ("120s", "25s"),
+            "listed": ("150s", "25s"),
+            "shouted": ("180s", "55s"),
+            "nested": ("240s", "25s"),
+            "halved": ("270s", "25s"),
+            "prose": ("300s", "25s"),
+            "huge": ("330s", "8s"),
+        },
+        "without": ("bystanders",),  # needs more rows
+        "rate": "25/s",
+    },
     "damaged_bundle": {"warmup": "30s", "lasts": "9m", "events": {"damaged": ("40s", "1m")}},
     "skewed_release": {
         "warmup": "2m",
