@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -17,7 +16,6 @@ import msgspec
 from reference_service.api.oip import NOTHING, Parameters
 from reference_service.validation import NAN, Plain, Validator
 
-_data: Final = attrgetter("data")  # of a tensor: a tuple of its one value
 _RELEARNED: Final = 16  # orders compiled at most: a client that shuffles its columns must not keep us compiling
 
 
@@ -51,9 +49,8 @@ class Ordinary:
         decode, arrange, coded = self._layout
         try:
             request = decode(body)
-            values = list(chain.from_iterable(map(_data, request.inputs)))
-            if b"null" in body:  # it has got past the decoder only where it may be
-                values = [NAN if value is None else value for value in values]
+            # Null has got past the decoder only where it may be.
+            values = [NAN if (value := tensor.data[0]) is None else value for tensor in request.inputs]
             values.append(NAN)
             row = list(arrange(values))
             for position, codes in coded:

@@ -246,7 +246,7 @@ class DecisionLog:
         # One call a version: a block is of one version but for the minutes of a release.
         for _, group in groupby(bundles, key=id):
             begin = len(scores)
-            rows = payloads[begin : begin + sum(1 for _ in group)]
+            rows = payloads[begin : begin + len(list(group))]
             scores += self._anomaly(bundles[begin], [payload.received or () for payload in rows])
         for decision, score in zip(decisions, scores, strict=True):
             decision.anomaly = score

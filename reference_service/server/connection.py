@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._head = self._size = 0  # bytes of the request so far
         self.client: Any = None
-        self.since_ns = 0  # of the last request's first byte, or of the last answer
+        self.since_ns = 0  # of the request that is coming: its first byte; of the last one: its last byte
         self.stuck_ns = 0  # since when the client takes nothing of what we write; 0: it does
 
     # ------------------------------------------------------------ asyncio.Protocol
@@ -294,7 +294,7 @@ class Connection(asyncio.Protocol):
         elif self._refusal is not None:
             self._end(self._refusal)
         elif not self._waits:
-            self.since_ns = server.clock.now_ns()
+            self.since_ns = request.arrived_ns
 
     def _next(self) -> None:
         request = self._ahead.popleft()

@@ -373,17 +373,21 @@ def test_an_answer_that_cannot_be_given_keeps_back_none_of_those_that_wait_for_t
         given(self, request, answer)
 
     monkeypatch.setattr(Connection, "inferred", broken)
+    goes_on = asyncio.Event()
+
+    async def slow(_records, _payloads):
+        await goes_on.wait()
 
     async def body(port):
         clients = [await port.connect() for _ in range(3)]
         for k, client in enumerate(clients):
             client.send(post(encode([ROW], f"r{k}")))
         await port.until(lambda: port.h.service.limiter.in_flight == len(clients))
-        await port.h.clock.advance(SECOND // 100)
+        goes_on.set()
         assert [(await clients[k].read())[0] for k in (0, 2)] == [200, 200]
         assert await clients[1].ended()
 
-    on_a_port(harness, body, {"decision_log": lambda _: lambda *_: None})
+    on_a_port(harness, body, {"decision_log": lambda _: slow})
 
 
 # ---------------------------------------------------------------- traces
