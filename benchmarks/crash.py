@@ -109,6 +109,7 @@ class Load:
         self._bodies = self._endless()
         self.asked = 0
         self.told: dict[str, Answer] = {}
+        self._flow, self._wanted = asyncio.Event(), 0  # set with so many answers
 
     def _endless(self) -> Iterator[bytes]:
         rest = [body.partition(b",")[2] for body in bodies(ROWS)]  # after the id, which comes first
@@ -117,13 +118,13 @@ class Load:
 
     async def until_killed(self, life: Life, seconds: float) -> int:
         """Ask, and kill the service under it; how many were without an answer then."""
-        before = len(self.told)
         callers = [asyncio.create_task(self._call(life.port)) for _ in range(CALLERS)]
         try:
             await asyncio.sleep(seconds)
-            # A busy machine may not have answered anybody yet.
-            while len(self.told) < before + CALLERS and not all(caller.done() for caller in callers):  # noqa: ASYNC110 - what is counted is no event
-                await asyncio.sleep(0.05)
+            # In the flow of answers: a machine that is busy with others may have kept us from asking just now.
+            self._flow, self._wanted = asyncio.Event(), len(self.told) + 2 * CALLERS
+            flows = asyncio.create_task(self._flow.wait())
+            await asyncio.wait([flows, *callers], return_when=asyncio.FIRST_COMPLETED)
             waiting = self.asked - len(self.told)
         finally:
             life.end(signal.SIGKILL)
@@ -151,6 +152,8 @@ class Load:
     def _note(self, reply: Any) -> None:
         said = {output["name"]: output["data"][0] for output in reply["outputs"]}
         self.told[reply["id"]] = Answer(f"{said['score']:.6f}", reply["model_version"], said["decision"])
+        if len(self.told) == self._wanted:
+            self._flow.set()
 
 
 def logged(folder: Path) -> dict[str, list[Answer]]:
