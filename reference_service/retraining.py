@@ -10,6 +10,7 @@ and takes no CPU from those who wait for answers. This one is for rehearsals, wh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -59,7 +60,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One line of the journal: waiting, begun, packed, shadow, canary, and in the end live, back or refused."""
+    """One line of the journal: waiting, begun, packed, shadow, canary, and in the end live, back, refused or broken."""
 
     at_ns: int
     step: str
@@ -127,6 +128,9 @@ class Retrainer:
             self._tell(_ENDS[outcome], why)
         except (pull.Refused, BundleError) as refused:
             self._tell("refused", str(refused))
+        except Exception as error:
+            logging.getLogger("reference_service").exception("a retraining broke off")
+            self._tell("broken", type(error).__name__)  # no end that anybody waits for: whoever asked has to look
 
     async def _reason(self, wanted: Wanted) -> str:
         """Why to begin; returns when there is a reason."""
