@@ -208,7 +208,8 @@ class CanaryJudge:
             self._metrics[name].logs, self._metrics[name].top = list(logs), max(logs)
         self._answers.canary, self._answers.champion = kept["answers"]
         self._early.canary, self._early.champion = kept["labels"]
-        self._late.canary, self._late.champion = kept["later_labels"]
+        # Not in what was kept before late labels were told apart: then they begin anew.
+        self._late.canary, self._late.champion = kept.get("later_labels", (self._late.canary, self._late.champion))
         self.canary_answers = kept["canary_answers"]
 
     def _verdict(self) -> str:

@@ -750,3 +750,16 @@ def test_other_scores_are_told_and_no_reason_to_go_back(harness, versions):
         assert (await view(h))["releases"][0]["state"] == "on_trial"
 
     run(body())
+
+
+def test_a_judge_goes_on_from_what_was_kept_before_late_labels_were_told_apart():
+    judge, other = CanaryJudge(POLICY, 0.1), CanaryJudge(POLICY, 0.1)
+    for k in range(50):
+        judge.label(new=k % 10 == 0, wrong=k % 7 == 0, reshared=k > 25)
+    kept = judge.snapshot()
+    other.restore(kept)
+    assert other.snapshot() == kept
+    before = {name: value for name, value in kept.items() if name != "later_labels"}
+    third = CanaryJudge(POLICY, 0.1)
+    third.restore(before)
+    assert third.snapshot() == before | {"later_labels": [2.0, 18.0]}
