@@ -54,6 +54,8 @@ class Breaker:
     def allow(self, now_ns: int) -> bool:
         """Whether a call may be made now. In half-open state every allowed call is a probe and must be recorded."""
         if self.state == "closed":
+            if now_ns >= self.smooth_until_ns:  # before the call, so that its success may simply be added
+                self._roll(now_ns // self._bucket_ns)
             return True
         if self.state == "open":
             if now_ns < self._until_ns:

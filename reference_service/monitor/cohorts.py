@@ -94,11 +94,12 @@ class Cohorts:
         patience_ns: how long after the horizon they are waited for.
     """
 
-    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_horizon_ns",
-                 "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share", "_width_ns",
-                 "missing")  # fmt: skip
+    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_given_up_ns",
+                 "_horizon_ns", "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share",
+                 "_width_ns", "missing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = (
-        "_arrivals", "_block", "_censored", "_decided", "_judged_ns", "_losses", "_matured", "missing",
+        "_arrivals", "_block", "_censored", "_decided", "_given_up_ns", "_judged_ns", "_losses", "_matured",
+        "missing",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +121,8 @@ class Cohorts:
         self._looked_ns = 0
         self._share = share
         self._patience_ns = patience_ns
-        self.missing = False  # whether the last decisions that matured did so without their labels
+        self.missing = False  # whether decisions of the last horizon that matured did so without their labels
+        self._given_up_ns = 0  # the last interval that did
 
     def decided(self, now_ns: int, n: int, refused: int) -> None:
         """The model decided `n` times since the last call, and refused `refused` of them."""
@@ -245,7 +247,7 @@ class Cohorts:
                 self._decided[0] += decided[0]
                 self._decided[1] += decided[1]
             if decided is not None or cohort is not None:  # an interval without any decision says nothing
-                self.missing = not complete
+                self._noted(start, complete=complete)
             if cohort is None:
                 continue
             self._matured = _added(self._matured, cohort.sums)
@@ -255,6 +257,13 @@ class Cohorts:
                 self._arrivals[kind & 1, age] += 1
                 if kind > 1:
                     self._censored[(kind >> 1) - 1] += 1
+
+    def _noted(self, start: int, *, complete: bool) -> None:
+        """Of a feed that is down for some, a minute now and then is complete: only a horizon of such is an end."""
+        if not complete:
+            self.missing, self._given_up_ns = True, start
+        elif start - self._given_up_ns >= self._horizon_ns:
+            self.missing = False
 
     def _lost(self, start: int, loss: float) -> None:
         """One matured loss. A block is told once a later one begins to mature."""

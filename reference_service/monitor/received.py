@@ -22,7 +22,8 @@ class Received:
         bundle: whose cells are counted.
     """
 
-    __slots__ = ("_buffer", "_bundle", "_counted", "_counts", "_next", "_pack", "_rows", "_size", "_unread", "_views")
+    __slots__ = ("_buffer", "_bundle", "_corrected", "_counted", "_counts", "_next", "_pack", "_rows", "_size",
+                 "_unread", "_views")  # fmt: skip
 
     def __init__(self, bundle: Bundle) -> None:
         width = len(bundle.contract.fields)
@@ -37,6 +38,7 @@ class Received:
         self._counted = 0
         self._counts = bundle.new_counts()
         self._unread = np.zeros(width, dtype=np.int64)
+        self._corrected = False  # whether any of it is to be taken off
 
     def put(self, values: Sequence[Any]) -> np.ndarray:
         """Set down one row in contract order; float64[f], for the model to read now and nobody to change."""
@@ -52,14 +54,17 @@ class Received:
         """At these positions of a row nothing countable was received: what was put there is not a null."""
         for position in positions:
             self._unread[position] += 1
+            self._corrected = True
 
     def take(self) -> np.ndarray:
         """int64[f, 14] of what came since the last time."""
         self._count()
         counts = self._counts
-        counts[:, NULL_CELL] -= self._unread
         self._counts = self._bundle.new_counts()
-        self._unread[:] = 0
+        if self._corrected:
+            counts[:, NULL_CELL] -= self._unread
+            self._unread[:] = 0
+            self._corrected = False
         return counts
 
     def _count(self) -> None:

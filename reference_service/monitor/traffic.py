@@ -46,7 +46,7 @@ class TrafficMonitors:
             )
             # An open breaker is down by decision, also where too few calls were made to prove it.
             firing = unusable.firing or dependency.breaker.state != "closed"
-            found.append(unusable._replace(field=name, firing=firing))
+            found.append(Condition("dependency_down", name, "page", firing, unusable.summary))
         return found
 
     def keep(self) -> list[Any]:

@@ -28,6 +28,9 @@ from simulator.targets.rows import request_ids, spans
 
 _ITEM: Final = itemgetter(0)  # of a Due
 _NO_SOURCE: Final = Source.NONE
+_NOT_SENT: Final = (
+    NEVER, NEVER, NEVER, 0, 0, int(Outcome.WITHHELD), math.nan, "", int(Source.NONE), "", "", 0, 0, 0,
+)  # fmt: skip
 _FIRST_ERROR: Final = 400
 _TOGETHER: Final = 256  # requests decoded and recorded at a time: their bodies still fit the processor's cache
 
@@ -164,8 +167,7 @@ class Recorder:
 
     def withheld(self, planned: Planned) -> None:
         """A request that nobody sends after what the service decided: as if it had never been planned."""
-        outcome, absent = int(Outcome.WITHHELD), (NEVER, NEVER, NEVER, 0, 0)
-        self._writer.replied([(planned.item, *absent, outcome, math.nan, "", int(_NO_SOURCE), "", "", 0, 0, 0)])
+        self._writer.replied([(planned.item, *_NOT_SENT)])
 
     def due(self, tick: int) -> list[list[Due]]:
         """The labels to post at a tick of the feed, in batches."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -330,6 +331,23 @@ def test_labels_that_never_come_are_given_up_told_and_never_tested():
     cohorts.add(at, 0.1, 0, at)
     assert cohorts.matured_losses(at + 62 * MINUTE) == pytest.approx([0.01])
     assert not cohorts.missing
+
+
+def test_a_minute_that_is_complete_by_chance_does_not_end_the_alert_that_labels_are_missing():
+    cohorts, stands = Cohorts(60 * MINUTE, MINUTE, share=0.8, patience_ns=72 * 60 * MINUTE), []
+    begun = START - START % MINUTE
+    for k in range(60):
+        cohorts.decided(begun + k * MINUTE, 1, 0)
+        if k % 2:
+            cohorts.add(begun + k * MINUTE, 0.1, 0, begun + k * MINUTE)
+    for k in range(73 * 60, 73 * 60 + 150):
+        now = begun + k * MINUTE
+        cohorts.decided(now, 1, 0)
+        cohorts.add(now, 0.1, 0, now)
+        cohorts.matured_losses(now)
+        stands.append(cohorts.missing)
+    assert sum(a != b for a, b in itertools.pairwise(stands)) == 2  # it began once, and ended once
+    assert not stands[-1]
 
 
 def test_refusals_have_no_label_and_nobody_waits_for_it():
