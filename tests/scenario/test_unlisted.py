@@ -37,7 +37,7 @@ LONGER = [
     ("known_rows_are_not_asked", "another_quantisation", {"rolled_back", "told"}),
     ("a_key_lives_five_minutes", "asked_again_next_day", {"same_answer"}),
     ("the_shadow_writes_as_well", "shadow_leaves_no_trace", {"one_decision"}),
-    ("forgets_when_it_is_stopped", "stopped_and_back", {"paged"}),
+    ("forgets_when_it_is_stopped", "stopped_and_back", {"cleared"}),
 ]
 
 
