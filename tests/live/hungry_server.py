@@ -46,5 +46,6 @@ if __name__ == "__main__":
         if os.fork():
             time.sleep(3600)
         os.setsid()
-        Path(sys.argv[4]).write_text(str(os.getpid()))
+        with Path(sys.argv[4]).open("a") as file:
+            file.write(f"{os.getpid()}\n")
     asyncio.run(main())
