@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_service_crash import ROOT, Process
+
+from benchmarks.crash import ROOT, Life
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 EXAMPLES = "15"  # an operation and phase; `schemathesis run` by hand takes as many as one likes
@@ -25,9 +26,13 @@ def test_the_service_is_what_it_says_it_is(tmp_path):
     settings.write_text(
         json.dumps({"bundles": str(bundles), "feature_store": str(bundles / "customers.npz"), "token": "secret"})
     )
-    service = Process(settings)
+    service = Life(settings)
     try:
-        command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{service.url}/openapi.json"]
+        command = [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            f"http://127.0.0.1:{service.port}/openapi.json",
+        ]
         command += ["--checks", CHECKS, "--max-examples", EXAMPLES, "--seed", "1", "--no-color"]
         command += ["--phases", "examples,coverage,fuzzing", "-H", "Authorization: Bearer secret"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
