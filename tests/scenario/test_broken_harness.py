@@ -17,8 +17,10 @@ from simulator import trial
 from simulator.checks.evaluate import CHECKS
 from simulator.checks.premises import LATE_P99_NS, PremiseError, on_schedule
 from simulator.cli import invoke
+from simulator.drivers.incidents import Incidents, Scene
 from simulator.drivers.live import Sockets
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import Service
 from simulator.drivers.voyage import Voyage
 from simulator.history import Altered, seal
 from simulator.report import text
@@ -28,6 +30,8 @@ from simulator.scenario.verbs import Event, Release
 from simulator.targets.load import load as load_target
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_UNKNOWN, Status
 
+NEW = Event(event="new", at="1s", release=Release(version="v2", by="swap"))
+SERVICE = Service("http://127.0.0.1:9", None, None)  # somebody else's
 SOUND = "renamed_field"  # the trial whose evidence is tampered with
 
 # (broken part, scenario, what must be unknown, and the premise that its reason names)
@@ -191,8 +195,11 @@ def live(grounds, monkeypatch):
     """A live driver on a clock that is set by hand, which sends nothing."""
     target_path = short.target(grounds.honest, grounds.folder)
     (cell,) = grounds.cells(SOUND)
+    target = load_target(target_path)
+    start = target.start.model_copy(update={"command": None})
+    target = target.model_copy(update={"start": start, "bundles": None})  # somebody else started it
     spec = RunSpec(
-        cell.scenario, str(cell.path), {}, "main", load_target(target_path), target_path, "", grounds.folder / "live",
+        cell.scenario, str(cell.path), {}, "main", target, target_path, "", grounds.folder / "live",
         lambda *_: (True, ""), driver="live",
     )  # fmt: skip
 
@@ -208,6 +215,22 @@ def live(grounds, monkeypatch):
     return driver
 
 
+def befalling(live, call):
+    """What befalls that driver's service, at once, with such a control plane."""
+
+    async def at_once(_):
+        pass
+
+    return Incidents(
+        Scene(live.spec, live.end, live.recorder, live.now, at_once, call, lambda: True, live.dependencies, SERVICE),
+        live.receipts,
+    )
+
+
+async def unasked(*_):
+    raise AssertionError("nobody is to be asked")
+
+
 @pytest.mark.parametrize(
     ("released", "action", "status", "healed"),
     [
@@ -219,21 +242,28 @@ def live(grounds, monkeypatch):
         (True, "POST /back", 0, False),  # no answer
     ],
 )
-def test_a_live_run_takes_back_what_it_released(live, monkeypatch, released, action, status, healed):
+def test_a_live_run_takes_back_what_it_released(live, released, action, status, healed):
     called = []
 
-    async def call(_, method, path, __=b""):
-        called.append((method, path))
-        return status, b""
+    async def call(method, path, _):
+        if method == "POST" and path == "/back":
+            called.append(path)
+            return status, b""
+        return 202, b""
 
-    monkeypatch.setattr(Voyage, "_call", call)
     admin = live.spec.target.admin.model_copy(update={"rollback": action})
     live.spec = replace(live.spec, target=live.spec.target.model_copy(update={"admin": admin}))
-    live.releasing = released
-    asyncio.run(live._heal())
+
+    async def whole():
+        incidents = befalling(live, call)
+        if released:
+            await incidents.begin(0, NEW)
+        await incidents.heal()
+
+    asyncio.run(whole())
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data["healed"] is healed, note
-    assert called == ([("POST", "/back")] if released and action else [])
+    assert called == (["/back"] if released and action else [])
 
 
 def test_a_dependency_that_cannot_be_healed_fails_the_run(live):
@@ -241,44 +271,34 @@ def test_a_dependency_that_cannot_be_healed_fails_the_run(live):
         return "still broken: feature_store"
 
     live.dependencies = SimpleNamespace(whole=broken)
-    asyncio.run(live._heal())
+    asyncio.run(befalling(live, unasked).heal())
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data == {"healed": False, "why": "still broken: feature_store"}
 
 
 @pytest.mark.parametrize(("bundle", "asked"), [("sound", True), ("damaged", False)])
-def test_a_live_target_is_not_blamed_for_a_bundle_that_nobody_damaged(live, monkeypatch, bundle, asked):
+def test_a_live_target_is_not_blamed_for_a_bundle_that_nobody_damaged(live, bundle, asked):
     called = []
 
     async def call(*_):
         called.append(_)
         return 202, b""
 
-    async def at_once(*_):
-        pass
-
-    monkeypatch.setattr(Voyage, "_call", call)
-    monkeypatch.setattr(Voyage, "until", at_once)
     event = Event(event="new", at="1s", release=Release(version="v2", by="swap", bundle=bundle))
-    asyncio.run(live._begin(0, event))
+    asyncio.run(befalling(live, call).begin(0, event))
     receipt = live.receipts["new"]
     assert (receipt.supported, bool(called)) == (asked, asked)
 
 
 @pytest.mark.parametrize(("status", "left"), [(202, 1), (409, 0)])
-def test_what_a_new_version_answers_before_we_hear_of_it_is_touched(live, monkeypatch, status, left):
+def test_what_a_new_version_answers_before_we_hear_of_it_is_touched(live, status, left):
     seen = []
 
     async def call(*_):
         seen.append(live.recorder._released["v2"])
         return status, b""
 
-    async def at_once(*_):
-        pass
-
-    monkeypatch.setattr(Voyage, "_call", call)
-    monkeypatch.setattr(Voyage, "until", at_once)
-    asyncio.run(live._begin(0, Event(event="new", at="1s", release=Release(version="v2", by="swap"))))
+    asyncio.run(befalling(live, call).begin(0, NEW))
     assert (seen, live.recorder._released["v2"]) == ([1], left)
 
 

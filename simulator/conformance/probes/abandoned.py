@@ -14,7 +14,7 @@ from simulator.drivers import hold
 LEAVING: Final = 16
 ROUNDS: Final = 3
 HEAVY: Final = (2000, 1000, 200)  # rows a request, the most that is taken
-PLAIN: Final = 0.05  # CPU seconds for clients who stay, or the work is too cheap to be seen
+PLAIN: Final = 0.15  # CPU seconds for clients who stay; less is done before anybody can know who has left
 MOST: Final = 0.75  # of it, done for clients who left: all of it but what noise explains
 LOOK: Final = 0.25  # seconds
 QUIET: Final = 0.1  # of one CPU: who is busier than that still works
