@@ -7,7 +7,7 @@ time and of the wall (from the start of the service to the sealed history), requ
 the world did, and the memory in use at the end of each virtual day: a service or a driver that keeps what it has done
 with shows there. The last line says whether the digests are equal.
 
-Not reached yet: 100 s for 30 days. One run took 119 s of processor time, on two cores busy with other work, for
+Not reached yet: 100 s for 30 days. Runs took 112 to 127 s of processor time, the last on a quiet machine, for
 1,009,774 requests that were sent, 403,309 that people withheld, and 876,295 labels; it told of one alert, that labels
 are missing. On a quiet machine 177 s had been measured before, for 878,558 requests. Memory grows from 328 to 580 MiB
 until the service's ledger is full, which waits for the labels of at most 524,288 decisions (day 15), and then to 603;
