@@ -16,6 +16,8 @@ from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.targets.load import load as load_target
 
+pytestmark = pytest.mark.slow  # `test_process_faults` shows the same faults on a smaller server
+
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 KEPT = SCENARIOS / "targets/payments_kept.target.yaml"
 SCENARIO = {

@@ -42,7 +42,6 @@ SABOTEURS = [
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
     ("one_country_is_imputed", "more_risk_for_the_reviewers", {"fair"}),
     ("the_fallback_outlives_the_outage", "feature_store_outage", {"ends"}),
-    ("what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"}),
     ("a_label_counts_as_often_as_it_comes", "labels_twice", {"counted_once", "honest"}),
     ("retries_without_end", "feature_store_outage", {"calm"}),
     ("refusals_repeat_what_came", "dropped_and_retyped", {"discreet"}),
@@ -81,6 +80,12 @@ def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     assert caught_by <= failed, text.render(verdict)
 
 
+@pytest.mark.slow
+def test_a_service_that_does_not_wait_for_late_labels_is_refused(grounds):
+    seatrial.assert_certified(grounds.trial("labels_over_a_weekend"))
+    test_a_saboteur_is_refused(grounds, "what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"})
+
+
 def test_a_cache_hides_nothing_from_the_monitors(grounds):
     """What saboteur 27 is refused for is its defect, not its cache."""
     factory = "saboteurs:a_cache_in_front"
@@ -92,6 +97,7 @@ def test_a_cache_hides_nothing_from_the_monitors(grounds):
     assert np.mean(run.items["source"][unpaged] == Source.CACHE) > 0.7  # the bot sends three rows of four
 
 
+@pytest.mark.slow
 def test_what_is_written_after_the_reply_is_lost_by_the_kill_alone(grounds):
     """Saboteur 44 writes every record in the end, unless it is killed."""
     factory = "saboteurs:logs_after_replying"

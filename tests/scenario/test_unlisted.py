@@ -8,6 +8,8 @@ import seatrial
 from simulator.report import text
 from simulator.verdict import EXIT_REFUSED, Status
 
+pytestmark = pytest.mark.slow  # two minutes of one core; the saboteurs of the list are in the default run
+
 # (saboteur, scenario, what must fail)
 UNLISTED = [
     ("the_last_hour_is_out_of_range", "offline_parity", {"same_score"}),
@@ -58,7 +60,6 @@ def test_an_unlisted_saboteur_is_refused(grounds, saboteur, scenario, caught_by)
     refused(grounds, saboteur, scenario, caught_by)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), LONGER, ids=[name for name, *_ in LONGER])
 def test_a_saboteur_of_long_trials_is_refused(grounds, saboteur, scenario, caught_by):
     seatrial.assert_certified(grounds.trial(scenario))
