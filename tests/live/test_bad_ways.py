@@ -45,6 +45,7 @@ def test_every_fault_is_potent_and_touches_nobody_else(tmp_path):
     assert np.median(took[untouched]) < 0.1e9
 
 
+@pytest.mark.slow
 def test_a_toxiproxy_in_another_place_does_the_same(tmp_path, monkeypatch):
     scenario = (
         SCENARIO.read_text().split("when:")[0].replace("for: 32s", "for: 9s").replace("target: plain", "target: away")

@@ -381,7 +381,7 @@ def both(family: str, seed: int) -> tuple[Status, Status, str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_the_judges_agree(family, seed):
     fast, slow, why = both(family, seed)
@@ -390,7 +390,7 @@ def test_the_judges_agree(family, seed):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_tampered_evidence_is_seen_for_what_it_is(family, seed):
     dice = Random(seed)  # noqa: S311 - not for secrets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import saboteurs
 
 from benchmarks import benign, canary
@@ -10,6 +11,7 @@ from reference_service.release.judge import CanaryJudge
 from simulator.checks.statistics import clopper_pearson
 
 
+@pytest.mark.slow
 def test_clean_seeds_are_certified():
     (morning,) = benign.days("an_ordinary_morning")
     assert benign.tried(morning, range(1, 6)).certified == 5
