@@ -47,7 +47,7 @@ test: .venv/.synced-tests bundles ## run the tests
 staging: .venv/.synced-tests bundles ## run the tests that need a Docker engine, or say why they cannot run
 	$(RUN) -m pytest tests/staging
 
-slow: .venv/.synced-tests bundles ## run the tests that take minutes: whole fleets, trials in the docs' examples
+slow: .venv/.synced-tests bundles ## run the tests that take minutes: whole fleets, long trials, saboteurs of no list, trials in the docs' examples
 	$(RUN) -m pytest -m slow
 
 lint: setup ## check style and types

@@ -14,7 +14,7 @@ from reference_service import bundle as bundles
 from reference_service import policy as policies
 from reference_service.audit import archive
 from reference_service.audit.files import logs
-from reference_service.audit.records import Decision, Payload
+from reference_service.audit.records import PERSON, Decision, Payload
 from reference_service.bundle import Bundle, BundleError
 from reference_service.clock import SECOND
 from reference_service.foreign import outside
@@ -57,6 +57,7 @@ def recorded(settings: Settings, request_id: str, row: int = 0) -> list[tuple[De
     if settings.decision_log is None:
         raise NotReproducible("these settings name no decision_log")
     found = [each for log in logs(Path(settings.decision_log)) for each in archive.found(log, request_id, row)]
+    found = [each for each in found if each[0].source != PERSON]  # whose verdict nobody can compute
     if not found:
         raise NotReproducible(f"no decision on row {row} of request {request_id!r} in {settings.decision_log}")
     return sorted(found, key=lambda each: (each[0].at_ns, each[0].seq))

@@ -149,7 +149,8 @@ class Retrainer:
         service, options = self._service(), self._settings
         champion = service.releases.champion.bundle
         service.log.flush()
-        await service.log.committed()
+        if not await service.log.committed():
+            raise pull.Refused("pull: the decision log cannot be written, and what is on disk is not all of it")
         recipe = Recipe(seed=options.seed, trees=options.trees, leaves=options.leaves)
         examined = gate.examination(Path(options.audited), champion) if options.gate else lambda _: None
         data = await asyncio.to_thread(pull.logged, Path(service.settings.decision_log or ""), service.ledger.known)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from reference_service.api.labelling import labelled
-from reference_service.audit.records import Decision, Payload
+from reference_service.audit.records import PERSON, Decision, Payload
 from reference_service.monitor.review import Verdict
 from reference_service.pipeline import Reply, refusal
 from reference_service.service import Service
@@ -101,6 +101,6 @@ def _write_down(service: Service, said: Said) -> None:
     nothing = [math.nan] * len(loaded.bundle.contract.fields)
     record = Decision(
         log.seq, service.clock.now_ns(), said.id, said.row, 1, loaded.version, case.score if case else None,
-        said.verdict, "person", f"review:{said.by}", loaded.tag, loaded.bands.tag,
+        said.verdict, PERSON, f"review:{said.by}", loaded.tag, loaded.bands.tag,
     )  # fmt: skip
     log.append(record, Payload(log.seq, nothing), loaded.bundle)

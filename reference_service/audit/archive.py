@@ -97,12 +97,13 @@ def erase(folder: Path, request_id: str, now_ns: int) -> int:
     """
     erased = 0
     for archive in archived(folder):
-        rows = pq.read_table(archive.path).to_pylist()
+        table = pq.read_table(archive.path)
+        rows = table.to_pylist()
         hit = [row for row in rows if row["id"] == request_id and not row["erased"]]
         for row in hit:
             row.update(received=None, used=None, entity=None, body=None, written=None, erased=True)
         if hit:
-            _replace(archive.path, pa.Table.from_pylist(rows, schema=SCHEMA))
+            _replace(archive.path, pa.Table.from_pylist(rows, schema=table.schema))
         erased += len(hit)
     for records in [*segments(folder), folder / RECORDS]:
         if not records.exists():
@@ -156,9 +157,8 @@ def check_payloads(folder: Path) -> tuple[int, int]:
 def _payloads(records: Path) -> Iterator[Payload]:
     """Those of a file of records, if it is there."""
     if records.exists():
-        kept = _kept(payloads_of(records))
-        for decision, _ in _decisions(records):
-            yield _payload(kept, decision, payloads_of(records))
+        for _, payload in written(records):
+            yield payload
 
 
 def passed(folder: Path, head: str) -> bool:
@@ -178,7 +178,7 @@ def find(folder: Path, request_id: str, row: int = 0) -> tuple[Decision, Payload
 
 
 def found(folder: Path, request_id: str, row: int = 0) -> Iterator[tuple[Decision, Payload]]:
-    """Every decision on a row of a request, the latest file's first; several only if it was asked again without a key.
+    """Every decision on a row of a request, the latest first; several only if it was asked again without a key.
 
     Raises:
         LogBroken: a payload is not the one that its record names.
@@ -187,17 +187,19 @@ def found(folder: Path, request_id: str, row: int = 0) -> Iterator[tuple[Decisio
         made = _decisions(records) if records.exists() else ()
         wanted = [decision for decision, _ in made if (decision.id, decision.row) == (request_id, row)]
         kept = _kept(payloads_of(records)) if wanted else {}
-        for decision in wanted:
+        for decision in reversed(wanted):
             yield decision, _payload(kept, decision, payloads_of(records))
     for archive in reversed(archived(folder)):
-        for each in pq.read_table(archive.path, filters=[("id", "=", request_id), ("row", "=", row)]).to_pylist():
+        rows = pq.read_table(archive.path, filters=[("id", "=", request_id), ("row", "=", row)]).to_pylist()
+        for each in reversed(rows):
             yield _unarchived(each, archive.path)
 
 
 def written(records: Path) -> Iterator[tuple[Decision, Payload]]:
     """Every decision of a file that is no archive yet, with its payload. Raises LogBroken as `found` does."""
+    made = list(_decisions(records))  # read first: while it is being written to, what has a record has its payload
     kept = _kept(payloads_of(records))
-    for decision, _ in _decisions(records):
+    for decision, _ in made:
         yield decision, _payload(kept, decision, payloads_of(records))
 
 
@@ -209,7 +211,9 @@ def _unarchived(row: dict[str, Any], where: Path) -> tuple[Decision, Payload]:
         raise LogBroken(f"{where}: the columns of decision {decision.seq} are not what its line says")
     if row["erased"]:
         return decision, Payload(decision.seq, None, erased_ns=0)
-    line = row["written"]
+    line = row.get("written")
+    if line is None:
+        raise LogBroken(f"{where}: the payload of decision {decision.seq} is not there as it was written")
     payload = _payload({decision.seq: (msgspec.json.decode(line, type=Payload), line)}, decision, where)
     if _shown(payload) != {name: row[name] for name in _shown(payload)}:
         raise LogBroken(f"{where}: the values of decision {decision.seq} are not what its payload says")
@@ -218,7 +222,7 @@ def _unarchived(row: dict[str, Any], where: Path) -> tuple[Decision, Payload]:
 
 def _kept(payloads: Path) -> dict[int, tuple[Payload, bytes]]:
     """Payloads of a file and the lines that they are, by the numbers of their decisions."""
-    lines = payloads.read_bytes().splitlines()
+    lines = [line[:-1] for line in payloads.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     return {(payload := msgspec.json.decode(line, type=Payload)).seq: (payload, line) for line in lines}
 
 

@@ -69,8 +69,8 @@ class DecisionLog:
     """
 
     __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_onlooker", "_patience_ns", "_pending",
-                 "_ring", "_rows", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing", "failures",
-                 "head", "lost", "seq")  # fmt: skip
+                 "_ring", "_rows", "_short", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing",
+                 "failures", "head", "lost", "seq")  # fmt: skip
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class DecisionLog:
         self.failing = False  # whether the last attempt to write failed, so that records wait for the next one
         self.failures = 0  # attempts to write that failed
         self.lost = 0  # decisions that could not be kept
+        self._short = False  # one of those who wait for the next write is among them, and nobody knows which
 
     @property
     def durable(self) -> bool:
@@ -120,6 +121,7 @@ class DecisionLog:
         """
         if self._unwritten >= self._limit:
             self.lost += 1
+            self._short = True
             return
         self.seq += 1
         pending = self._pending
@@ -177,9 +179,10 @@ class DecisionLog:
                 await self._company()
                 self._close_block()
                 waiting, self._waiting = self._waiting, None
+                short, self._short = self._short, False
                 written = await self._write_backlog()
                 if waiting is not None and not waiting.done():
-                    waiting.set_result(written)
+                    waiting.set_result(written and not short)
                 if self._waiting is None:
                     return
         finally:

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+PERSON: Final = "person"  # source of a reviewer's verdict, a record of its own beside the decision that it is about
+
 
 class Decision(msgspec.Struct, gc=False):
     """One row's answer."""
@@ -40,8 +42,9 @@ class Payload(msgspec.Struct, gc=False, omit_defaults=True):
     received: Sequence[float | None] | None  # contract order, before any default; None where erased; NaN becomes null
     used: Sequence[float | None] | None = None  # what the model was given, where that differs
     entity: int | str | None = None  # whom the row is about
-    body: str | None = None  # the request word for word, with its first row, unless it was ordinary: then the values,
-    # all of the contract's own names, types and ranges, say the same in a quarter of the space
+    # The request word for word, with its first row. None of an ordinary one that was answered without a detour: its
+    # values are kept, and what the service does not read is not.
+    body: str | None = None
     erased_ns: int | None = None
 
 

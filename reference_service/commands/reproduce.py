@@ -25,10 +25,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--row", type=int, default=0, help="of the request")
     options = parser.parse_args(arguments)
     settings = configuration.read(configured(options.settings, only=_NEEDED))
-    equal = True
+    equal = known = True
     try:
         for decision, payload in recorded(settings, options.id, options.row):
-            again = reproduce(settings, decision, payload)
+            try:
+                again = reproduce(settings, decision, payload)
+            except NotReproducible as reason:  # which must not hide what becomes of the others
+                print(f"cannot be reproduced: {reason}")
+                known = False
+                continue
             equal &= again.equal
             made = f"by {decision.source}, bundle {decision.bundle}, policy {decision.policy}"
             print(f"recorded    {decision.score!r} {decision.decision} {made}")
@@ -39,4 +44,4 @@ def main(arguments: list[str]) -> int:
     except LogBroken as broken:
         print(f"BROKEN: {broken}")
         return _NOT_EQUAL
-    return 0 if equal else _NOT_EQUAL
+    return _NOT_EQUAL if not equal else 0 if known else _BAD_INPUT

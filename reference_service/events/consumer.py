@@ -32,10 +32,11 @@ _OVERLOADED: Final = 429
 _SECOND_NS: Final = 1_000_000_000
 _MOST_PENDING: Final = 10_000  # that one consumer may have taken and not finished: far more than a batch
 # KEYS: requests, where to; ARGV: group, message, fields and values of what is added.
+# What a script has done is not undone when it fails: the receipt comes last.
 _FINISH: Final = """
-local first = redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-if first == 1 then redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3)) end
-return first
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1) == 0 then return 0 end
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
+return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 """
 
 Message = tuple[bytes, dict[bytes, bytes]]

@@ -204,14 +204,14 @@ class Cohorts:
         }
 
     def recall(self, kept: dict[str, Any]) -> None:
-        """The reverse of `keep`."""
+        """The reverse of `keep`. Raises ValueError, and then nothing of it was taken."""
+        if any(start % self._width_ns for start, *_ in (*kept["cohorts"], *kept["recent"])):
+            raise ValueError("cohorts were of another width")
         for start, sums, labels in kept["cohorts"]:
             cohort = self._cohorts[start] = _Cohort()
             cohort.sums, cohort.labels = sums, [tuple(label) for label in labels]
         self._recent = dict(kept["recent"])
         recall(self, kept["self"])
-        if any(start % self._width_ns for start in (*self._cohorts, *self._recent)):
-            raise ValueError("cohorts were of another width")
         self._due = Awaited()
         for start, (n, refused) in self._recent.items():
             self._due.add(0, start // self._width_ns, n - refused)

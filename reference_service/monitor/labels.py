@@ -70,9 +70,10 @@ class Ledger:
 
     def known(self, request_id: str, row: int) -> int | None:
         """The label of a row, None while it is not known, or if the row is forgotten."""
-        if self.find(request_id, row) is None:
+        first = self._index.get(request_id)  # once: whoever learns asks from a thread, and requests go on
+        if first is None or not 0 <= row < self._decisions[first % self._capacity].rows:
             return None
-        found = self._labels[(self._index[request_id] + row) % self._capacity]
+        found = self._labels[(first + row) % self._capacity]
         return None if found == _UNLABELLED else found
 
     def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Decision | None]:

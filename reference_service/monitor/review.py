@@ -162,7 +162,7 @@ class ReviewQueue:
         if self._stale and len(self._anomalies) == _LATEST:
             # numpy's quantile takes longer about its arguments than about the numbers.
             place = (1 - self._policy.review_unusual) * (_LATEST - 1)
-            k = int(place)
+            k = min(int(place), _LATEST - 2)
             low, high = np.partition(np.array(self._anomalies), (k, k + 1))[k : k + 2].tolist()
             over = place - k
             self._unusual = low + (high - low) * over if over < 0.5 else high - (high - low) * (1 - over)  # noqa: PLR2004 - from the nearer end

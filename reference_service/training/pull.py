@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from reference_service.audit import archive
 from reference_service.audit.files import RECORDS, segments
+from reference_service.audit.records import PERSON
 from reference_service.contract import Contract
 from reference_service.training import features
 
@@ -56,7 +57,7 @@ def logged(folder: Path, label: Callable[[str, int], int | None]) -> Data:
     labels: list[int] = []
     for records in [*segments(folder), folder / RECORDS]:
         for decision, payload in archive.written(records):
-            if payload.received is None or decision.score is None:
+            if decision.source == PERSON or payload.received is None or decision.score is None:
                 continue
             known = label(decision.id, decision.row)
             values.append(payload.received)

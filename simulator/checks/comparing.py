@@ -42,7 +42,7 @@ def parity(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     if wanted.beside is not None:
         selection.says_version(evidence.main, chosen)
         served = np.asarray(evidence.main.items["version"] == wanted.serving, bool)
-        if not any(event.release for event in scenario.when):
+        if not any(event.changes_version for event in scenario.when):
             served |= evidence.main.items["outcome"] != Outcome.OK
         chosen &= served
         twin = premises.served_by(wanted.beside, evidence, scenario)

@@ -48,7 +48,13 @@ def group_errors(expectation: Expectation, scenario: Scenario, evidence: Evidenc
     if not window.complete:
         raise PremiseError("window: the run ended before it did", "let the run last longer")
     main = evidence.main
+    if main.header.driver != "virtual":
+        raise PremiseError(
+            "blocks: in real time errors come in runs, and groups are compared row by row", "judge it in virtual time"
+        )
     rows = np.flatnonzero(selection.rows(expectation, main, window, of=expectation.of) & _known(main, wanted))
+    if len(rows):
+        selection.ever_decided(wanted.approve, "approve", evidence)
     wrong = (main.items["decision"][rows] == wanted.approve) == (wanted.of == "false_negative")
     names = np.array([str(name) or _NOBODY for name in main.items["segment"][rows].tolist()], object)
     groups, few = _groups(names, np.asarray(wrong, bool), wanted.min_rows)

@@ -86,13 +86,36 @@ def cost(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Fi
     return Finding(status, limit, words.moment(took), why, n=rows, margin=(wanted.cpu - took) / wanted.cpu)
 
 
+def _throughout(inside: list[tuple[int, int]], start: int, end: int) -> None:
+    """A counter that rises, and is read from edge to edge: of what was not measured nobody can say that it was cheap.
+
+    Raises:
+        PremiseError: It fell, or it was not read for long.
+    """
+    steps = [later - at for (at, _), (later, _) in pairwise(inside)]
+    if any(later < before for (_, before), (_, later) in pairwise(inside)):
+        raise PremiseError(
+            "observers: the CPU time of the service fell: its processes are others now",
+            "look where it is not restarted",
+        )
+    gaps = [inside[0][0] - start, *steps, end - inside[-1][0]]
+    if max(gaps) > 2 * min(steps):
+        raise PremiseError(
+            f"observers: for {words.moment(max(gaps))} of the window nobody measured the CPU time of the service",
+            "look where it runs, from start to end",
+        )
+
+
 def _used(history: History, window: Window) -> tuple[int, int]:
     """CPU nanoseconds between the first and the last mark of each span, and the rows with a score replied meanwhile.
 
     Raises:
         PremiseError: Nobody measured, or there are no two marks in the window.
     """
-    marks = sorted((note.at_ns, int(note.data["used_ns"])) for note in history.notes if note.kind == "cpu")
+    noted = [note for note in history.notes if note.kind == "cpu"]
+    marks = sorted((note.at_ns, int(note.data["used_ns"])) for note in noted)
+    # A session of processes counts from nothing: what another one used is no part of the difference.
+    began = {note.at_ns: note.data.get("session", 0) for note in noted}
     items = history.items
     scored = (items["outcome"] == Outcome.OK) & np.isfinite(items["score"])
     used = rows = 0
@@ -100,6 +123,12 @@ def _used(history: History, window: Window) -> tuple[int, int]:
     for start, end in window.spans:
         inside = [mark for mark in marks if start <= mark[0] <= end]
         if len(inside) > 1:
+            _throughout(inside, start, min(end, history.header.end_ns))
+            if len({began[at] for at, _ in inside}) > 1:
+                raise PremiseError(
+                    "observers: the service was restarted, and its CPU time began anew",
+                    "look where it is not restarted",
+                )
             (since, before), (until, after) = inside[0], inside[-1]
             replied = (items["replied_ns"] > since) & (items["replied_ns"] <= until)
             used, rows, seen = used + after - before, rows + int((scored & replied).sum()), True

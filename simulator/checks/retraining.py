@@ -21,6 +21,7 @@ from simulator.scenario.quantities import SECOND
 from simulator.verdict import Finding, Status
 
 _FEWEST: Final = 30  # answers after a promotion, without which nobody can say who gives them
+_MOST: Final = 0.5  # of the answers since, less is not everybody: some may be held back for comparison
 _WAY: Final = ("shadow", "canary", "live")
 
 
@@ -42,6 +43,7 @@ def retrain(expectation: Expectation, scenario: Scenario, evidence: Evidence) ->
     last = "live" if wanted.goes == "live" else "refused"
     if wanted.goes == "live" and last in way.steps:
         way.enough()
+        way.seen()
     return evaluators.eventually(
         [(way.steps[last], f"{wanted.version} {way.whys[last] or last}")] if last in way.steps else [],
         limit=limit,
@@ -132,17 +134,19 @@ class _Way:
         if "canary" not in steps:
             return
         _, ours = self._answers(steps["canary"], steps.get("live", FOREVER))
+        if "live" in steps and len(ours) >= _FEWEST and not ours.any():
+            yield f"as a canary it gave none of {len(ours)} answers"
         if len(ours) and clopper_pearson(int(ours.sum()), len(ours))[0] > self.wanted.share + TIE:
             share = words.share(float(ours.mean()))
             yield f"as a canary it gave {share} of {len(ours)} answers, over {words.share(self.wanted.share)}"
 
     def _unheard(self) -> Iterator[str]:
-        """Nobody gets its answers, although it is said to be live."""
+        """Few get its answers, although it is said to be live."""
         if "live" not in self.steps:
             return
         rows, ours = self._answers(self.steps["live"], FOREVER)
-        if len(rows) >= _FEWEST and not ours.any():
-            yield f"it is live by its own word, and gave none of {len(rows)} answers since"
+        if len(rows) >= _FEWEST and clopper_pearson(int(ours.sum()), len(rows))[1] < _MOST:
+            yield f"it is live by its own word, and gave {int(ours.sum())} of {len(rows)} answers since"
 
     def enough(self) -> None:
         """There are answers by which to tell who gives them since it is live.
@@ -155,4 +159,18 @@ class _Way:
             raise PremiseError(
                 f"enough data: {len(rows)} answers since it is live are under the {_FEWEST} that it takes",
                 "let the run last longer",
+            )
+
+    def seen(self) -> None:
+        """Somebody stood before the model and saw its shadow asked.
+
+        Raises:
+            PremiseError: Nobody did, so that there is only the service's own word for it.
+        """
+        if self.wanted.shadow and any(
+            data["step"] == "canary" and int(str(data["asked"])) < 0 for data in self.journal
+        ):
+            raise PremiseError(
+                "observers: nobody stood before the model, so nobody saw its shadow asked",
+                "virtual time: name the seam `model` in the target file; real time: ask for no shadow (`shadow: 0s`)",
             )

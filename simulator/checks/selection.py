@@ -107,6 +107,20 @@ def says_version(history: History, chosen: np.ndarray) -> None:
         )
 
 
+def ever_decided(decision: str, key: str, evidence: Evidence) -> None:
+    """Somebody was told so, in the run or in its twin: that nobody was proves nothing where the word is misspelt.
+
+    Raises:
+        PremiseError: Nobody ever was.
+    """
+    runs = [run for run in (evidence.main, evidence.twin) if run is not None]
+    if not any(bool(np.any(run.items["decision"] == decision)) for run in runs):
+        raise PremiseError(
+            f"decision: no answer of this run or its twin was `{decision}`, so few of them prove nothing",
+            f"write `{key}:` as the service spells it",
+        )
+
+
 def ground(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Window:
     """The premises that every expectation shares, then its window.
 

@@ -46,7 +46,9 @@ async def lay(proxies: FaultProxies, events: Sequence[Event], url: str, body: in
 
 async def unseen(proxies: FaultProxies, event: Event) -> str | None:
     """Why the event's bad network has not been seen to happen, or None. Raises httpx.HTTPError."""
-    name = _name(event)
+    name, network = _name(event), event.params
+    if 0 < (network.by or 0) * 1000 < SECOND:
+        return "a proxy delays by whole milliseconds"
     if event.params.fault == "partition":
         return None if await proxies.parted(name) else "the fault proxy let everything through"
     count = await proxies.cure(name, event.params.fault)

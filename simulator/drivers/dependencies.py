@@ -50,13 +50,15 @@ class Dependencies:
         toxic = _toxic(fault)
         if isinstance(toxic, str):
             return toxic
-        if fault.fault == "full":
+        why = await self.proxies.poison(fault.name, {"name": event.event, "toxicity": fault.share, **toxic})
+        if why is None and fault.fault == "full":
             self._full[event.event] = redis = FullRedis(self._addresses[fault.name])
             try:
                 await redis.fill()
             except RedisError as error:
+                await self.proxies.cure(fault.name, event.event)
                 return f"{fault.name} cannot be made full, only a Redis that may be configured can: {error}"
-        return await self.proxies.poison(fault.name, {"name": event.event, "toxicity": fault.share, **toxic})
+        return why
 
     async def heal(self, event: Event, since_ns: int) -> ServiceReceipt:
         """Take the event's fault off; what it did."""
@@ -83,12 +85,13 @@ class Dependencies:
 
     async def whole(self) -> str | None:
         """Heal everything, and look; what is still broken, or None."""
-        try:
-            for redis in self._full.values():
+        broken = []
+        for redis in self._full.values():
+            try:
                 await redis.restored()
-        except RedisError as error:
-            return f"a Redis is still full: {error}"
-        return await self.proxies.whole()
+            except RedisError as error:  # one that is out of reach must not keep the others broken
+                broken.append(f"a Redis is still full: {error}")
+        return "; ".join([*broken, *filter(None, [await self.proxies.whole()])]) or None
 
 
 def _receipt(count: Count, share: float, since_ns: int) -> ServiceReceipt:

@@ -35,11 +35,16 @@ class FullRedis:
     async def fill(self) -> None:
         """Make it full. Raises RedisError."""
         self._refused = await self._errors()
-        for name, value in _FULL.items():
-            was = await self._ask("CONFIG", "GET", name)
-            if len(was) != 2:  # noqa: PLR2004 - name and value
+        was = {}
+        for name in _FULL:
+            found = await self._ask("CONFIG", "GET", name)
+            if len(found) != 2:  # noqa: PLR2004 - name and value
                 raise RedisError(f"it has no setting {name}")
-            self._was[name] = was[1].decode()
+            was[name] = found[1].decode()
+        if was == _FULL:  # then nobody could put it back as it was
+            raise RedisError("it is full already, by another event or by a run that was killed: set maxmemory by hand")
+        for name, value in _FULL.items():
+            self._was[name] = was[name]
             await self._ask("CONFIG", "SET", name, value)
 
     async def refused(self) -> int:

@@ -61,7 +61,8 @@ def _say(**what: Any) -> None:
 
 def _signal(session: int, number: signal.Signals) -> None:
     for pid in session_of(session):
-        with contextlib.suppress(ProcessLookupError):
+        # One that is not ours to signal must not leave the others as they are: whether all obeyed is looked at.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
@@ -136,15 +137,6 @@ def _spent(pid: int, before: dict[int, float]) -> float:
     return now - was
 
 
-def cpu_seconds(session: int) -> float:
-    """What the living processes of a session have spent so far; 0 where that cannot be read."""
-    total = 0.0
-    for pid in session_of(session):
-        with contextlib.suppress(OSError):
-            total += time.clock_gettime((~pid << 3) | _SCHED)
-    return total
-
-
 def memory(session: int, headroom: int) -> None:
     """RLIMIT_AS of each process is what it has mapped and `headroom` bytes more: whoever asks for more is refused."""
     before = {pid: (_mapped(pid), resource.prlimit(pid, resource.RLIMIT_AS)[0]) for pid in session_of(session)}
@@ -160,14 +152,16 @@ def memory(session: int, headroom: int) -> None:
     gone = [pid for pid in before if pid not in there]
     for pid in there:  # also those that were started meanwhile, and inherited it
         _soft_limit(pid, before[pid][1] if pid in before else max(soft for _, soft in before.values()))
-    bit = bool(gone) or any(took[pid] >= _FULL * headroom for pid in before)
+    # A worker may end for many reasons; the leader, without which there is no service, does not.
+    bit = session in gone or any(took[pid] >= _FULL * headroom for pid in before)
     why = f"the most that one of them took was {max(took.values(), default=0)} of {headroom} bytes; {len(gone)} died"
     _say(units=1, bit=int(bit), why=why)
 
 
 def _soft_limit(pid: int, soft: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_AS, (soft, resource.prlimit(pid, resource.RLIMIT_AS)[1]))
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        hard = resource.prlimit(pid, resource.RLIMIT_AS)[1]
+        resource.prlimit(pid, resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _mapped(pid: int) -> tuple[int, int]:

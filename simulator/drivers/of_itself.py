@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+READY_WITHIN_S: Final = 1.0  # a readiness endpoint that takes longer does not say that it is ready
 SHOWN: Final = 200  # characters of a body that a note repeats
 
 

@@ -13,7 +13,7 @@ from simulator.targets.model import Admin
 
 _ACCEPTED: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
-_NOT_FOUND: Final = 404
+_UNHEARD: Final = frozenset({401, 403, 404, 405})  # nobody looked at what was asked: a token, or a path, is wrong
 _FROZEN: Final = 30 * MINUTE  # unless the event's `for` says how long
 
 
@@ -32,8 +32,8 @@ def action_of(event: Event, admin: Admin) -> tuple[str | None, bytes]:
 def delivered(event: Event, status: int, scenario: Scenario) -> bool:
     """Whether the control plane has dealt with it. Where it ought to refuse, a refusal is an answer as well.
 
-    A damaged bundle the harness put there itself; a skewed one that is not found has not been looked at.
+    A release that is not authorised or not found has not been looked at.
     """
     bundle = "sound" if event.release is None else event.release.bundle
-    refused = status in _REFUSED and (bundle != "skewed" or status != _NOT_FOUND)
+    refused = status in _REFUSED and status not in _UNHEARD
     return status in _ACCEPTED or ((bundle != "sound" or scenario.to_be_refused(event)) and refused)

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import httpx
 
-from simulator.targets.model import Match, Poll
+from simulator.targets.model import POLLED, Match, Poll
 from simulator.targets.sink import Sink
 
-ROUTE: Final = "prometheus"
 _PATIENCE: Final = 5.0  # seconds for one answer
 
 
@@ -27,11 +26,11 @@ async def watch(poll: Poll, sink: Sink, until: Callable[[int], Awaitable[None]])
             try:
                 found = listed((await http.get(f"{poll.prometheus.rstrip('/')}/api/v1/alerts")).json())
             except (httpx.HTTPError, ValueError) as error:
-                sink.unread(ROUTE, f"{type(error).__name__}: {error}")
+                sink.unread(POLLED, f"{type(error).__name__}: {error}")
                 await asyncio.sleep(0)
                 continue
-            sink.take(ROUTE, [*changes(firing, found, sink.match)])
-            sink.beats(ROUTE, [labels.get(sink.match.name, "") for labels in found.values()])
+            sink.take(POLLED, [*changes(firing, found, sink.match)])
+            sink.beats(POLLED, [labels.get(sink.match.name, "") for labels in found.values()])
             firing = found
 
 

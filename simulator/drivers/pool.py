@@ -81,7 +81,9 @@ def _work(spec: RunSpec, parent: Connection) -> None:
     from simulator.drivers.locust.fleet import run_fleet  # noqa: PLC0415 - same
     from simulator.drivers.virtual.run import rehearse  # noqa: PLC0415 - same
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is ended heals its target first
+    # A run that is ended heals its target first, and is ended once: a Ctrl-C is heard by the parent, too, who ends us.
+    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which what we start would inherit
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs = {"virtual": rehearse, "live": run_live, "locust": run_fleet}
     try:
         runs[spec.driver](spec, lambda share: parent.send(("progress", share)))

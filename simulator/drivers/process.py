@@ -58,7 +58,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.session, signal.SIGKILL)
             for pid in session_of(self.session):  # those in a process group of their own
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             await self._leader.wait()
             if not session_of(self.session):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ class ProcessFaults:
     ) -> None:  # fmt: skip
         self._service, self._now, self._until, self._receipts = service, now, until, receipts
         self._holds: list[_Hold] = []
+        self._ended = 0  # how often a restart has ended the service
 
     async def befall(self, event: Event, end_ns: int) -> str:
         """One event, until it is over at `end_ns`; in words what was done."""
@@ -52,6 +54,7 @@ class ProcessFaults:
         how, since = event.params.how, self._now()
         self._receipts[event.event] = ServiceReceipt(since, 1, 0, 0, detail="it was never seen to be gone")
         what = "SIGKILL"
+        self._ended += 1
         if how == "stop":
             what = "SIGTERM" if await process.end() else "SIGTERM, and SIGKILL as it did not end by itself"
         else:
@@ -63,23 +66,30 @@ class ProcessFaults:
         return f"restart, {how}: {what}; {seen}; {await self._again()}"
 
     async def _hold(self, event: Event, process: Process, end_ns: int) -> str:
-        kept, session = _Hold(), process.session
+        kept, session, ended = _Hold(), process.session, self._ended
         self._holds.append(kept)
         why = "the run ended before it was lifted"
         self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=why)
         said = await kept.put_on(session, event.verb, *(str(amount) for amount in event.params.model_dump().values()))
-        since = self._now()
+        since, answered = self._now(), False
         if said["holds"]:
+            # Before the half of it is over: the processes that stand still may not be those that serve.
+            within = min(_ANSWERS_WITHIN, (end_ns - since) / 2e9)
+            answered = event.verb == "pause" and await _answers(self._service.url, within)
             await self._until(end_ns)
         saw = await kept.lift()
         if not said["holds"] or saw is None:
             self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=said["why"])
             return f"{event.verb}: {said['why']}"
         units, bit, why = saw["units"], saw["bit"], saw["why"]
-        if process.session != session:
+        if answered:
+            bit, why = 0, "something still answers at its address"
+        if process.session != session or self._ended != ended:
             bit, why = 0, "the service was restarted meanwhile, and its new processes were not touched"
         self._receipts[event.event] = ServiceReceipt(since, units, units, bit, detail=why)
-        return f"{event.verb}: {why}" if process.code is None else f"{event.verb}: {why}; {await self._again()}"
+        # Whoever ended it starts it again; we do so where it died of this.
+        died = process.code is not None and self._ended == ended
+        return f"{event.verb}: {why}; {await self._again()}" if died else f"{event.verb}: {why}"
 
     async def _again(self) -> str:
         try:
@@ -135,13 +145,38 @@ class _Hold:
 
 
 async def _refused(url: str) -> bool:
-    """Whether nobody listens at the service's address."""
-    parts = urlsplit(url)
+    """Whether nobody listens at the service's address, at none of those that its name stands for."""
+    host, port = _address(url)
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return all([await _refuses(str(address[0]), port) for *_, address in found])
+
+
+async def _refuses(host: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port), _ANSWERS_WITHIN)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _ANSWERS_WITHIN)
     except ConnectionRefusedError:
         return True
     except (OSError, TimeoutError):
         return False
     writer.close()
     return False
+
+
+async def _answers(url: str, within: float) -> bool:
+    """Whether a request to the service gets a byte. A connection alone says nothing: the kernel makes it."""
+    host, port = _address(url)
+    try:
+        async with asyncio.timeout(within):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+                return bool(await reader.read(1))
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -91,7 +91,7 @@ def _spoiled(network: Network, history: History) -> np.ndarray:
     """bool[n]: what became of the request shows that its way was bad (S7); a second attempt shows it as well."""
     items = history.items
     by, took = network.by or 0, items["replied_ns"] - items["sent_ns"]
-    slow = (items["replied_ns"] != NEVER) & (took >= by - _EARLY)
+    slow = (items["replied_ns"] != NEVER) & (took >= by - min(_EARLY, by // 10))
     ended = {
         "loss": Outcome.TIMEOUT, "half_open": Outcome.TIMEOUT, "reset": Outcome.RESET, "partition": Outcome.RESET,
     }  # fmt: skip

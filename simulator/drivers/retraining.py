@@ -75,7 +75,7 @@ class Retraining:
         wanted = {"version": self._event.params.version, "on": self._event.params.on}
         self._last_ns, self._last_asked = self._now(), self._asked()
         status, _ = await self._call(admin, msgspec.json.encode(wanted))
-        if status >= 300:  # noqa: PLR2004 - accepted
+        if not 200 <= status < 300:  # noqa: PLR2004 - accepted; 0: nobody answered
             self.receipt = replace(self.receipt, detail=f"status {status}")
             return
         while True:

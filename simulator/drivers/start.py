@@ -37,6 +37,8 @@ class Service:
     async def again(self) -> None:
         """Start its command anew and wait until it is ready. Raises TargetDown."""
         assert self.process is not None  # noqa: S101 - a fault of a process is refused where there is none
+        if self.process.session and self.process.code is None:
+            return  # another event was quicker: a second one would never be ended
         await self.process.start()
         await _ready(self.url, self.ready, self.process)
 
@@ -48,7 +50,8 @@ async def started(spec: RunSpec, sink: str, token: str, proxies: Mapping[str, st
     if start.url is None:
         raise TargetDown(f"{spec.target_path}: a live run needs start.url (and start.command, if it is to be started)")
     state = spec.folder.absolute() / "state"
-    shutil.rmtree(state, ignore_errors=True)  # what an earlier run left is not this one's past
+    if state.exists():
+        shutil.rmtree(state)  # what an earlier run left is not this one's past
     names = {
         "sink": sink, "token": token, "port": str(free_port()), "here": str(spec.target_path.parent),
         "python": sys.executable, "state": str(state),

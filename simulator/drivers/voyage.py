@@ -32,7 +32,7 @@ from simulator.drivers.start import started
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import ONLY_ON
+from simulator.scenario.verbs import ONLY_ON, PROCESS
 from simulator.targets.codecs import codec
 from simulator.targets.model import Alerts
 from simulator.targets.sink import Sink
@@ -141,7 +141,7 @@ class Voyage:
             for k, event in enumerate(self.spec.scenario.when):
                 if event.layer == "service":
                     task = self.spawn(incidents.begin(k, event))
-                    returning += [task] if event.restart is not None else []
+                    returning += [task] if event.verb in PROCESS else []
             try:
                 await sender.send(self)
                 await self.until(self.end - SECOND)
@@ -223,7 +223,11 @@ class Voyage:
         path, was, second = self.spec.target.start.ready, None, 1
         while path is not None:
             await self.until(second * SECOND)
-            status, _ = await self._call("GET", path)
+            try:
+                async with asyncio.timeout(of_itself.READY_WITHIN_S):
+                    status, _ = await self._call("GET", path)
+            except TimeoutError:  # whoever asks whether to send requests there does not wait for ever
+                status = 0
             ready = status == 200  # noqa: PLR2004 - as the target file says
             if ready != was or second % 60 == 0:
                 self.recorder.note(self.now(), "ready", ready=ready)
@@ -233,7 +237,7 @@ class Voyage:
         """Every ten seconds, what the service that we started has used of the CPU."""
         ticks = 0
         while True:
-            self.recorder.note(self.now(), "cpu", used_ns=used_ns(process.session))
+            self.recorder.note(self.now(), "cpu", used_ns=used_ns(process.session), session=process.session)
             ticks += 1
             await self.until(ticks * 10 * SECOND)
 

@@ -176,7 +176,7 @@ class History:
 #   calls         {name: int}                             so far: of each seam, and attempts of clients (`service`)
 #   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
 #   log           {"why": str}                            how reading the decision log failed; empty: all of it is there
-#   cpu           {"used_ns": int}                        so far, by the service; only if the scenario asks for it
+#   cpu           {"used_ns": int, "session": int}        by the service so far (that session of it); if asked
 #   retraining    {"version": str, "step": str, "said_ns": int, "why": str, "last_ns": int, "asked": int}
 #                 a step that the journal tells of, when it says that it was taken, when it was read before, and how
 #                 often the version had been asked at the seam `model` by then, -1 where there is none

@@ -82,7 +82,7 @@ def _served_already(scenario: Scenario, index: int, where: Where) -> Iterator[Fl
     release = event.release
     if release is None or release.version != serving or release.defect or release.bundle != "sound":
         return
-    earlier = (one for one in scenario.when if one.at < event.at and (one.release or one.retrain or one.operator))
+    earlier = (one for one in scenario.when if one.at < event.at and one.changes_version)
     if not any(earlier) and not scenario.to_be_refused(event):
         yield Flaw("no-effect", f"`{serving}` serves already", (*where, "version"), "release another version")
 
@@ -199,7 +199,7 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
 def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:
     if expectation.exposure is None:
         return
-    if not any(event.release or event.retrain or event.operator for event in scenario.when):
+    if not any(event.changes_version for event in scenario.when):
         message = f"nothing is released, so {scenario.given.serving} gives every answer and this can never fail"
         yield Flaw("uncrossable", message, (*where, "version"), "add an event `release`")
     if expectation.during is None:

@@ -196,6 +196,11 @@ class Event(Frozen):
         return present(self, VERBS)[0]
 
     @property
+    def changes_version(self) -> bool:
+        """Whether another version may answer after it."""
+        return self.verb in {"release", "retrain", "operator"}
+
+    @property
     def params(self) -> Any:
         """The verb's own model, such as `Scale`."""
         return getattr(self, self.verb)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -84,6 +84,7 @@ class Heartbeat(Frozen):
 
 
 Route = Literal["alertmanager", "slack", "pagerduty"]
+POLLED: Final = "prometheus"  # the route of an alert that was asked for
 
 
 class Poll(Frozen):

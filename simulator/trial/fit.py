@@ -12,7 +12,7 @@ from simulator.scenario.document import Flaw
 from simulator.scenario.errors import suggest
 from simulator.scenario.families import AlertIs
 from simulator.scenario.model import Scenario
-from simulator.targets.model import Target
+from simulator.targets.model import POLLED, Target
 
 
 def flaws(scenario: Scenario, target: Target) -> Iterator[Flaw]:
@@ -20,7 +20,7 @@ def flaws(scenario: Scenario, target: Target) -> Iterator[Flaw]:
     alerts = target.alerts
     if alerts is None:
         return
-    routes = (*alerts.receive, *(("poll",) if alerts.poll is not None else ()))
+    routes = (*alerts.receive, *((POLLED,) if alerts.poll is not None else ()))
     declared: dict[str, Sequence[str]] = {"name": alerts.names, "severity": alerts.severities, "route": routes}
     for index, expectation in enumerate(scenario.then):
         asked = expectation.params

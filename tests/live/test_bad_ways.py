@@ -3,6 +3,7 @@ shows as well."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -11,10 +12,11 @@ import pytest
 from foreign_toxiproxy import toxiproxy_elsewhere
 
 from simulator.drivers import voyage
-from simulator.drivers.bad_ways import lay
+from simulator.drivers.bad_ways import lay, unseen
 from simulator.drivers.live import run_live
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
+from simulator.scenario.verbs import Event
 from simulator.trial.prepare import prepare
 
 SCENARIO = Path(__file__).parent / "bad_ways.scenario.yaml"
@@ -86,3 +88,9 @@ def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
     assert [(event.delivered, event.potent) for event in others] == [(0, 0)] * 5
     assert all("no byte" in event.detail for event in others)
     assert (parted.name, parted.potent) == ("parted", 0)  # nobody was kept out
+
+
+@pytest.mark.parametrize("fault", ["latency", "upload"])
+def test_a_delay_that_a_proxy_cannot_make_never_happened(fault):
+    event = Event.model_validate({"event": "e", "at": "1s", "network": {"fault": fault, "by": "900us"}})
+    assert asyncio.run(unseen(None, event)) == "a proxy delays by whole milliseconds"

@@ -119,3 +119,15 @@ def test_a_run_that_is_broken_off_leaves_no_redis_full(redis_port):
             assert await as_it_was(past)
 
     run(trial())
+
+
+def test_one_that_is_full_already_is_left_alone_for_nobody_could_put_it_back(redis_port):
+    async def trial():
+        async with place(redis_port) as (dependencies, _, past):
+            assert await dependencies.break_with(FULL) is None
+            again = FULL.model_copy(update={"event": "again"})
+            assert "full already" in await dependencies.break_with(again)
+            assert await dependencies.whole() is None
+            assert await as_it_was(past)
+
+    run(trial())

@@ -89,9 +89,10 @@ def test_a_service_is_killed_stopped_and_frozen_and_each_time_it_comes_back(tmp_
     assert healed(run)
 
 
-def test_what_still_answers_was_never_gone(tmp_path):
-    """A service that leaves the session of whoever starts it is not killed with it: then nothing was proven."""
-    events = [{"event": "killed", "at": "500ms", "for": "500ms", "restart": {"how": "kill"}}]
+@pytest.mark.parametrize("fault", [{"restart": {"how": "kill"}}, {"pause": {}}], ids=["restart", "pause"])
+def test_what_still_answers_was_never_gone(tmp_path, fault):
+    """A service that leaves the session of whoever starts it is not killed or frozen with it: nothing was proven."""
+    events = [{"event": "killed", "at": "500ms", "for": "500ms", **fault}]
     try:
         scenario, run = carried_out(tmp_path, events, (0, 0, tmp_path / "pid"), length=1.5)
     finally:

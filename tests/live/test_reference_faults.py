@@ -16,7 +16,9 @@ from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.targets.load import load as load_target
 
-pytestmark = pytest.mark.slow  # `test_process_faults` shows the same faults on a smaller server
+pytestmark = (
+    pytest.mark.slow
+)  # kill and pause are in `test_process_faults`, too; the damaged bundle is in no default test of real time
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 KEPT = SCENARIOS / "targets/payments_kept.target.yaml"

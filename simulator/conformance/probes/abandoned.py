@@ -9,7 +9,7 @@ from simulator.conformance.bench import Bench, failed, passed, unknown
 from simulator.conformance.berth import Berth
 from simulator.conformance.finding import Finding
 from simulator.conformance.lines import Line, dial
-from simulator.drivers import hold
+from simulator.drivers.cpu_time import used_ns
 
 LEAVING: Final = 16
 ROUNDS: Final = 3
@@ -17,6 +17,7 @@ HEAVY: Final = (2000, 1000, 200)  # rows a request, the most that is taken
 PLAIN: Final = 0.15  # CPU seconds for clients who stay; less is done before anybody can know who has left
 MOST: Final = 0.75  # of it, done for clients who left: all of it but what noise explains
 LOOK: Final = 0.25  # seconds
+MOST_LOOKS: Final = 240  # a minute; who works longer works without being asked
 QUIET: Final = 0.1  # of one CPU: who is busier than that still works
 
 
@@ -81,13 +82,17 @@ async def _work(bench: Bench, berth: Berth) -> Finding:
         return unknown(
             "abandoned", "work", f"{rows} rows in one request are refused: work that is cheap cannot be seen"
         )
-    if berth.process is None or not hold.cpu_seconds(berth.process.pid):
+    if berth.process is None or not used_ns(berth.process.pid):
         why = "what a server works can be read only where it is started here, on Linux: give `start: {command: [...]}`"
         return unknown("abandoned", "work", why)
     stayed, left = [], []
     for _ in range(ROUNDS):
         stayed.append(await _spent(bench, berth, [body] * LEAVING, stay=True))
         left.append(await _spent(bench, berth, [body] * LEAVING, stay=False))
+    if min(*stayed, *left) < 0:
+        return unknown(
+            "abandoned", "work", "it never rests, or its processes are others now: its work cannot be counted"
+        )
     usual, least = sorted(stayed)[ROUNDS // 2], min(left)
     told = (
         f"{LEAVING} requests of {rows} rows take {usual:.3f} s of CPU time if their clients stay, {least:.3f} s if they"
@@ -107,15 +112,21 @@ async def _work(bench: Bench, berth: Berth) -> Finding:
 
 
 async def _spent(bench: Bench, berth: Berth, bodies: list[bytes], *, stay: bool) -> float:
-    """CPU seconds that the server spends from the first of these requests until it has nothing left to do."""
+    """CPU seconds that the server spends from the first of these requests until it has nothing left to do.
+
+    Below zero where that cannot be said.
+    """
     assert berth.process is not None  # noqa: S101 - the caller looked
-    began = hold.cpu_seconds(berth.process.pid)
+    began = used_ns(berth.process.pid)
     if stay:
         await bench.together(bodies)
     else:
         await _leave(bench, berth.url, bodies, 0.0)
-    now, was = hold.cpu_seconds(berth.process.pid), -1.0
-    while now - was > QUIET * LOOK:
+    was = used_ns(berth.process.pid)
+    for _ in range(MOST_LOOKS):
         await asyncio.sleep(LOOK)
-        was, now = now, hold.cpu_seconds(berth.process.pid)
-    return now - began
+        now = used_ns(berth.process.pid)
+        if now - was <= QUIET * LOOK * 1e9:
+            return (now - began) * 1e-9
+        was = now
+    return -1.0

@@ -42,7 +42,11 @@ def group_errors(expectation: Expectation, scenario: Scenario, court: Court) -> 
     complete(window)
     answered = [row for row in court.main.rows if row.outcome == Outcome.OK and row.source != Source.REJECTED]
     must(not answered or any(row.decision for row in answered), "no decision")
+    must(court.main.header.driver == "virtual", "rows of real time are not independent")
     votes = wronged(expectation, rows_of(expectation, court.main, window, expectation.of))
+    runs = [court.main, court.twin] if court.twin else [court.main]
+    spelled = any(row.decision == expectation.params.approve for run in runs for row in run.rows)
+    must(not votes or spelled, "nobody is ever approved")
     counts = {name: (sum(bad for *_, bad in group), len(group)) for name, group in votes.items()}
     status = apart(counts, expectation.params.gap, expectation.params.min_rows)
     # Of a verdict that is sure, the group that is nearest to the limit.

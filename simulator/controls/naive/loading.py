@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isfinite
 
 from simulator.controls.naive.book import Book
@@ -53,6 +54,13 @@ def spent(run: Book, window: When) -> tuple[int, int]:
         inside = [note for note in found if start <= note.at_ns <= end]
         if len(inside) > 1:
             seen = True
+            moments = [note.at_ns for note in inside]
+            steps = [later - at for at, later in pairwise(moments)]
+            counts = [note.data["used_ns"] for note in inside]
+            must(counts == sorted(counts), "the counter fell")
+            must(len({note.data.get("session") for note in inside}) == 1, "others were measured")
+            unseen = [moments[0] - start, *steps, min(end, run.header.end_ns) - moments[-1]]
+            must(max(unseen) <= 2 * min(steps), "not measured throughout")
             used += inside[-1].data["used_ns"] - inside[0].data["used_ns"]
             for row in run.rows:
                 if row.outcome == Outcome.OK and isfinite(row.score):

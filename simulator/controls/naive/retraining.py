@@ -45,6 +45,8 @@ def retrain(expectation: Expectation, scenario: Scenario, court: Court) -> Opini
         return Opinion(Status.FAIL)
     if "live" in first and sum(at >= first["live"] for at, _ in answers) < _FEWEST:
         raise Doubt("too few answers since")
+    unseen = wanted.shadow and any(line["step"] == "canary" and line["asked"] < 0 for line in lines)
+    must("live" not in first or not unseen, "nobody saw the shadow")
     return _reached(first.get("live"), window)
 
 
@@ -57,13 +59,16 @@ def astray(expectation: Expectation, first: dict[str, int], answers: list[tuple[
         if shadow is None or canary - shadow < wanted.shadow:
             return True
         trial = [ours for at, ours in answers if canary <= at and (live is None or at < live)]
+        if live is not None and len(trial) >= _FEWEST and not any(trial):
+            return True
         if trial and by_tails(sum(trial), len(trial), wanted.share) is Status.FAIL:
             return True
     if live is not None:
         if canary is None or live - canary < wanted.canary:
             return True
         since = [ours for at, ours in answers if at >= live]
-        return len(since) >= _FEWEST and not any(since)
+        others = [not ours for ours in since]
+        return len(since) >= _FEWEST and by_tails(sum(others), len(others), 0.5) is Status.FAIL
     return False
 
 

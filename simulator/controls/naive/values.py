@@ -27,7 +27,7 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
         must(beside in court.serving, "no run of that version")
         twin, noisy = court.serving[beside], set()
         side(court, twin, scenario, elsewhere=expectation.params.target is not None)
-        alone = not any(one.release for one in scenario.when)
+        alone = not any(one.verb in {"release", "retrain", "operator"} for one in scenario.when)
         rows = [row for row in rows if row.version == version or (alone and row.outcome != Outcome.OK)]
     for row in rows:
         other = comparable(row, twin, noisy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from simulator.drivers import of_itself
@@ -47,7 +48,11 @@ class Observers:
         path = self.scene.spec.target.start.ready
         if path is None:
             return
-        status, _ = await self.scene.life.call("GET", path)
+        try:
+            async with asyncio.timeout(of_itself.READY_WITHIN_S):
+                status, _ = await self.scene.life.call("GET", path)
+        except TimeoutError:  # whoever asks whether to send requests there does not wait for ever
+            status = 0
         ready = status == 200  # noqa: PLR2004 - as the target file says
         if ready != self.was_ready or self.scene.loop.now_ns % MINUTE == 0:
             self.scene.note("ready", ready=ready)

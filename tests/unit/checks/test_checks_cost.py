@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from histories import edited, judged
 from specimens import measured, where
 
@@ -35,3 +38,27 @@ def test_only_what_lies_between_marks_in_the_window_counts():
 def test_too_few_predictions_or_one_measurement_decide_nothing():
     assert "300 predictions between two marks" in cost(measured(4900), after="e", within="5m").why
     assert "was not measured twice" in cost(measured(4900, marks=1)).why
+
+
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [
+        (slice(20, 30), "the CPU time of the service fell"),
+        (slice(9, 13), "nobody measured"),
+        (slice(9, 30), "restarted"),
+    ],
+)
+def test_what_was_not_measured_is_not_cheap(at, why):
+    """A service that died and came back counts from nothing; one that is not looked at does not count at all."""
+    found = measured(4900)
+    marks = [note for note in found.main.notes if note.kind == "cpu"]
+    others = [note for note in found.main.notes if note.kind != "cpu"]
+    if "fell" in why:
+        marks = [*marks[:20], *(replace(note, data={"used_ns": 1}) for note in marks[at])]
+    elif why == "restarted":  # and its start took longer than it had worked before
+        marks = [*marks[:9], *(replace(note, data=note.data | {"session": 7}) for note in marks[at])]
+    else:
+        del marks[at]
+    finding = cost(replace(found, main=replace(found.main, notes=(*others, *marks))))
+    assert finding.status is Status.UNKNOWN
+    assert why in finding.why

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from histories import edited, judged
@@ -47,6 +49,18 @@ def test_false_negatives_are_approvals_of_positives():
     caught = (index % 2 == 1) & (index < 600)
     finding = judged(it, edited(found, decision=where(caught, "block", "decision", found)))
     assert finding.observed == "66.7% about west, 450 of 450"
+
+
+def test_a_decision_that_nobody_ever_gets_is_misspelt():
+    it = {"group_errors": {"of": "false_negative", "gap": "20%", "approve": "approved"}}
+    assert "no answer of this run or its twin was `approved`" in judged(it, wronged(60)).why
+
+
+def test_rows_of_real_time_are_not_independent():
+    found = wronged(15)
+    live = replace(found, main=replace(found.main, header=replace(found.main.header, driver="live")))
+    assert judged(IT, found).status is Status.PASS
+    assert judged(IT, live).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize(

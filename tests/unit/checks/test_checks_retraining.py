@@ -32,7 +32,7 @@ def judged(goes, found, **more):
         (learned("canary", "live"), "it was canary after shadow had lasted not at all"),
         (learned("shadow", "live"), "answered by v2 before it was a canary"),
         (learned(*WHOLE, asked=0), "its shadow was never asked"),
-        (learned(*WHOLE, heard=False), "live by its own word, and gave none of 900 answers since"),
+        (learned(*WHOLE, heard=False), "live by its own word, and gave 0 of 900 answers since"),
         (learned("shadow", "canary", "back"), "nothing happened in it"),
         (learned("refused"), "nothing happened in it"),
     ],
@@ -41,6 +41,24 @@ def test_a_way_that_does_not_lead_there(found, said):
     finding = judged("live", found)
     assert finding.status is Status.FAIL
     assert said in finding.why
+
+
+def test_a_shadow_that_nobody_saw_is_the_services_own_word():
+    assert judged("live", learned(*WHOLE, asked=-1)).status is Status.UNKNOWN
+    assert judged("live", learned(*WHOLE, asked=-1), shadow="0s").status is Status.PASS
+
+
+def test_to_be_live_is_to_answer_and_a_canary_is_one():
+    found = learned(*WHOLE)
+    at = found.main.items["scheduled_ns"]
+    version = found.main.items["version"]
+    few = np.where((at >= 900 * SECOND) & (np.arange(len(at)) % 3 > 0), "v1", version)
+    finding = judged("live", edited(found, version=few))
+    assert finding.status is Status.FAIL
+    assert "it is live by its own word, and gave 300 of 900 answers since" in finding.why
+    finding = judged("live", edited(found, version=np.where(at < 900 * SECOND, "v1", version)))
+    assert finding.status is Status.FAIL
+    assert "as a canary it gave none of" in finding.why
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_an_operators_event_is_one_request(operator, length, action, body):
 
 @pytest.mark.parametrize(("bundle", "status", "done"), [
     ("sound", 202, True), ("sound", 422, False), ("damaged", 422, True), ("skewed", 422, True), ("skewed", 404, False),
-    ("skewed", 500, False),
+    ("skewed", 500, False), ("damaged", 401, False), ("damaged", 404, False), ("damaged", 405, False),
 ])  # fmt: skip
 def test_a_bundle_that_is_to_be_refused_must_have_been_looked_at(bundle, status, done):
     world = scenario(when=[{"event": "e", "at": "10m", "release": {"version": "v4", "bundle": bundle}}])

@@ -12,8 +12,9 @@ from reference_service import retraining
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import FileSink
 from reference_service.audit.records import Decision, Payload
+from reference_service.reproduce import recorded
 from reference_service.retraining import PATH, Retrainer, Retraining, create_app
-from reference_service.settings import SettingsError
+from reference_service.settings import SettingsError, read
 from reference_service.training import pull
 
 OPTIONS = Retraining(audited="", staging="")
@@ -27,6 +28,9 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
             received = [float(k), float("nan")]
             decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "")
             log.append(decision, Payload(k, received, [float(k), 7.0], k, "{}"), None)
+        # A reviewer's verdict on r0 is a record of its own, of which nothing was received.
+        verdict = Decision(5, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
+        log.append(verdict, Payload(5, [float("nan")] * 2), None)
         assert await log.committed()
         await log.close()
 
@@ -36,6 +40,7 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
     np.testing.assert_array_equal(found.values, [[k, np.nan] for k in (0, 1, 2, 4)])
     assert found.labels.tolist() == [1, 0, -1, -1]
     assert found.event_ns.tolist() == [START, START + 1, START + 2, START + 4]
+    assert [d.source for d, _ in recorded(read({"bundles": "", "decision_log": str(tmp_path)}), "r0")] == ["model"]
     FileSink(tmp_path / "new").close()
     with pytest.raises(pull.Refused, match="no decision is written down"):
         pull.logged(tmp_path / "new", lambda *_: None)

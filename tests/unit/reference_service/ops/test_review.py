@@ -184,3 +184,12 @@ def test_what_counts_as_most_unusual_is_the_quantile_of_the_latest_at_every_tick
         latest = seen[-4096:]
         wanted = np.quantile(latest, 1 - POLICY.review_unusual) if len(latest) == 4096 else math.inf
         assert queue._unusual == wanted
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_no_share_of_unusual_ones_is_too_small_or_too_large_to_be_said(share):
+    queue = ReviewQueue(Policy(review_unusual=share))
+    scores = np.arange(5000.0)
+    queue.offer([SimpleNamespace(anomaly=score, decision="approve", score=None) for score in scores.tolist()])
+    queue.tick()
+    assert queue._unusual == np.quantile(scores[-4096:], 1 - share)
