@@ -103,6 +103,7 @@ def tick(service: Service, now_ns: int) -> None:
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
         more=service.cost.tick(service.counters.answers),
+        decided=service.ledger.fresh(),
     )
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from reference_service.guards.exploration import propensity
-from reference_service.monitor.labels import Verdict
+from reference_service.monitor.labels import Verdict, by_model
 from reference_service.service import Service
 
 _WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
@@ -17,9 +17,10 @@ def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict
     verdict, judged = service.ledger.label(request_id, row, label)
     if judged is not None and judged.score is not None:
         chance = propensity(judged.reasons)
-        service.cohorts.add(
-            judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance
-        )
+        if by_model(judged):
+            service.cohorts.add(
+                judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance
+            )
         if judged.version == service.watch.bundle.version:
             service.watch.errors.add(
                 service.ledger.group(request_id, row), label, approved=judged.decision == "approve" and chance == 1,

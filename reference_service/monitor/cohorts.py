@@ -124,12 +124,12 @@ class Cohorts:
         self.missing = False  # whether decisions of the last horizon that matured did so without their labels
         self._given_up_ns = 0  # the last interval that did
 
-    def decided(self, now_ns: int, n: int, refused: int) -> None:
-        """The model decided `n` times since the last call, and refused `refused` of them."""
-        counts = self._recent.setdefault(now_ns - now_ns % self._width_ns, [0, 0])
+    def decided(self, seen_ns: int, n: int, refused: int) -> None:
+        """At this moment the model decided `n` times, and refused `refused` of them (some may have been allowed)."""
+        counts = self._recent.setdefault(seen_ns - seen_ns % self._width_ns, [0, 0])
         counts[0] += n
         counts[1] += refused
-        self._due.add(0, now_ns // self._width_ns, n - refused)
+        self._due.add(0, seen_ns // self._width_ns, n - refused)
 
     def add(
         self,

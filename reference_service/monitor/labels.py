@@ -14,6 +14,11 @@ Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED = 255
 
 
+def by_model(decision: Decision) -> bool:
+    """Whether it says something of the quality of a model, whichever arm's: a fallback is a heuristic's word."""
+    return decision.score is not None and decision.source != "fallback"
+
+
 class Ledger:
     """A ring of decisions; the oldest make room.
 
@@ -21,12 +26,13 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_capacity", "_decisions", "_groups", "_index", "_labels", "_next")
+    __slots__ = ("_capacity", "_decisions", "_groups", "_index", "_labels", "_next", "_told")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._index: dict[str, int] = {}  # request id → place of its first row
         self._next = 0  # places ever used; a place's slot is this modulo capacity
+        self._told = 0  # so many of them were fresh before
         self._decisions: list[Decision] = []
         self._labels = bytearray()
         self._groups = array("d")
@@ -40,8 +46,10 @@ class Ledger:
         if decision.row == 0:
             if index.setdefault(decision.id, place) != place:
                 return  # delivered twice
-        elif index.get(decision.id) != place - decision.row:
-            return  # a further row of a request that was delivered twice
+        else:
+            first = place - decision.row
+            if index.get(decision.id) != first or self._decisions[first % self._capacity].rows != decision.rows:
+                return  # a further row of a request that was delivered twice
         self._next = place + 1
         if place < self._capacity:
             self._decisions.append(decision)
@@ -55,6 +63,11 @@ class Ledger:
         self._decisions[slot] = decision
         self._labels[slot] = _UNLABELLED
         self._groups[slot] = group
+
+    def fresh(self) -> list[Decision]:
+        """The decisions that were added since the last call, but for what had to make room meanwhile."""
+        since, self._told = max(self._told, self._next - self._capacity), self._next
+        return [self._decisions[place % self._capacity] for place in range(since, self._next)]
 
     def find(self, request_id: str, row: int) -> Decision | None:
         """The decision on a row, if it is remembered."""

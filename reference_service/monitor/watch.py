@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from reference_service.audit.records import Decision
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
+from reference_service.guards.exploration import propensity
 from reference_service.monitor.alerts import AlertBook, Condition
 from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
@@ -16,6 +18,7 @@ from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall
+from reference_service.monitor.labels import by_model
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
@@ -97,6 +100,7 @@ class Watch:
         distrusted: bool = False,
         shifted: Mapping[str, float] | None = None,
         more: Sequence[Condition] = (),
+        decided: Iterable[Decision] = (),
     ) -> list[Condition]:
         """Look at everything once; returns how everything stands.
 
@@ -106,14 +110,15 @@ class Watch:
             taken_back: version → when it was rolled back by the judge.
             unlogged: whether decisions wait for a log that cannot be written.
             distrusted: whether no version is fit to serve, so that the fallback answers everybody.
-            more: what was found elsewhere.
             shifted: version on trial → how far its scores lie from the champion's (PSI).
+            more: what was found elsewhere.
+            decided: the decisions since the last tick that may get a label.
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         inputs = self.inputs.tick(now_ns)
-        scores = self.inputs.taken
-        blocked = self._policy.block_from
-        self._cohorts.decided(now_ns, len(scores), sum([score >= blocked for score in scores]))
+        for made in decided:
+            if by_model(made):
+                self._cohorts.decided(made.at_ns, 1, int(made.decision == "block" or propensity(made.reasons) < 1))
         standing = [
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),
