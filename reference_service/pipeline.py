@@ -164,7 +164,7 @@ class Pipeline:
             log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, source, "",
             loaded.tag, loaded.bands.tag,
         )  # fmt: skip
-        log.append(made, Payload(log.seq, values, None, entity), loaded.bundle)
+        log.append(made, Payload(log.seq, values, None, entity), loaded.bundle, row)
         group = self.watch.groups.position
         self.ledger.add(made, values[group] if group >= 0 else -1.0)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())
@@ -444,7 +444,12 @@ class Pipeline:
             )  # fmt: skip
             used = None if row.used == row.received else row.used
             body = text(arrival.body) if row.index == 0 else None
-            log.append(made, Payload(log.seq, row.received, used, row.entity, body), loaded.bundle)
+            log.append(
+                made,
+                Payload(log.seq, row.received, used, row.entity, body),
+                loaded.bundle,
+                np.array(row.received, dtype=np.float64),
+            )
             self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
 
 

@@ -69,11 +69,6 @@ class Ordinary:
             self._learned += 1
 
 
-def compiled_for(validator: Validator, order: list[str]) -> Callable[[bytes], Any]:
-    """The decoder alone: bytes to (id, tensors) of a body whose columns come in this order. Raises ValueError."""
-    return _compile(validator, order).decode
-
-
 def _compile(validator: Validator, order: list[str]) -> _Layout:
     columns = [validator.plain[name] for name in order]
     tensors = [

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import msgspec
+import numpy as np
 
 from reference_service.api.labelling import labelled
 from reference_service.audit.records import PERSON, Decision, Payload
@@ -103,4 +104,4 @@ def _write_down(service: Service, said: Said) -> None:
         log.seq, service.clock.now_ns(), said.id, said.row, 1, loaded.version, case.score if case else None,
         said.verdict, PERSON, f"review:{said.by}", loaded.tag, loaded.bands.tag,
     )  # fmt: skip
-    log.append(record, Payload(log.seq, nothing), loaded.bundle)
+    log.append(record, Payload(log.seq, nothing), loaded.bundle, np.array(nothing))

@@ -17,12 +17,13 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
+import numpy as np
 
 from reference_service.audit.records import Decision, Payload, payload_lines
 from reference_service.clock import Clock
 
 GENESIS: Final = bytes(32)
-Anomaly = Callable[[Any, Sequence[Sequence[Any]]], list[float]]
+Anomaly = Callable[[Any, Sequence[np.ndarray]], list[float]]
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -62,7 +63,7 @@ class DecisionLog:
         patience_ns: a write that takes longer has failed.
         ring: records kept in memory.
         backlog: records that may wait for a sink that fails.
-        anomaly: (version's bundle, received values of its rows) → a number for each row.
+        anomaly: (version's bundle, its rows as they were received, float64[f] each) → a number for each row.
         onlooker: is shown every block's decisions, once their anomaly is known.
         sink: None: memory only.
         tail: of an earlier life: (block, head, next seq).
@@ -95,7 +96,7 @@ class DecisionLog:
         self._anomaly = anomaly
         self._onlooker = onlooker
         self._sink = sink
-        self._pending = _Open([], [], [])
+        self._pending = _Open([], [], [], [])
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
         self._waiting: asyncio.Future[bool] | None = None
@@ -111,13 +112,14 @@ class DecisionLog:
         """Whether a reply has to wait for `committed`."""
         return self._sink is not None
 
-    def append(self, decision: Decision, payload: Payload, bundle: Any) -> None:
+    def append(self, decision: Decision, payload: Payload, bundle: Any, row: np.ndarray) -> None:
         """Add one record, whose `seq` is this log's. Nobody may change any of it afterwards.
 
         Args:
             decision: the record.
             payload: what it was made from.
             bundle: of the version that answered, for the anomaly score.
+            row: float64[f] of the payload's received values, for the same.
         """
         if self._unwritten >= self._limit:
             self.lost += 1
@@ -128,6 +130,7 @@ class DecisionLog:
         pending.decisions.append(decision)
         pending.payloads.append(payload)
         pending.bundles.append(bundle)
+        pending.rows.append(row)
         if len(pending.decisions) >= self._rows:
             self._close_block()
 
@@ -225,11 +228,11 @@ class DecisionLog:
     # ------------------------------------------------------------ closing a block
 
     def _close_block(self) -> None:
-        decisions, payloads, bundles = self._pending
+        decisions, payloads, bundles, received = self._pending
         if not decisions:
             return
-        self._pending = _Open([], [], [])
-        self._judge(decisions, payloads, bundles)
+        self._pending = _Open([], [], [], [])
+        self._judge(decisions, bundles, received)
         if self._onlooker is not None:
             self._onlooker(decisions)
         kept = payload_lines(decisions, payloads) if self._sink is not None else b""
@@ -242,15 +245,14 @@ class DecisionLog:
             self._backlog.append((records + _encoder.encode(seal) + b"\n", kept, len(decisions)))
             self._unwritten += len(decisions)
 
-    def _judge(self, decisions: list[Decision], payloads: list[Payload], bundles: list[Any]) -> None:
+    def _judge(self, decisions: list[Decision], bundles: list[Any], received: list[np.ndarray]) -> None:
         if self._anomaly is None:
             return
         scores: list[float] = []
         # One call a version: a block is of one version but for the minutes of a release.
         for _, group in groupby(bundles, key=id):
             begin = len(scores)
-            rows = payloads[begin : begin + len(list(group))]
-            scores += self._anomaly(bundles[begin], [payload.received or () for payload in rows])
+            scores += self._anomaly(bundles[begin], received[begin : begin + len(list(group))])
         for decision, score in zip(decisions, scores, strict=True):
             decision.anomaly = score
 
@@ -261,3 +263,4 @@ class _Open(NamedTuple):
     decisions: list[Decision]
     payloads: list[Payload]
     bundles: list[Any]
+    rows: list[np.ndarray]

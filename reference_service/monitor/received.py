@@ -11,8 +11,7 @@ import numpy as np
 from reference_service.bundle import Bundle
 from reference_service.core.cells import NULL_CELL
 
-# Slots of the ring. One is written again only after so many further rows: the deadline cancels whatever still reads it.
-_ROWS = 8192
+_ROWS = 1024  # of a page; a full one is left to those who still read in it
 
 
 class Received:
@@ -28,26 +27,22 @@ class Received:
     def __init__(self, bundle: Bundle) -> None:
         width = len(bundle.contract.fields)
         self._bundle = bundle
-        self._buffer = bytearray(8 * width * _ROWS)
-        self._rows = np.frombuffer(self._buffer).reshape(_ROWS, width)
-        self._views = list(self._rows)
         # Packing through the buffer costs a third of an assignment through numpy.
         self._pack = struct.Struct(f"{width}d").pack_into
         self._size = 8 * width
-        self._next = 0
-        self._counted = 0
+        self._next = self._counted = 0
+        self._turn_page()
         self._counts = bundle.new_counts()
         self._unread = np.zeros(width, dtype=np.int64)
         self._corrected = False  # whether any of it is to be taken off
 
     def put(self, values: Sequence[Any]) -> np.ndarray:
-        """Set down one row in contract order; float64[f], for the model to read now and nobody to change."""
+        """Set down one row in contract order; float64[f], for anybody to read and nobody to change."""
         slot = self._next
         self._pack(self._buffer, slot * self._size, *values)
         self._next = slot + 1
         if slot + 1 == _ROWS:
-            self._count()
-            self._next = self._counted = 0
+            return self._last_of_page()
         return self._views[slot]
 
     def unread(self, positions: Sequence[int]) -> None:
@@ -66,6 +61,19 @@ class Received:
             self._unread[:] = 0
             self._corrected = False
         return counts
+
+    def _last_of_page(self) -> np.ndarray:
+        self._count()
+        row = self._views[-1]
+        self._turn_page()
+        return row
+
+    def _turn_page(self) -> None:
+        width = len(self._bundle.contract.fields)
+        self._buffer = bytearray(self._size * _ROWS)
+        self._rows = np.frombuffer(self._buffer).reshape(_ROWS, width)
+        self._views = list(self._rows)
+        self._next = self._counted = 0
 
     def _count(self) -> None:
         if self._next > self._counted:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.flame import draw
 from benchmarks.sampled import ROOT, read
-from benchmarks.stages import CHECKS, DECODE, FILES, LINES, LOOP, SAFEGUARDS, SERVING, by_stage, stage, wilson
+from benchmarks.stages import CHECKS, FILES, LINES, LOOP, READ, SAFEGUARDS, SERVING, by_stage, stage, wilson
 
 
 def place(file: str, words: str) -> tuple[str, str, int]:
@@ -52,9 +52,9 @@ def test_lines_that_serve_another_master_are_his() -> None:
     assert (stage((write,)), stage((answer,))) == ("writing to sockets", "HTTP")
 
 
-def test_the_decoder_is_divided_as_measured() -> None:
-    decode = place("reference_service/api/ordinary.py", "decode(body)")
-    assert by_stage([((decode,), 200)], 0.25) == Counter({DECODE: 150, CHECKS: 50})
+def test_reading_is_divided_as_measured() -> None:
+    reading = place("reference_service/api/ordinary.py", "decode(body)")
+    assert by_stage([((reading,), 200)], 0.25) == Counter({READ: 150, CHECKS: 50})
 
 
 def test_wilson_holds_the_share_and_is_never_certain() -> None:

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from reference_service import __main__ as entry
@@ -128,7 +129,7 @@ def desk(tmp_path, monkeypatch):
     async def decide():
         sink = FileSink(Path("log"))
         log = DecisionLog(SystemClock(), rows=1, wait_ns=0, ring=1, sink=sink)
-        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), Payload(0, [1.0]), None)
+        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), Payload(0, [1.0]), None, np.empty(0))
         assert await log.committed()
         await log.close()
 

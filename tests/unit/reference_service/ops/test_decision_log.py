@@ -8,6 +8,7 @@ import json
 import shutil
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import METHODS, ROW, SECOND, START, HandClock, LinearBundle, run
@@ -23,9 +24,12 @@ from reference_service.monitor.anomaly import Anomaly, bits_of
 MS = 1_000_000
 
 
+NO_ROW = np.empty(0)  # nobody scores it
+
+
 def entry(k, row=0):
     made = Decision(k, START + k, f"r{k}", row, 1, "v1", 0.5, "approve", "model", "")
-    return made, Payload(k, [float(k), float("nan")], [float(k), 1.0], k, f'{{"id":"r{k}"}}'), None
+    return made, Payload(k, [float(k), float("nan")], [float(k), 1.0], k, f'{{"id":"r{k}"}}'), None, NO_ROW
 
 
 class Opened:
@@ -448,8 +452,8 @@ def test_the_anomaly_score_is_the_mean_surprise_of_the_cells():
     usual = [5.0, 5.0, 0.0, 0.0, 5.0]
     shares = [0.1, 0.1, 0.6, 0.8, 0.1]
     expected = -sum(map(_log2, shares)) / 5
-    assert score(bundle, [usual]) == [round(expected, 3)]
-    odd = [usual, [99.5, 5.0, 2.0, 1.0, 5.0], [float("nan")] * 5]
+    assert score(bundle, [np.array(usual)]) == [round(expected, 3)]
+    odd = [np.array(row) for row in (usual, [99.5, 5.0, 2.0, 1.0, 5.0], [float("nan")] * 5)]
     together = score(bundle, odd)
     assert together[0] < together[1] < together[2]
     assert together == [score(bundle, [row])[0] for row in odd]

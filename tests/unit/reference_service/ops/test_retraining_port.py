@@ -27,10 +27,10 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
             score = None if k == 3 else 0.5  # refused: nobody will ever know
             received = [float(k), float("nan")]
             decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "")
-            log.append(decision, Payload(k, received, [float(k), 7.0], k, "{}"), None)
+            log.append(decision, Payload(k, received, [float(k), 7.0], k, "{}"), None, np.empty(0))
         # A reviewer's verdict on r0 is a record of its own, of which nothing was received.
         verdict = Decision(5, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
-        log.append(verdict, Payload(5, [float("nan")] * 2), None)
+        log.append(verdict, Payload(5, [float("nan")] * 2), None, np.empty(0))
         assert await log.committed()
         await log.close()
 
