@@ -3,8 +3,8 @@
 A message is a request body of the inference protocol in the field ``body``. It is delivered at least once: its id is
 its idempotency key, so that a second delivery decides nothing. Its receipt is acknowledged and its answer added in one
 step of Redis, and only if nobody has acknowledged it before, so that it has one answer whoever dies or comes back. What
-another consumer took and did not finish is claimed; what fails again and again goes to a stream of dead letters, where
-somebody can look at it.
+another consumer took and did not finish is claimed; what fails again and again, or kills whoever takes it, goes to a
+stream of dead letters, where somebody can look at it.
 
 While Redis is away it is asked again and again, ever more seldom. The process is then not ready, and says so.
 """
@@ -26,6 +26,7 @@ from reference_service.monitor.stream import Stream
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_log: Final = logging.getLogger("reference_service")
 _BODY: Final = b"body"
 _FIRST_FAILURE: Final = 500
 _OVERLOADED: Final = 429
@@ -72,22 +73,23 @@ class Consumer:
         self._client = client
         self._name = name
         self._streams = streams
+        self._answered: set[bytes] = set()  # by this process, and Redis has not been told
         self.state = core.service.stream = Stream()
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Take, answer, acknowledge; until told to stop, and then what was taken is still answered."""
-        clock, log = self._core.service.clock, logging.getLogger("reference_service")
+        clock = self._core.service.clock
         away_ns, pause_ms = clock.now_ns(), self._streams.retry_ms
         while not stopped.is_set():
             try:
                 await self._join()
                 if self.state.losses:
-                    log.warning("the stream is back after %.1f s", (clock.now_ns() - away_ns) / _SECOND_NS)
+                    _log.warning("the stream is back after %.1f s", (clock.now_ns() - away_ns) / _SECOND_NS)
                 self.state.connected, pause_ms = True, self._streams.retry_ms
                 await self._take(stopped)
             except (RedisError, OSError) as error:
                 if self.state.connected or not self.state.losses:
-                    log.warning("the stream is away, and asked again until it is back: %s", error)
+                    _log.warning("the stream is away, and asked again until it is back: %s", error)
                     self.state.losses += 1
                     away_ns = clock.now_ns()
                 self.state.connected = False
@@ -110,20 +112,24 @@ class Consumer:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):  # there already is what is wanted
                 raise
-        # Read, not claimed: to have been away is no failure of a message, and must not count as one.
-        pending = await client.xpending_range(
+        for each in await client.xpending_range(
             streams.requests, streams.group, min="-", max="+", count=_MOST_PENDING, consumername=self._name
-        )
-        for each in pending:
+        ):
             number = each["message_id"]
-            for message in cast("list[Message]", await client.xrange(streams.requests, number, number)):
-                await self._deliver(message)
+            if number in self._answered:
+                # Read, not claimed: that Redis was away is no failure of a message, and must not count as one.
+                for message in cast("list[Message]", await client.xrange(streams.requests, number, number)):
+                    await self._deliver(message)
+            else:  # a namesake took it, who may have died of it
+                await self._again(number, each["times_delivered"], 0)
 
     async def _take(self, stopped: asyncio.Event) -> None:
         streams, client = self._streams, self._client
         while not stopped.is_set():
-            for message in await self._left_behind():
-                await self._deliver(message)
+            for each in await client.xpending_range(
+                streams.requests, streams.group, min="-", max="+", count=streams.batch, idle=streams.stale_ms
+            ):
+                await self._again(each["message_id"], each["times_delivered"], streams.stale_ms)
             taken = await client.xreadgroup(
                 streams.group, self._name, {streams.requests: ">"}, count=streams.batch, block=streams.wait_ms
             )
@@ -131,30 +137,30 @@ class Consumer:
                 for message in messages:
                     await self._deliver(message)
 
-    async def _left_behind(self) -> list[Message]:
-        """Messages that a member took and has not finished for long; those that failed too often are buried."""
-        streams, client = self._streams, self._client
-        found = await client.xautoclaim(
-            streams.requests, streams.group, self._name, min_idle_time=streams.stale_ms, count=streams.batch
-        )
-        claimed = [message for message in cast("list[Message]", found[1]) if message[1]]
-        kept = []
-        for message in claimed:
-            known = await client.xpending_range(
-                streams.requests, streams.group, min=message[0], max=message[0], count=1
-            )
-            if known and known[0]["times_delivered"] > streams.deliveries:
-                await self._bury(message)
+    async def _again(self, number: bytes, deliveries: int, idle_ms: int) -> None:
+        """Deliver what was taken and not finished; but what has been delivered too often is buried.
+
+        It is claimed when its turn comes, which counts as a delivery before anything is done: a message that kills
+        whoever takes it is known by its number, and its neighbours, which were taken with it, are not.
+        """
+        streams = self._streams
+        claimed = await self._client.xclaim(streams.requests, streams.group, self._name, idle_ms, [number])
+        for message in cast("list[Message]", claimed):  # none, if another was quicker
+            if not message[1]:
+                continue  # trimmed from the stream
+            if deliveries >= streams.deliveries:
+                await self._bury(message, deliveries)
             else:
-                kept.append(message)
-        return kept
+                await self._deliver(message)
 
     async def _deliver(self, message: Message) -> None:
         answer = await self._answer(message)
         if answer.status >= _FIRST_FAILURE:
             return  # no receipt: it comes again when it is stale, and a client that waited would do no better
         fields = {b"request": message[0], b"status": b"%d" % answer.status, _BODY: answer.body}
+        self._answered.add(message[0])
         self.state.answered += await self._finish(message, self._streams.answers, fields)
+        self._answered.discard(message[0])
 
     async def _answer(self, message: Message) -> Answered:
         """The answer, however long the queue before the model is: a stream can wait, and its length is told by it."""
@@ -182,8 +188,11 @@ class Consumer:
             core.finish(status, arrived_ns)
         return answer
 
-    async def _bury(self, message: Message) -> None:
-        self.state.buried += await self._finish(message, self._streams.dead, {b"request": message[0], **message[1]})
+    async def _bury(self, message: Message, deliveries: int) -> None:
+        fields = {b"request": message[0], b"deliveries": b"%d" % deliveries, **message[1]}
+        if await self._finish(message, self._streams.dead, fields):
+            self.state.buried += 1
+            _log.warning("message %s is a dead letter after %d deliveries", message[0].decode(), deliveries)
 
     async def _finish(self, message: Message, stream: str, fields: dict[bytes, bytes]) -> bool:
         """Acknowledge and add to a stream, both or neither; whether nobody had done it before."""

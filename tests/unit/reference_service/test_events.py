@@ -140,6 +140,80 @@ def test_what_fails_again_and_again_is_buried_and_its_neighbours_are_answered(wi
     with_redis(work, clients=2)
 
 
+class Killed(BaseException):
+    """What takes the whole process away, as a signal does: nobody inside can catch it."""
+
+
+@pytest.mark.parametrize("names", ["the same", "another each"])
+def test_a_message_that_kills_whoever_takes_it_is_buried_and_its_neighbours_are_answered(with_redis, names, caplog):  # noqa: F811 - the fixture
+    async def work(client, watcher):
+        async def go(app):
+            keyed, core, lives = app.edge.service.pipeline.keyed, Core(app.edge.service), 0
+
+            def deadly(body, *rest):
+                if body == MESSAGES[1]:
+                    raise Killed
+                return keyed(body, *rest)
+
+            app.edge.service.pipeline.keyed = deadly
+            for body in MESSAGES[:4]:
+                await watcher.xadd(QUICK.requests, {"body": body})
+            while not await watcher.xlen(QUICK.dead):
+                name = "one" if names == "the same" else f"number {lives}"
+                stopped = asyncio.Event()
+                life = asyncio.create_task(Consumer(core, client, name, QUICK).run(stopped))
+
+                async def over(life=life):
+                    return life.done() or await watcher.xlen(QUICK.dead)
+
+                await until(over)
+                stopped.set()
+                try:
+                    await life
+                except Killed:
+                    lives += 1
+                    assert lives <= QUICK.deliveries
+                await asyncio.sleep(0.04)  # what was left behind becomes stale
+            assert lives == QUICK.deliveries
+
+        await served(go)
+        ((number, _), *_) = await watcher.xrange(QUICK.requests, count=1)
+        ((_, fields),) = await watcher.xrange(QUICK.dead)
+        assert fields[b"body"] == MESSAGES[1]
+        assert fields[b"deliveries"] == b"%d" % QUICK.deliveries
+        assert [line for line in caplog.messages if "dead letter" in line and number.decode() not in line]
+        answers = [json.loads(fields[b"body"])["id"] for _, fields in await watcher.xrange(QUICK.answers)]
+        assert answers == [json.loads(body)["id"] for body in (MESSAGES[0], *MESSAGES[2:4])]
+        assert (await watcher.xpending(QUICK.requests, QUICK.group))["pending"] == 0
+
+    with_redis(work, clients=2)
+
+
+def test_that_redis_is_away_is_no_failure_of_a_message(with_redis, monkeypatch):  # noqa: F811 - the fixture
+    async def work(client, watcher):
+        async def go(app):
+            streams, told, finish = msgspec.structs.replace(QUICK, stale_ms=600_000, retry_ms=1), [], Consumer._finish
+
+            async def away(self, *what):
+                told.append(what)
+                if len(told) <= 2 * QUICK.deliveries:
+                    raise ConnectionError("nobody is there")
+                return await finish(self, *what)
+
+            monkeypatch.setattr(Consumer, "_finish", away)
+            await watcher.xadd(QUICK.requests, {"body": MESSAGES[0]})
+            consumer, stopped = Consumer(Core(app.edge.service), client, "one", streams), asyncio.Event()
+            running = asyncio.create_task(consumer.run(stopped))
+            await until(partial(length, watcher, streams.answers, 1))
+            stopped.set()
+            await running
+            assert (consumer.state.answered, consumer.state.buried) == (1, 0)
+
+        await served(go)
+
+    with_redis(work, clients=2)
+
+
 def test_who_answers_what_another_has_answered_meanwhile_adds_nothing(with_redis):  # noqa: F811 - the fixture
     """As two do that both believe a message to be theirs, because one of them was away for long."""
 
