@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from reference_service.guards.exploration import propensity
 from reference_service.monitor.labels import Verdict, by_model
 from reference_service.service import Service
 
@@ -16,14 +15,14 @@ def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict
     now_ns = service.clock.now_ns()
     verdict, judged = service.ledger.label(request_id, row, label)
     if judged is not None and judged.score is not None:
-        chance = propensity(judged.reasons)
+        chance = judged.propensity
         if by_model(judged):
             service.cohorts.add(
                 judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance
             )
         if judged.version == service.watch.bundle.version:
             service.watch.errors.add(
-                service.ledger.group(request_id, row), label, approved=judged.decision == "approve" and chance == 1,
+                judged.group, label, approved=judged.decision == "approve" and chance == 1,
                 seen_ns=judged.at_ns, now_ns=now_ns,
             )  # fmt: skip
         service.releases.label(judged.version, judged.at_ns, now_ns, wrong=judged.decision == _WRONG[label])

@@ -1,22 +1,45 @@
 """Decisions that wait for their truth: a bounded ledger, joined by request id and row.
 
 A label is counted once. A request that is delivered twice is one decision: the first one.
+
+What is remembered of a decision stands in columns, in a ring: 61 bytes a row whatever its request's id, which clients
+choose, and nothing for a garbage collector to walk through. Ids are found as zlib finds matches in its window: a table
+of the youngest place of each hash, and for each place the next older one. A place that has been written over is older
+than the ring is long; it ends its chain, so that forgetting costs nothing.
 """
 
 from __future__ import annotations
 
-from array import array
-from typing import Literal
+import math
+from hashlib import blake2b
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
 
 from reference_service.audit.records import Decision
+from reference_service.guards.exploration import propensity
 
 Verdict = Literal["accepted", "duplicate", "unknown"]
-_UNLABELLED = 255
+_UNLABELLED: Final = 255
+_ID: Final = 16  # bytes of an id's digest: two of a million meet with a chance of 1e-27
+_NEVER: Final = 0  # older than any place
 
 
-def by_model(decision: Decision) -> bool:
+class Remembered(NamedTuple):
+    """What the ledger knows of one row's answer."""
+
+    at_ns: int
+    score: float | None  # None: the row was refused
+    group: float  # as encoded, -1 of none
+    version: str
+    decision: str
+    source: str
+    propensity: float  # with which probability a decision like it was allowed
+
+
+def by_model(made: Remembered) -> bool:
     """Whether it says something of the quality of a model, whichever arm's: a fallback is a heuristic's word."""
-    return decision.score is not None and decision.source != "fallback"
+    return made.score is not None and made.source != "fallback"
 
 
 class Ledger:
@@ -26,82 +49,121 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_capacity", "_decisions", "_groups", "_index", "_labels", "_next", "_told")
+    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_ids", "_labels", "_next", "_older", "_rows",
+                 "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._index: dict[str, int] = {}  # request id → place of its first row
-        self._next = 0  # places ever used; a place's slot is this modulo capacity
-        self._told = 0  # so many of them were fresh before
-        self._decisions: list[Decision] = []
-        self._labels = bytearray()
-        self._groups = array("d")
+        self._next = capacity + 1  # places ever used begin here; a place's slot is this modulo capacity
+        self._told = self._next  # those before were fresh once
+        self._first = _NEVER  # place of the first row of the request that is being set down
+        self._buckets = _column(1 << capacity.bit_length(), np.int64)  # hash → youngest place
+        self._older = _column(capacity, np.int64)  # the next older place of the same hash
+        self._ids = _column(_ID * capacity, np.uint8)
+        self._rows = _column(capacity, np.int32)  # of the request
+        self._at_ns = _column(capacity, np.int64)
+        self._scores = _column(capacity, np.float64)  # NaN: refused
+        self._groups = _column(capacity, np.float64)
+        self._said = _column(capacity, np.int32)  # index into the words
+        self._labels = _column(capacity, np.uint8)
+        self._words: list[tuple[str, str, str, float]] = []  # the last four of `Remembered`: few are different
+        self._word_of: dict[tuple[str, str, str, float], int] = {}
 
     def __len__(self) -> int:
-        return len(self._decisions)
+        return min(self._next - self._capacity - 1, self._capacity)
 
     def add(self, decision: Decision, group: float = -1.0) -> None:
         """One row; the rows of a request follow each other, the first one first. `group`: as encoded, -1 of none."""
-        index, place = self._index, self._next
+        place, capacity = self._next, self._capacity
+        slot = place % capacity
         if decision.row == 0:
-            if index.setdefault(decision.id, place) != place:
+            mark = _mark(decision.id)
+            bucket = self._bucket(mark)
+            youngest = self._buckets[bucket]
+            if self._search(youngest, mark) is not None:
+                self._first = _NEVER
                 return  # delivered twice
-        else:
-            first = place - decision.row
-            if index.get(decision.id) != first or self._decisions[first % self._capacity].rows != decision.rows:
-                return  # a further row of a request that was delivered twice
-        self._next = place + 1
-        if place < self._capacity:
-            self._decisions.append(decision)
-            self._labels.append(_UNLABELLED)
-            self._groups.append(group)
-            return
-        slot = place % self._capacity
-        oldest = self._decisions[slot]
-        if oldest.row == 0:
-            del index[oldest.id]  # with its first row a request can no longer be found
-        self._decisions[slot] = decision
-        self._labels[slot] = _UNLABELLED
+            self._first = place
+        elif self._first != place - decision.row:
+            return  # a further row of a request that was delivered twice
+        words = decision.version, decision.decision, decision.source, propensity(decision.reasons)
+        said = self._word_of.get(words)
+        if said is None:
+            said = self._word_of[words] = len(self._words)
+            self._words.append(words)
+        self._said[slot] = said
+        self._at_ns[slot] = decision.at_ns
+        self._scores[slot] = math.nan if decision.score is None else decision.score
         self._groups[slot] = group
+        self._labels[slot] = _UNLABELLED
+        self._rows[slot] = decision.rows
+        self._next = place + 1
+        if decision.row == 0:  # found from now on
+            self._ids[_ID * slot : _ID * slot + _ID] = mark
+            self._older[slot] = youngest
+            self._buckets[bucket] = place
 
-    def fresh(self) -> list[Decision]:
+    def fresh(self) -> list[Remembered]:
         """The decisions that were added since the last call, but for what had to make room meanwhile."""
         since, self._told = max(self._told, self._next - self._capacity), self._next
-        return [self._decisions[place % self._capacity] for place in range(since, self._next)]
+        return [self._remembered(place % self._capacity) for place in range(since, self._next)]
 
-    def find(self, request_id: str, row: int) -> Decision | None:
+    def find(self, request_id: str, row: int) -> Remembered | None:
         """The decision on a row, if it is remembered."""
-        first = self._index.get(request_id)
-        if first is None:
-            return None
-        decision = self._decisions[first % self._capacity]
-        return self._decisions[(first + row) % self._capacity] if 0 <= row < decision.rows else None
-
-    def group(self, request_id: str, row: int) -> float:
-        """The group of a decision that `find` finds."""
-        return self._groups[(self._index[request_id] + row) % self._capacity]
+        slot = self._slot(request_id, row)
+        return None if slot is None else self._remembered(slot)
 
     def known(self, request_id: str, row: int) -> int | None:
         """The label of a row, None while it is not known, or if the row is forgotten."""
-        first = self._index.get(request_id)  # once: whoever learns asks from a thread, and requests go on
-        if first is None or not 0 <= row < self._decisions[first % self._capacity].rows:
+        slot = self._slot(request_id, row)
+        if slot is None:
             return None
-        found = self._labels[(first + row) % self._capacity]
+        found = self._labels[slot]
+        if slot != self._slot(request_id, row):
+            return None  # whoever learns asks from a thread: requests go on, and it has been written over meanwhile
         return None if found == _UNLABELLED else found
 
-    def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Decision | None]:
+    def label(self, request_id: str, row: int, label: int) -> tuple[Verdict, Remembered | None]:
         """Attach a label; with it comes the decision that it is about. What was refused or forgotten is unknown."""
-        first = self._index.get(request_id)
-        if first is None:
-            return "unknown", None
-        decision = self._decisions[first % self._capacity]
-        if not 0 <= row < decision.rows:
-            return "unknown", None
-        slot = (first + row) % self._capacity
-        decision = self._decisions[slot]
-        if decision.score is None:
+        slot = self._slot(request_id, row)
+        if slot is None or math.isnan(self._scores[slot]):
             return "unknown", None
         if self._labels[slot] != _UNLABELLED:
             return "duplicate", None
         self._labels[slot] = label
-        return "accepted", decision
+        return "accepted", self._remembered(slot)
+
+    def _remembered(self, slot: int) -> Remembered:
+        score = self._scores[slot]
+        words = self._words[self._said[slot]]
+        return Remembered(self._at_ns[slot], None if math.isnan(score) else score, self._groups[slot], *words)
+
+    def _slot(self, request_id: str, row: int) -> int | None:
+        mark = _mark(request_id)
+        first = self._search(self._buckets[self._bucket(mark)], mark)
+        if first is None or not 0 <= row < self._rows[first % self._capacity]:
+            return None
+        return (first + row) % self._capacity
+
+    def _bucket(self, mark: bytes) -> int:
+        return int.from_bytes(mark[:8], "little") & (len(self._buckets) - 1)
+
+    def _search(self, place: int, mark: bytes) -> int | None:
+        """The place of that id among this one and the older ones of its bucket."""
+        capacity, ids, oldest = self._capacity, self._ids, self._next - self._capacity
+        while place >= oldest:
+            at = _ID * (place % capacity)
+            if ids[at : at + _ID] == mark:
+                return place
+            place = self._older[place % capacity]
+        return None
+
+
+def _column(length: int, kind: type[np.generic]) -> Any:
+    """Zeros, of pages that are touched as the ring fills; as a view, whose single values cost a third of an array's."""
+    return np.zeros(length, dtype=kind).data
+
+
+def _mark(request_id: str) -> bytes:
+    # Surrogates, which JSON can spell, are ids as good as any.
+    return blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=_ID).digest()

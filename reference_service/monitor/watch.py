@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from reference_service.audit.records import Decision
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
-from reference_service.guards.exploration import propensity
 from reference_service.monitor.alerts import AlertBook, Condition
 from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
@@ -18,7 +16,7 @@ from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall
-from reference_service.monitor.labels import by_model
+from reference_service.monitor.labels import Remembered, by_model
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
@@ -100,7 +98,7 @@ class Watch:
         distrusted: bool = False,
         shifted: Mapping[str, float] | None = None,
         more: Sequence[Condition] = (),
-        decided: Iterable[Decision] = (),
+        decided: Iterable[Remembered] = (),
     ) -> list[Condition]:
         """Look at everything once; returns how everything stands.
 
@@ -118,7 +116,7 @@ class Watch:
         inputs = self.inputs.tick(now_ns)
         for made in decided:
             if by_model(made):
-                self._cohorts.decided(made.at_ns, 1, int(made.decision == "block" or propensity(made.reasons) < 1))
+                self._cohorts.decided(made.at_ns, 1, int(made.decision == "block" or made.propensity < 1))
         standing = [
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),

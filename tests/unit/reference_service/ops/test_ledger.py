@@ -1,0 +1,113 @@
+"""The ledger of decisions that wait for their label: its columns say what a list of the decisions would."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference_service.audit.records import Decision
+from reference_service.guards import exploration
+from reference_service.monitor import labels
+from reference_service.monitor.labels import Ledger
+
+
+class Plain:
+    """The same law over whole objects: requests in the order of their first delivery, the youngest rows kept."""
+
+    def __init__(self, capacity):
+        self.capacity, self.rows, self.new = capacity, [], []  # (decision, group)
+        self.labels = {}  # by seq
+
+    def add(self, request, group):
+        if self.find(request[0].id, 0) is None:
+            self.new += [(row, group) for row in request]
+            self.rows = (self.rows + [(row, group) for row in request])[-self.capacity :]
+
+    def find(self, name, row):
+        firsts = [at for at, (made, _) in enumerate(self.rows) if made.id == name and made.row == 0]
+        if not firsts:
+            return None  # with its first row a request can no longer be found
+        made, _ = self.rows[firsts[0]]
+        return self.rows[firsts[0] + row] if 0 <= row < made.rows else None
+
+    def label(self, name, row, label):
+        found = self.find(name, row)
+        if found is None or found[0].score is None:
+            return "unknown", None
+        if found[0].seq in self.labels:
+            return "duplicate", None
+        self.labels[found[0].seq] = label
+        return "accepted", found
+
+    def known(self, name, row):
+        found = self.find(name, row)
+        return None if found is None else self.labels.get(found[0].seq)
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "e", "\ud800", "a" * 99])
+DELIVERY = st.tuples(
+    NAMES,
+    st.integers(1, 3),  # rows
+    st.sampled_from([None, 0.0, 0.25]),
+    st.sampled_from(["approve", "block"]),
+    st.sampled_from(["", exploration.reason(0.05), f"null:amount,{exploration.reason(0.1)}"]),
+    st.sampled_from([-1.0, 3.0]),
+)
+LABEL = st.tuples(NAMES, st.integers(-1, 3), st.integers(0, 1))
+
+
+def as_remembered(found):
+    if found is None:
+        return None
+    made, group = found
+    chance = exploration.propensity(made.reasons)
+    return made.at_ns, made.score, group, made.version, made.decision, made.source, chance
+
+
+def hold_to_the_law(capacity, steps):
+    ledger, plain = Ledger(capacity), Plain(capacity)
+    for at, step in enumerate(steps):
+        if len(step) == 3:
+            verdict, found = plain.label(*step)
+            assert ledger.label(*step) == (verdict, as_remembered(found))
+        else:
+            name, rows, score, decision, reasons, group = step
+            request = [
+                Decision(9 * at + row, at, name, row, rows, f"v{at % 2}", score, decision, "model", reasons)
+                for row in range(rows)
+            ]
+            plain.add(request, group)
+            for row in request:
+                ledger.add(row, group)
+        assert len(ledger) == len(plain.rows)
+        if at % 3 == 2:
+            assert ledger.fresh() == [as_remembered(each) for each in plain.new[-capacity:]]
+            plain.new.clear()
+    for name in {step[0] for step in steps}:
+        for row in range(-1, 4):
+            assert ledger.find(name, row) == as_remembered(plain.find(name, row))
+            assert ledger.known(name, row) == plain.known(name, row)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(3, 8), st.lists(st.one_of(DELIVERY, DELIVERY, LABEL), max_size=40))
+def test_columns_say_what_a_list_of_the_decisions_says(capacity, steps):
+    hold_to_the_law(capacity, steps)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(3, 5), st.lists(st.one_of(DELIVERY, DELIVERY, LABEL), max_size=40))
+def test_ids_that_share_a_bucket_are_told_apart(capacity, steps):
+    usual = labels.Ledger._bucket
+    labels.Ledger._bucket = lambda _self, _mark: 0
+    try:
+        hold_to_the_law(capacity, steps)
+    finally:
+        labels.Ledger._bucket = usual
+
+
+def test_its_memory_does_not_depend_on_what_clients_call_their_requests():
+    ledger = Ledger(64)
+    for k in range(200):
+        ledger.add(Decision(0, k, f"{k}" * 10_000, 0, 1, "v1", 0.5, "approve", "model", ""))
+    columns = [getattr(ledger, name) for name in Ledger.__slots__]
+    assert sum(each.nbytes for each in columns if isinstance(each, memoryview)) < 64 * 80
+    assert len(ledger._words) == 1
