@@ -153,7 +153,8 @@ class Retrainer:
             raise pull.Refused("pull: the decision log cannot be written, and what is on disk is not all of it")
         recipe = Recipe(seed=options.seed, trees=options.trees, leaves=options.leaves)
         examined = gate.examination(Path(options.audited), champion) if options.gate else lambda _: None
-        data = await asyncio.to_thread(pull.logged, Path(service.settings.decision_log or ""), service.ledger.known)
+        folder = Path(service.settings.decision_log or "")
+        data = await asyncio.to_thread(pull.logged, folder, champion.contract, service.ledger.known)
         return await asyncio.to_thread(
             retrain.retrain, champion, data, version, staging=Path(options.staging), gate=examined, recipe=recipe,
             tell=lambda _: None,

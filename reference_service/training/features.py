@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from reference_service.contract import Contract, Field
 from reference_service.core.binning import UNSEEN
+
+_STRANGER: Final = "\0"  # a category of no contract: what an unseen one was is not written down
 
 
 def categories(field: Field) -> int:
@@ -33,6 +36,11 @@ def encode(contract: Contract, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         KeyError: A field has no column.
     """
     return np.column_stack([_encode_field(field, columns[field.name]) for field in contract.fields])
+
+
+def decode(contract: Contract, values: np.ndarray) -> dict[str, np.ndarray]:
+    """By field name, columns that `encode` makes float64[n, f] values of: what a client could have sent."""
+    return {field.name: _decode_field(field, values[:, j]) for j, field in enumerate(contract.fields)}
 
 
 def for_model(contract: Contract, values: np.ndarray) -> np.ndarray:
@@ -78,3 +86,13 @@ def _encode_field(field: Field, column: np.ndarray) -> np.ndarray:
     ordinals: dict[str | None, float] = {name: float(i) for i, name in enumerate(field.categories)}
     ordinals[None] = np.nan
     return np.array([ordinals.get(value, UNSEEN) for value in column.tolist()], dtype=np.float64)
+
+
+def _decode_field(field: Field, column: np.ndarray) -> np.ndarray:
+    if field.kind != "category":
+        return column
+    names = np.array([*field.categories, _STRANGER, None], object)
+    null, unseen = np.isnan(column), column == UNSEEN
+    position = np.where(null | unseen, 0, column).astype(np.int64)
+    position[unseen], position[null] = len(field.categories), len(field.categories) + 1
+    return np.asarray(names[position])

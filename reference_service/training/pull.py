@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Data:
     values: np.ndarray  # float64[n, f] of `features.encode`
     event_ns: np.ndarray  # int64[n]
     labels: np.ndarray  # int64[n]; -1: not known
+    sent: Mapping[str, np.ndarray]  # the same rows as a client sends them, by field: what `features.encode` takes
 
 
 def pull(path: Path, contract: Contract) -> Data:
@@ -40,16 +41,18 @@ def pull(path: Path, contract: Contract) -> Data:
         for field in contract.fields
     }
     labels = np.array([-1 if value is None else int(value) for value in table["label"].to_pylist()], dtype=np.int64)
-    return Data(features.encode(contract, columns), np.array(table["event_ns"].to_pylist(), dtype=np.int64), labels)
+    event_ns = np.array(table["event_ns"].to_pylist(), dtype=np.int64)
+    return Data(features.encode(contract, columns), event_ns, labels, columns)
 
 
-def logged(folder: Path, label: Callable[[str, int], int | None]) -> Data:
+def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | None]) -> Data:
     """What the service itself wrote down, as it was received, so that training sees what serving saw.
 
     Rows that were refused or erased are left out. Archives are not read: what retraining wants is recent.
 
     Args:
         folder: of the decision log; whoever writes to it has flushed.
+        contract: by which the rows were received.
         label: (request's id, row) → its label, None while it is not known.
     """
     values: list[Sequence[float | None]] = []
@@ -65,4 +68,6 @@ def logged(folder: Path, label: Callable[[str, int], int | None]) -> Data:
             labels.append(-1 if known is None else known)
     if not values:
         raise Refused(f"pull: no decision is written down in {folder}")
-    return Data(np.array(values, np.float64), np.array(event_ns, np.int64), np.array(labels, np.int64))
+    received = np.array(values, np.float64)
+    sent = features.decode(contract, received)
+    return Data(received, np.array(event_ns, np.int64), np.array(labels, np.int64), sent)

@@ -7,7 +7,7 @@ gate as any other release: putting it before customers is `rollout`'s affair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ class Candidate:
 
     booster: lightgbm.Booster
     window: Window
+    sent: Mapping[str, np.ndarray]  # the rows of the window as clients send them, by field
     report: Report
     champion: Report
 
@@ -61,6 +62,7 @@ def fit(champion: Bundle, data: Data, recipe: Recipe) -> Candidate:
     return Candidate(
         booster,
         Window(values=values, event_ns=data.event_ns, labels=data.labels),
+        data.sent,
         validate(labels, new, event_ns),
         validate(labels, old, event_ns),
     )
@@ -91,6 +93,7 @@ def pack(champion: Bundle, candidate: Candidate, version: str, staging: Path) ->
         window=candidate.window,
         report=candidate.report,
         fallback_field=champion.profile.fallback_field,
+        sent=candidate.sent,
     )
     return place
 

@@ -120,7 +120,7 @@ def test_an_examination_refuses_what_was_learned_from_labels_that_say_the_opposi
     old = bundles.load(champion)
     data = pull(file_of(tmp_path, seed=5), old.contract)
     labels = np.where(data.labels < 0, -1, 1 - data.labels) if reversed_labels else data.labels
-    fitted = retraining.fit(old, Data(data.values, data.event_ns, labels), RECIPE)
+    fitted = retraining.fit(old, Data(data.values, data.event_ns, labels, data.sent), RECIPE)
     # On its own later rows it is no worse than the champion: only who knows the truth can tell.
     place = retraining.pack(old, retraining.compare(fitted, 1.05), "v3", tmp_path / "staging")
     (tmp_path / "audited").mkdir()

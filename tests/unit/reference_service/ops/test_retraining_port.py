@@ -12,11 +12,14 @@ from reference_service import retraining
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import FileSink
 from reference_service.audit.records import Decision, Payload
+from reference_service.contract import Contract, Field
 from reference_service.reproduce import recorded
 from reference_service.retraining import PATH, Retrainer, Retraining, create_app
 from reference_service.settings import SettingsError, read
 from reference_service.training import pull
 
+CONTRACT = Contract(model="m", version="v1", entity="who", fields=(Field(name="size", kind="number"),
+                                                                    Field(name="age", kind="number")))  # fmt: skip
 OPTIONS = Retraining(audited="", staging="")
 
 
@@ -36,14 +39,15 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
 
     run(body())
     labels = {("r0", 0): 1, ("r1", 0): 0}
-    found = pull.logged(tmp_path, lambda *row: labels.get(row))
+    found = pull.logged(tmp_path, CONTRACT, lambda *row: labels.get(row))
     np.testing.assert_array_equal(found.values, [[k, np.nan] for k in (0, 1, 2, 4)])
+    np.testing.assert_array_equal(found.sent["size"], [0, 1, 2, 4])  # what golden requests are made of
     assert found.labels.tolist() == [1, 0, -1, -1]
     assert found.event_ns.tolist() == [START, START + 1, START + 2, START + 4]
     assert [d.source for d, _ in recorded(read({"bundles": "", "decision_log": str(tmp_path)}), "r0")] == ["model"]
     FileSink(tmp_path / "new").close()
     with pytest.raises(pull.Refused, match="no decision is written down"):
-        pull.logged(tmp_path / "new", lambda *_: None)
+        pull.logged(tmp_path / "new", CONTRACT, lambda *_: None)
 
 
 def asked(h, body):

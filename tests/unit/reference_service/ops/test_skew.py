@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,9 @@ from reference_service.contract import Contract, Field
 from reference_service.core.cache import Cache
 from reference_service.release import golden
 from reference_service.settings import Settings
-from reference_service.training import features
+from reference_service.training import features, retrain
 from reference_service.training.package import Window, package
+from reference_service.training.pull import Data
 from reference_service.training.train import Recipe, train
 from reference_service.training.validate import validate
 from reference_service.validation import Validator
@@ -64,6 +67,33 @@ def test_what_training_and_serving_make_alike_is_alike_to_the_last_bit(tmp_path)
 def test_a_skew_that_no_row_of_the_bundle_shows_is_refused_before_it_serves(tmp_path, skew):
     bundle = built(tmp_path, skew)  # `load` finds nothing: it agrees with itself
     assert golden.skewed(bundle, Validator(bundle)) > 10
-    assemble = assembly.assembler(Settings(), SystemClock(), {}, columns=(), cache=Cache(1 << 10), foreign=[])
     with pytest.raises(BundleError, match="of 64 requests come out otherwise than in training"):
         assemble(bundle)
+
+
+def assemble(bundle):
+    """The bundle, made answerable."""
+    return assembly.assembler(Settings(), SystemClock(), {}, columns=(), cache=Cache(1 << 10), foreign=[])(bundle)
+
+
+@pytest.mark.parametrize("skew", [HONEST, CENTS, CODES])
+def test_a_retrained_bundle_is_held_against_what_was_sent_or_written_down_as_well(tmp_path, skew):
+    champion = built(tmp_path, HONEST)
+    draw, n = np.random.default_rng(2), 6000
+    received = np.column_stack([draw.uniform(0, 1, n), draw.integers(-1, 3, n), draw.integers(0, 2, n)]).astype(float)
+    received[::7] = np.nan
+    sent = features.decode(CONTRACT, received)
+    assert set(sent["colour"].tolist()) == {None, "\0", "red", "green", "blue"}
+    np.testing.assert_array_equal(features.encode(CONTRACT, sent), received)
+    labels = (draw.random(n) < 0.1 + 0.4 * np.nan_to_num(received[:, 0]) + 0.4 * (received[:, 1] == 2)).astype(int)
+    data = Data(received, np.arange(n), labels, sent)
+    trained = replace(data, values=skew(data.values))  # between what was pulled and what the model learns from
+    candidate = retrain.fit(champion, trained, Recipe(seed=1, trees=20, leaves=7, min_rows_in_leaf=50))
+    place = retrain.pack(champion, candidate, "v2", tmp_path / "staging")
+    bundle = load(place)
+    assert len(bundle.golden.requests) == 64
+    if skew is HONEST:
+        assert assemble(bundle).version == "v2"
+    else:
+        with pytest.raises(BundleError, match="of 64 requests come out otherwise than in training"):
+            assemble(bundle)
