@@ -29,7 +29,7 @@ from reference_service.monitor.anomaly import Anomaly
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.cost import Cost
 from reference_service.monitor.counters import Counters
-from reference_service.monitor.keeping import Keeper
+from reference_service.monitor.keeping import Keeper, recalled
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.post import HttpPost, Post
 from reference_service.monitor.review import ReviewQueue
@@ -129,11 +129,10 @@ def compose(
     keeper = Keeper(Path(settings.state)) if settings.state is not None else None
     kept = keeper.load() if keeper is not None else None
     if kept is not None:
-        try:
-            watch.recall(kept)
-            reviews.recall(kept["reviews"])
-        except (KeyError, TypeError, ValueError):  # of an earlier release of this service, or damaged
-            logging.getLogger("reference_service").warning("monitors start afresh: their state is of another shape")
+        lost = watch.recall(kept) + ([] if recalled(reviews.recall, kept.get("reviews")) else ["reviews"])
+        if lost:  # of an earlier release of this service, of other thresholds, or damaged
+            said = "what was kept of these is of another shape, and they start afresh: %s"
+            logging.getLogger("reference_service").warning(said, ", ".join(lost))
     return Service(
         clock=clock,
         settings=settings,

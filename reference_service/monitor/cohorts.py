@@ -207,15 +207,15 @@ class Cohorts:
         """The reverse of `keep`. Raises ValueError, and then nothing of it was taken."""
         if any(start % self._width_ns for start, *_ in (*kept["cohorts"], *kept["recent"])):
             raise ValueError("cohorts were of another width")
+        cohorts, recent = {}, {start: list(counts) for start, counts in kept["recent"]}
         for start, sums, labels in kept["cohorts"]:
-            cohort = self._cohorts[start] = _Cohort()
+            cohorts[start] = cohort = _Cohort()
             cohort.sums, cohort.labels = sums, [tuple(label) for label in labels]
-        self._recent = dict(kept["recent"])
         recall(self, kept["self"])
-        self._due = Awaited()
-        for start, (n, refused) in self._recent.items():
+        self._cohorts, self._recent, self._due = cohorts, recent, Awaited()
+        for start, (n, refused) in recent.items():
             self._due.add(0, start // self._width_ns, n - refused)
-        for start, cohort in self._cohorts.items():
+        for start, cohort in cohorts.items():
             self._due.add(1, start // self._width_ns, sum([kind <= 1 for kind, _, _ in cohort.labels]))
 
     def _mature(self, now_ns: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
@@ -29,16 +29,30 @@ def keep(thing: Kept) -> dict[str, Any]:
 
 
 def recall(thing: Kept, kept: dict[str, Any]) -> None:
-    """Give `thing` that state again, each part in the type that it has now."""
-    for name in thing.KEPT:
-        now, then = getattr(thing, name), kept[name]
-        if isinstance(now, deque):
-            then = deque(then, maxlen=now.maxlen)
-        elif isinstance(now, np.ndarray):
-            then = np.array(then, dtype=now.dtype)
-            if then.shape != now.shape:
-                raise ValueError(f"{name} was of another shape")
+    """Give `thing` that state again, each part in the type that it has now; or raise, and nothing was taken."""
+    found = {name: _typed(name, getattr(thing, name), kept[name]) for name in thing.KEPT}
+    for name, then in found.items():
         setattr(thing, name, then)
+
+
+def _typed(name: str, now: Any, then: Any) -> Any:
+    if isinstance(now, deque):
+        return deque(then, maxlen=now.maxlen)
+    if isinstance(now, np.ndarray):
+        found = np.array(then, dtype=now.dtype)
+        if found.shape != now.shape:
+            raise ValueError(f"{name} was of another shape")
+        return found
+    return then
+
+
+def recalled(part: Callable[[Any], None], kept: Any) -> bool:
+    """Whether a part could go on from what was kept of it, which may be of an earlier release, or damaged."""
+    try:
+        part(kept)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 def keep_all(things: Iterable[Kept]) -> list[dict[str, Any]]:

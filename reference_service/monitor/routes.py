@@ -144,9 +144,10 @@ class Routes:
 
     def recall(self, kept: Mapping[str, list[list[Any]]]) -> None:
         """The reverse of `keep`, for the routes that are still there."""
-        for name, notes in kept.items():
+        found = {name: [Notification(*note) for note in notes] for name, notes in kept.items()}
+        for name, notes in found.items():
             if name in self.routes:
-                self.routes[name].outbox.extend(Notification(*note) for note in notes)
+                self.routes[name].outbox.extend(notes)
 
     async def close(self) -> None:
         """Stop sending, and let go of what sends."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from reference_service.bundle import Bundle
@@ -15,7 +16,7 @@ from reference_service.monitor.eprocess import LossDetector
 from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
-from reference_service.monitor.keeping import keep, recall
+from reference_service.monitor.keeping import keep, recall, recalled
 from reference_service.monitor.labels import Remembered, by_model
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
@@ -167,18 +168,26 @@ class Watch:
             "routes": self._routes.keep(),
         }
 
-    def recall(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
-        self.inputs.recall(kept["inputs"])
-        self.groups.recall(kept["groups"])
-        self.errors.recall(kept["errors"])
-        self.traffic.recall(kept["traffic"])
-        self.burn.recall(kept["burn"])
-        recall(self._concept, kept["concept"])
-        self.book.recall(kept["book"])
-        self._cohorts.recall(kept["cohorts"])
-        self._routes.recall(kept["routes"])
+    def recall(self, kept: Mapping[str, Any]) -> list[str]:
+        """Go on from what was kept; the names of what was of another shape, each of which starts afresh by itself.
+
+        Were one to take the others with it, an alert that no receiver has got yet would be lost, and one that stands
+        would stand there for good, or be told again.
+        """
+        parts: dict[str, Callable[[Any], None]] = {
+            "book": self.book.recall,
+            "routes": self._routes.recall,
+            "cohorts": self._cohorts.recall,
+            "inputs": self.inputs.recall,
+            "groups": self.groups.recall,
+            "errors": self.errors.recall,
+            "traffic": self.traffic.recall,
+            "burn": self.burn.recall,
+            "concept": partial(recall, self._concept),
+        }
+        lost = [name for name, part in parts.items() if not recalled(part, kept.get(name))]
         self._distrust()
+        return lost
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from conftest import SECOND, plain, run, settle
 
@@ -46,6 +48,44 @@ def test_what_a_receiver_has_not_got_is_sent_by_the_next_process(reborn):
         new.tick()
         await settle()
         await new.clock.advance(5 * SECOND)
+        assert [a["status"] for a in new.alerts(name="null_rate")] == ["firing"]
+
+    run(body())
+
+
+@pytest.mark.parametrize("lost", ["cohorts", "inputs", "groups", "traffic", "concept", "reviews"])
+def test_evidence_of_another_shape_loses_no_alert_and_doubles_none(reborn, tmp_path, lost, caplog):
+    """Whom was told what outlives evidence that cannot be read: of an earlier release, or of other thresholds."""
+
+    async def body():
+        old = reborn()
+        await old.traffic(30, NULLS)  # told
+        old.down = True
+        await old.traffic(30, lambda k: {**plain(k), "amount": None, "method": "barter"})  # not told yet
+        assert old.alerts(name="unseen_category") == []
+        kept = json.loads((tmp_path / "monitors.json").read_bytes())
+        (tmp_path / "monitors.json").write_text(json.dumps({**kept, lost: 1}))
+        new = await moved(reborn(), old)
+        await new.traffic(30, lambda k: {**plain(k), "amount": None, "method": "barter"})
+        assert [a["status"] for a in new.alerts(name="unseen_category")] == ["firing"]
+        assert new.alerts(name="null_rate") == []
+        await new.traffic(150, plain)
+        assert [a["status"] for a in new.alerts(name="null_rate")] == ["resolved"]
+
+    run(body())
+    (said,) = caplog.messages
+    assert said.endswith(f"afresh: {lost}")
+
+
+def test_cohorts_of_another_width_take_no_alert_with_them(reborn):
+    async def body():
+        old = reborn()
+        await old.traffic(60, plain)
+        old.down = True
+        await old.traffic(30, NULLS)
+        new = await moved(reborn(policy={"cohort_ns": 59 * SECOND}), old)
+        new.tick()
+        await settle()
         assert [a["status"] for a in new.alerts(name="null_rate")] == ["firing"]
 
     run(body())
