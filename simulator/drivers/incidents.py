@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from simulator.drivers.dependencies import Dependencies
-from simulator.drivers.operators import action_of, delivered
+from simulator.drivers.operators import accepted, action_of, answered, lacking
 from simulator.drivers.process_faults import ProcessFaults
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.record import Recorder
@@ -82,9 +82,8 @@ class Incidents:
         # What the version answers before we hear that it was accepted is touched, too: else it would be a bystander.
         self.scene.recorder.released(release.version, 1 << k)
         status = await self._act(event, f"release {release.version}", target.admin.release, body)
-        accepted = 200 <= status < 300  # noqa: PLR2004 - accepted
-        self._releasing |= accepted
-        if not accepted:
+        self._releasing |= accepted(status)
+        if not accepted(status):
             self.scene.recorder.released(release.version, 0)
 
     async def _retrain(self, k: int, event: Event) -> None:
@@ -110,8 +109,7 @@ class Incidents:
     async def _operate(self, event: Event) -> None:
         action, body = action_of(event, self.scene.spec.target.admin)
         if action is None:
-            detail = f"the target file has no admin.{event.params.does}"
-            self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            self.receipts[event.event] = lacking(f"admin.{event.params.does}")
             return
         await self._act(event, event.params.does, action, body)
 
@@ -119,9 +117,7 @@ class Incidents:
         """Ask the control plane for it; the status."""
         method, _, path = action.partition(" ")
         status, answer = await self.scene.call(method, path, body)
-        done = delivered(event, status, self.scene.spec.scenario)
-        at = self.scene.now() if done else NEVER
-        self.receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
+        self.receipts[event.event] = answered(event, status, self.scene.spec.scenario, self.scene.now())
         said = answer.decode("utf-8", "replace")
         self.scene.recorder.note(self.scene.now(), "action", what=what, status=status, body=said)
         return status
@@ -150,7 +146,7 @@ class Incidents:
         elif releasing and action is not None:
             method, _, path = action.partition(" ")
             status, _ = await self.scene.call(method, path, b"")
-            healed = 200 <= status < 300 or status == _NOTHING_TO_TAKE_BACK  # noqa: PLR2004 - HTTP's success range
+            healed = accepted(status) or status == _NOTHING_TO_TAKE_BACK
             why = f"{path} answered {status}"
         for broken in await asyncio.gather(self.scene.dependencies.whole(), self._processes.whole()):
             if broken is not None:

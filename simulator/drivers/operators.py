@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from simulator.drivers.receipts import ServiceReceipt
+from simulator.history.schema import NEVER
 from simulator.scenario.model import Scenario
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
@@ -36,4 +38,20 @@ def delivered(event: Event, status: int, scenario: Scenario) -> bool:
     """
     bundle = "sound" if event.release is None else event.release.bundle
     refused = status in _REFUSED and status not in _UNHEARD
-    return status in _ACCEPTED or ((bundle != "sound" or scenario.to_be_refused(event)) and refused)
+    return accepted(status) or ((bundle != "sound" or scenario.to_be_refused(event)) and refused)
+
+
+def accepted(status: int) -> bool:
+    """Whether the control plane does what it was asked for. 0: nobody answered."""
+    return status in _ACCEPTED
+
+
+def lacking(what: str) -> ServiceReceipt:
+    """The receipt of what the target file gives no way to do."""
+    return ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=f"the target file has no {what}")
+
+
+def answered(event: Event, status: int, scenario: Scenario, now_ns: int) -> ServiceReceipt:
+    """The receipt of what the control plane was asked for and answered at this moment."""
+    done = delivered(event, status, scenario)
+    return ServiceReceipt(now_ns if done else NEVER, 1, int(done), int(done), detail=f"status {status}")

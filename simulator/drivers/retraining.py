@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from simulator.drivers.operators import accepted, lacking
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.history.schema import NEVER
 from simulator.scenario.quantities import SECOND
@@ -69,13 +70,12 @@ class Retraining:
         """Ask for it, then look every ten seconds until it has come to an end, or until `end_ns`."""
         admin, journal = self._target.admin.retrain, self._target.retraining
         if admin is None or journal is None:
-            lacks = "admin.retrain" if admin is None else "retraining"
-            self.receipt = replace(self.receipt, supported=False, detail=f"the target file has no {lacks}")
+            self.receipt = lacking("admin.retrain" if admin is None else "retraining")
             return
         wanted = {"version": self._event.params.version, "on": self._event.params.on}
         self._last_ns, self._last_asked = self._now(), self._asked()
         status, _ = await self._call(admin, msgspec.json.encode(wanted))
-        if not 200 <= status < 300:  # noqa: PLR2004 - accepted; 0: nobody answered
+        if not accepted(status):
             self.receipt = replace(self.receipt, detail=f"status {status}")
             return
         while True:

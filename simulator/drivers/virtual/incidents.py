@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from simulator.drivers.operators import action_of, delivered
+from simulator.drivers.operators import accepted, action_of, answered, lacking
 from simulator.drivers.receipts import ServiceReceipt
 from simulator.drivers.retraining import Retraining
 from simulator.drivers.virtual.clients import Clients
@@ -156,9 +156,7 @@ class Incidents:
         through_seam = release.defect is not None or release.by == "shadow"
         if admin.release is None or (through_seam and "model" not in self.scene.seams):
             lacks = "admin.release" if admin.release is None else "the seam `model`"
-            self._receipts[event.event] = ServiceReceipt(
-                NEVER, 1, 0, 0, supported=False, detail=f"the target file has no {lacks}"
-            )
+            self._receipts[event.event] = lacking(lacks)
             return
         if release.defect:
             defect = release.defect
@@ -170,15 +168,9 @@ class Incidents:
             self.scene.recorder.released(release.version, 1 << k)
         body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
         status, answer = await self._admin(admin.release, body)
-        accepted = status < 300  # noqa: PLR2004 - accepted
-        if not accepted:
+        if not accepted(status):
             self.scene.recorder.released(release.version, 0)
-        done = delivered(event, status, self.scene.spec.scenario)
-        at = self.scene.loop.now_ns if done else NEVER
-        self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
-        self.scene.note(
-            "action", what=f"release {release.version}", status=status, body=answer.decode("utf-8", "replace")
-        )
+        self._took(event, f"release {release.version}", status, answer)
 
     async def _retrain(self, k: int, event: Event) -> None:
         scene, seam = self.scene, self.scene.seams.get("model")
@@ -198,14 +190,16 @@ class Incidents:
     async def _operate(self, event: Event) -> None:
         action, body = action_of(event, self.scene.spec.target.admin)
         if action is None:
-            detail = f"the target file has no admin.{event.params.does}"
-            self._receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, supported=False, detail=detail)
+            self._receipts[event.event] = lacking(f"admin.{event.params.does}")
             return
         status, answer = await self._admin(action, body)
-        done = status < 300  # noqa: PLR2004 - accepted
-        at = self.scene.loop.now_ns if done else NEVER
-        self._receipts[event.event] = ServiceReceipt(at, 1, int(done), int(done), detail=f"status {status}")
-        self.scene.note("action", what=event.params.does, status=status, body=answer.decode("utf-8", "replace"))
+        self._took(event, event.params.does, status, answer)
+
+    def _took(self, event: Event, what: str, status: int, answer: bytes) -> None:
+        """The control plane has answered."""
+        scene = self.scene
+        self._receipts[event.event] = answered(event, status, scene.spec.scenario, scene.loop.now_ns)
+        scene.note("action", what=what, status=status, body=answer.decode("utf-8", "replace"))
 
     async def _admin(self, action: str, body: bytes) -> tuple[int, bytes]:
         method, _, path = action.partition(" ")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 from histories import columns, run, scenario
 from specimens import SPECIMENS
 
+from simulator.drivers.incidents import Incidents as InRealTime
 from simulator.drivers.operators import action_of, delivered
 from simulator.drivers.receipts import ServiceReceipt, realise
+from simulator.drivers.virtual.incidents import Incidents as InVirtualTime
 from simulator.scenario.quantities import MINUTE, SECOND
 from simulator.scenario.verbs import Event
 from simulator.targets.model import Admin
@@ -64,6 +69,39 @@ def test_an_operators_event_is_one_request(operator, length, action, body):
 def test_a_bundle_that_is_to_be_refused_must_have_been_looked_at(bundle, status, done):
     world = scenario(when=[{"event": "e", "at": "10m", "release": {"version": "v4", "bundle": bundle}}])
     assert delivered(world.when[0], status, world) is done
+
+
+BACK = {"event": "e", "at": "10m", "operator": {"does": "promote"}}
+REFUSES = {"id": "frozen", "refuses": {"version": "v2"}, "after": "e", "within": "5m"}
+
+
+@pytest.mark.parametrize("then", [[], [REFUSES]])
+@pytest.mark.parametrize("status", [0, 100, 202, 302, 404, 409, 503])
+@pytest.mark.parametrize("admin", [ADMIN, Admin()])
+def test_both_drivers_give_an_operators_event_the_same_receipt(admin, status, then):
+    world = scenario(*then, when=[BACK])
+
+    async def call(*_):
+        return status, b"{}"
+
+    def note(*_, **__):
+        pass
+
+    spec = SimpleNamespace(scenario=world, target=SimpleNamespace(admin=admin))
+    common = {"spec": spec, "sending": True, "seams": {}, "token": "", "note": note}
+    virtual = InVirtualTime(
+        SimpleNamespace(**common, life=SimpleNamespace(call=call), loop=SimpleNamespace(now_ns=600 * SECOND)), None
+    )
+    recorder, receipts = SimpleNamespace(note=note), {}
+    live = InRealTime(
+        SimpleNamespace(**common, call=call, now=lambda: 600 * SECOND, until=None, service=None, recorder=recorder),
+        receipts,
+    )
+    asyncio.run(virtual._operate(world.when[0]))
+    asyncio.run(live._operate(world.when[0]))
+    assert virtual.receipts() == receipts
+    done = admin is ADMIN and (status == 202 or (bool(then) and status == 409))
+    assert (receipts["e"].delivered, receipts["e"].supported) == (done, admin is ADMIN)
 
 
 def test_what_the_target_file_does_not_name_cannot_be_done():
