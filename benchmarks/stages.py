@@ -28,7 +28,6 @@ LINES: Final = {
     "reference_service/server/": (
         ("_transport.write(", "writing to sockets"),
         ("written", "decision log"),
-        ("hold(", "decision log"),
         ("held", "decision log"),
         ("limiter", "guards"),
         ("counters", "monitors"),
@@ -51,8 +50,8 @@ LINES: Final = {
         ("_SPECIAL", "guards"),
         ("counters", "monitors"),
         ("limiter", "guards"),
-        ("Logging(", "decision log"),
-        ("committing", "decision log"),
+        ("log.durable", "decision log"),
+        ("committed", "decision log"),
     ),
     "reference_service/monitor/received": (("_pack(", "scoring"),),  # the row that the model is given
     "reference_service/release/registry": (("isfinite", "guards"), ("type(margin)", "guards")),

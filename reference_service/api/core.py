@@ -6,7 +6,6 @@ inference is answered or given up. What it asks and what it gets is plain data.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -42,13 +41,6 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     status: int
     body: bytes
     headers: Headers
-
-
-class Logging(msgspec.Struct, frozen=True, gc=False):
-    """An answer that may be given once the decision log has written it; `Core.logged` makes it one."""
-
-    body: bytes
-    written: asyncio.Future[bool]  # shared by all who wait for the same write: not to be cancelled
 
 
 class Asked(NamedTuple):
@@ -112,9 +104,10 @@ class Core:
         *,
         client: Sequence[Any] | None = None,
         gone: Callable[[], bool] = lambda: False,
-    ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
+    ) -> Answered | bytes | Coroutine[Any, Any, Answered]:
         """The answer to an admitted inference, or what it still takes.
 
+        Bytes are the body of an ordinary answer whose decision the log has yet to write; `logged` makes it an answer.
         What still has to be awaited may be cancelled when its client has left: then nothing was decided, or what was
         decided stands.
 
@@ -132,19 +125,19 @@ class Core:
                 return self._special(Asked(body, Caller(headers, client), arrived_ns, now_ns, version), gone)
         return self._ask(body, arrived_ns, now_ns, version, gone)
 
-    async def settle(self, found: Answered | Logging | Coroutine[Any, Any, Answered]) -> Answered:
+    async def settle(self, found: Answered | bytes | Coroutine[Any, Any, Answered]) -> Answered:
         """The answer, once there is one, for transports that can wait."""
         if type(found) is Answered:
             return found
-        if type(found) is Logging:
-            return self.logged(found, written=await asyncio.shield(found.written))
+        if type(found) is bytes:
+            return self.logged(found, written=await self.service.log.committed())
         answer: Answered = await found  # type: ignore[misc]  # what is neither of the two is a coroutine
         return answer
 
-    def logged(self, answer: Logging, *, written: bool) -> Answered:
+    def logged(self, body: bytes, *, written: bool) -> Answered:
         """What becomes of an answer whose decision has been written, or may never be found in the log."""
         if written or self.service.settings.on_log_failure == "answer":
-            return Answered(200, answer.body, JSON)
+            return Answered(200, body, JSON)
         return answered(UNLOGGED)
 
     def shed(self, now_ns: int) -> Answered:
@@ -174,7 +167,7 @@ class Core:
 
     def _ask(
         self, body: bytes, arrived_ns: int, now_ns: int, version: str, gone: Callable[[], bool]
-    ) -> Answered | Logging | Coroutine[Any, Any, Answered]:
+    ) -> Answered | bytes | Coroutine[Any, Any, Answered]:
         try:
             pinned = self._pinned(version)
         except LookupError:
@@ -185,16 +178,14 @@ class Core:
             return NO_REQUEST
         if type(found) is not bytes:
             return self._wait(found, gone)  # type: ignore[arg-type]  # bytes are excluded
-        written = self.service.log.committing()
-        return Answered(200, found, JSON) if written is None else Logging(found, written)
+        return found if self.service.log.durable else Answered(200, found, JSON)
 
     async def _wait(self, pending: Coroutine[Any, Any, Reply], gone: Callable[[], bool]) -> Answered:
         if gone():
             pending.close()
             raise Left
         reply = await pending
-        written = self.service.log.committing() if reply.status < _FIRST_ERROR else None
-        return answered(reply) if written is None else await self.settle(Logging(reply.body, written))
+        return answered(reply) if reply.status >= _FIRST_ERROR else await self.settle(reply.body)
 
     async def _special(self, asked: Asked, gone: Callable[[], bool]) -> Answered:
         """Bodies in another form than the protocol's JSON, and callers who want one answer however often they ask."""
@@ -246,8 +237,8 @@ class Core:
             return NO_REQUEST
         except LookupError:
             return answered(NOT_SERVED)
-        written = service.log.committing() if reply.status < _FIRST_ERROR else None
-        if written is not None and not await asyncio.shield(written) and service.settings.on_log_failure != "answer":
+        written = reply.status >= _FIRST_ERROR or await service.log.committed()
+        if not written and service.settings.on_log_failure != "answer":
             return answered(UNLOGGED)
         return answered(reply, *beside)
 

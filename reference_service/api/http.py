@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from reference_service.api.core import TOO_SLOW, Answered, Core, Logging, too_large
+from reference_service.api.core import TOO_SLOW, Answered, Core, too_large
 from reference_service.guards.deadline import within
 from reference_service.guards.presence import Left, while_there
 from reference_service.service import Service
@@ -66,7 +66,7 @@ class Edge:
             found = core.infer(body, scope["headers"], arrived_ns, now_ns, version, client=scope.get("client"))
             if type(found) is Answered:
                 answer = found
-            elif type(found) is Logging or not service.settings.safeguards.presence:
+            elif type(found) is bytes or not service.settings.safeguards.presence:
                 answer = await core.settle(found)
             else:
                 answer = await while_there(core.settle(found), receive)

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Core, Logging, too_large
+from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Core, too_large
 from reference_service.clock import SECOND, Clock
 from reference_service.guards.limiter import Limiter
 from reference_service.guards.presence import Left
@@ -60,15 +60,13 @@ class Host(Protocol):
     stuck_ns: int
     date: bytes  # the header's line
     ordinary: bytes  # an ordinary answer up to its length
+    held: list[tuple[Connection, Request, bytes]]  # bodies to be given, by `inferred`, once the log has the decisions
 
     def inference(self, method: bytes, url: bytes) -> str | None:
         """See `Core.inference`."""
 
     def enqueue(self, connection: Connection, request: Request) -> None:
         """Serve it when its turn has come."""
-
-    def hold(self, connection: Connection, request: Request, answer: Logging) -> None:
-        """Have it call `inferred` once the log has written the answer."""
 
     def left(self, connection: Connection) -> None:
         """It is no more."""
@@ -233,8 +231,8 @@ class Connection(asyncio.Protocol):
             found = core.failed(error)
         if type(found) is Answered:
             self.inferred(request, found)
-        elif type(found) is Logging:
-            server.hold(self, request, found)
+        elif type(found) is bytes:
+            server.held.append((self, request, found))
         else:
             self._task = server.loop.create_task(self._run(found, request))  # type: ignore[arg-type]  # no other type is left
 

@@ -7,10 +7,9 @@ import contextlib
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
-from functools import partial
 from typing import Final
 
-from reference_service.api.core import Core, Logging
+from reference_service.api.core import Core
 from reference_service.clock import SECOND
 from reference_service.server.connection import Connection, Host, Request
 
@@ -49,8 +48,7 @@ class Server:
         self._listening = listening
         self._connection = connection
         self._queue: list[tuple[Connection, Request]] = []
-        self._writing: asyncio.Future[bool] | None = None  # what those in `_held` wait for
-        self._held: list[tuple[Connection, Request, Logging]] = []
+        self.held: list[tuple[Connection, Request, bytes]] = []
         self._accepting = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -95,19 +93,20 @@ class Server:
         now_ns = self.clock.now_ns
         for connection, request in queue:
             connection.serve(request, now_ns())
+        if not self.held:
+            return
+        held, self.held = self.held, []
+        written = self.core.service.log.committing()  # the decisions of one turn are written together
+        if written is None:
+            self._release(held, written=True)
+        else:
+            written.add_done_callback(lambda found: self._release(held, written=found.result()))
 
-    def hold(self, connection: Connection, request: Request, answer: Logging) -> None:
-        """Give this answer once the log has it: all that wait for one write at once, in the order of their turns."""
-        if answer.written is not self._writing:
-            self._writing, self._held = answer.written, []
-            answer.written.add_done_callback(partial(self._release, self._held))
-        self._held.append((connection, request, answer))
-
-    def _release(self, held: list[tuple[Connection, Request, Logging]], written: asyncio.Future[bool]) -> None:
-        core, done = self.core, written.result()
-        for connection, request, answer in held:
+    def _release(self, held: list[tuple[Connection, Request, bytes]], *, written: bool) -> None:
+        core = self.core
+        for connection, request, body in held:
             try:
-                connection.inferred(request, core.logged(answer, written=done))
+                connection.inferred(request, core.logged(body, written=written))
             except Exception as error:  # noqa: BLE001  # one that cannot be given must not keep back the others
                 core.failed(error)
                 connection.abort()
