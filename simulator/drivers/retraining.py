@@ -60,19 +60,24 @@ class Retraining:
         self._event, self._target, self._call = event, target, call
         self._now, self._wait, self._note, self._asked = now, wait, note, asked
         self._epoch_ns = epoch_ns
-        self._known = 0  # steps of the journal that are on record
+        self._before: list[_Step] = []  # steps that the journal had before anything was asked for: of an earlier run
+        self._known = 0  # steps since, that are on record
         self._last_ns = 0  # when it was read before
         self._last_asked = -1  # and how often the version had been asked by then
         self.met = False  # whether the version may have got as far as answering somebody
         self.receipt = ServiceReceipt(NEVER, 1, 0, 0, detail="it never began")
 
     async def go(self, end_ns: int) -> None:
-        """Ask for it, then look every ten seconds until it has come to an end, or until `end_ns`."""
+        """Ask for it, then look every ten seconds until it has come to an end, or until `end_ns`.
+
+        A service that lives longer than a run may know this version from an earlier one; that is no part of this one.
+        """
         admin, journal = self._target.admin.retrain, self._target.retraining
         if admin is None or journal is None:
             self.receipt = lacking("admin.retrain" if admin is None else "retraining")
             return
         wanted = {"version": self._event.params.version, "on": self._event.params.on}
+        self._before = self._read((await self._call(f"GET {journal}", b""))[1]) or []
         self._last_ns, self._last_asked = self._now(), self._asked()
         status, _ = await self._call(admin, msgspec.json.encode(wanted))
         if not accepted(status):
@@ -86,18 +91,25 @@ class Retraining:
                 return
             await self._wait(min(at + LOOK_NS, end_ns))
 
-    def _ended(self, status: int, body: bytes, at_ns: int) -> bool:
+    def _read(self, body: bytes) -> list[_Step] | None:
+        """The steps of this version, None if it is not told of."""
         try:
             found = msgspec.json.decode(body, type=_Journal)
         except msgspec.DecodeError:
-            found = _Journal("", [])
-        if found.version != self._event.params.version:
+            return None
+        return found.steps if found.version == self._event.params.version else None
+
+    def _ended(self, status: int, body: bytes, at_ns: int) -> bool:
+        steps = self._read(body)
+        if steps is None:
             self.receipt = replace(self.receipt, detail=f"its journal answered {status}, and tells nothing of it")
             return False
-        for step in found.steps[self._known :]:
+        if self._before and steps[: len(self._before)] == self._before:  # it goes on below what it knew
+            steps = steps[len(self._before) :]
+        for step in steps[self._known :]:
             self._take(step)
-        self._known, self._last_ns, self._last_asked = len(found.steps), at_ns, self._asked()
-        return bool(found.steps) and found.steps[-1].step in ENDS
+        self._known, self._last_ns, self._last_asked = len(steps), at_ns, self._asked()
+        return bool(steps) and steps[-1].step in ENDS
 
     def _take(self, step: _Step) -> None:
         said_ns = step.at_ns - self._epoch_ns

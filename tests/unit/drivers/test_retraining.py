@@ -46,17 +46,23 @@ def followed(answer, *, target=None, until=120):
 
 
 def journal(*steps, version="v9"):
-    return lambda action, at: (
-        (202, b"{}")
-        if action.startswith("POST")
-        else (200, json.dumps({"version": version, "steps": [s for s in steps if s["at_ns"] <= EPOCH + at * SECOND]}))
-    )
+    asked_for = []
+
+    def answer(action, at):
+        if action.startswith("POST"):
+            asked_for.append(at)
+            return 202, b"{}"
+        told = [s for s in steps if asked_for and s["at_ns"] <= EPOCH + at * SECOND]
+        return 200, json.dumps({"version": version if asked_for else "", "steps": told})
+
+    return answer
 
 
 def test_it_asks_once_and_looks_until_there_is_an_end():
     found, notes, asked = followed(journal(BEGUN, REFUSED))
-    assert asked[0] == ("POST /learn", b'{"version":"v9","on":"evidence"}', 60)
-    assert [(action, at) for action, _, at in asked[1:]] == [
+    assert asked[0] == ("GET /journal", b"", 60)
+    assert asked[1] == ("POST /learn", b'{"version":"v9","on":"evidence"}', 60)
+    assert [(action, at) for action, _, at in asked[2:]] == [
         ("GET /journal", 60),
         ("GET /journal", 70),
         ("GET /journal", 80),
@@ -95,6 +101,37 @@ def test_what_became_of_it_when_nobody_says(answer, said):
     assert notes == []
     assert found.receipt.at_ns == NEVER
     assert said in found.receipt.detail
+
+
+YESTERDAY = [
+    {"at_ns": EPOCH - (90_000 - 600 * k) * SECOND, "step": step, "why": ""}
+    for k, step in enumerate(("begun", "shadow", "canary", "live"))
+]
+
+
+@pytest.mark.parametrize(
+    ("today", "noted"),
+    [
+        (lambda _: YESTERDAY, []),
+        (lambda at: [*YESTERDAY, *([BEGUN, REFUSED] if at >= 75 else [])], ["begun", "refused"]),
+        (lambda at: [BEGUN, REFUSED] if at >= 75 else [], ["begun", "refused"]),
+    ],
+    ids=["forgotten", "goes on", "begun anew"],
+)
+def test_the_journal_of_an_earlier_run_is_no_part_of_this_one(today, noted):
+    """A service that was there before the run may have made this very version yesterday."""
+    asked_for = []
+
+    def answer(action, at):
+        if action.startswith("POST"):
+            asked_for.append(at)
+            return 202, b"{}"
+        return 200, json.dumps({"version": "v9", "steps": today(at) if asked_for else YESTERDAY})
+
+    found, notes, _ = followed(answer)
+    assert [note["step"] for note in notes] == noted
+    assert (found.receipt.at_ns, found.receipt.potent) == ((75 * SECOND, 1) if noted else (NEVER, 0))
+    assert not found.met  # nothing of this run's has to be taken back
 
 
 @pytest.mark.parametrize("lacks", ["retraining", "admin"])
