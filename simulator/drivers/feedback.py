@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from simulator.drivers.record import Planned, Sent
 from simulator.history.schema import Outcome
 from simulator.scenario.model import Feedback
 from simulator.targets.protocol import Codec
+from simulator.world.chunk import Chunk
 from simulator.world.disturbances.transport import AGAIN
 
 _AGAIN: Final = f"~{AGAIN}"
@@ -28,22 +30,30 @@ class Reactions:
         # Most replies hold none of these words, and need not be read twice.
         self._words = tuple(msgspec.json.encode(word) for word in feedback.on)
         self._away_until: dict[int, int] = {}
-        self._trying: set[str] = set()
+        self._trying: dict[str, bytes] = {}  # id of a first try → its body
         self.left = self.withheld = self.again = 0
 
-    def comes(self, planned: Planned, now_ns: int) -> bool:
-        """Whether this request is sent at all."""
+    def written(self, chunk: Chunk) -> np.ndarray:
+        """bool[n]: the requests that need a body of their own: first tries of those who are not away for longer."""
+        until = self._away_until
+        away = np.fromiter([until.get(entity, 0) for entity in chunk.entity.tolist()], np.int64) > chunk.scheduled_ns
+        return np.asarray(~away & (chunk.copy != AGAIN))
+
+    def comes(self, planned: Planned, now_ns: int) -> Planned | None:
+        """This request as it is sent; None if it is not. A second try says what the first one said, under its id."""
         if planned.request_id.endswith(_AGAIN):
             name = planned.request_id.removesuffix(_AGAIN)
-            comes = name in self._trying
-            self._trying.discard(name)
-            self.again += comes
-            return comes
+            body = self._trying.pop(name, None)
+            if body is None:
+                return None
+            self.again += 1
+            said = planned.key or planned.request_id
+            return planned._replace(body=body.replace(name.encode(), said.encode(), 1))
         until = self._away_until.get(planned.entity)
         if until is None or now_ns >= until:
-            return True
+            return planned
         self.withheld += 1
-        return False
+        return None
 
     def concluded(self, sent: Sent) -> None:
         """React to the decision, if it is one that people react to."""
@@ -63,4 +73,4 @@ class Reactions:
             self.left += 1
             self._away_until[planned.entity] = sent.ended_ns + feedback.away
         elif planned.react_u >= 1.0 - feedback.again and "~" not in planned.request_id:
-            self._trying.add(planned.request_id)
+            self._trying[planned.request_id] = planned.body

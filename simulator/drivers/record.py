@@ -18,19 +18,17 @@ from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
 from simulator.history.read import read, seal
-from simulator.history.schema import NEVER, AlertRecord, Header, History, Note, Outcome, Source
+from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
 from simulator.scenario.disturbances import Network
 from simulator.targets.bodies import garbled
 from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply
 from simulator.targets.rows import request_ids, spans
+from simulator.world.chunk import taken
 
 _ITEM: Final = itemgetter(0)  # of a Due
 _NO_SOURCE: Final = Source.NONE
-_NOT_SENT: Final = (
-    NEVER, NEVER, NEVER, 0, 0, int(Outcome.WITHHELD), math.nan, "", int(Source.NONE), "", "", 0, 0, 0,
-)  # fmt: skip
 _FIRST_ERROR: Final = 400
 _TOGETHER: Final = 256  # requests decoded and recorded at a time: their bodies still fit the processor's cache
 
@@ -133,13 +131,20 @@ class Recorder:
         asked = any(expectation.logged for expectation in spec.scenario.then)
         self._decisions = path if asked else None
 
-    def take(self, chunk: Chunk) -> list[Planned]:
-        """Record a chunk as planned; its requests."""
+    def take(self, chunk: Chunk, written: np.ndarray | None = None) -> list[Planned]:
+        """Record a chunk as planned; its requests.
+
+        Args:
+            chunk: of the plan.
+            written: bool[n], of requests of one row: those whose body is made now. The others have an empty one.
+        """
         self._digest.update(chunk)
         self._writer.planned({name: getattr(chunk, name) for name in PLAN_COLUMNS})
-        bodies = self._codec.encode(chunk)
-        if self._garbles:
-            bodies = garbled(bodies, chunk, self._garbles)
+        if written is None or self._keyed:  # under a key, a request may say what its neighbour says
+            bodies = self._bodies(chunk)
+        else:
+            made = iter(self._bodies(taken(chunk, np.flatnonzero(written))))
+            bodies = [next(made) if wanted else b"" for wanted in written.tolist()]
         planned = requests(chunk, bodies, self._items)
         if self._keyed:
             planned = keyed(planned, chunk, self._others)
@@ -152,6 +157,10 @@ class Recorder:
         self._twice.planned(chunk, self._items)
         self._items += len(chunk)
         return planned
+
+    def _bodies(self, chunk: Chunk) -> list[bytes]:
+        bodies = self._codec.encode(chunk)
+        return garbled(bodies, chunk, self._garbles) if self._garbles else bodies
 
     def concluded(self, sent: Sent) -> None:
         """Record a request's end, and queue the labels that its decisions do not censor.
@@ -167,7 +176,7 @@ class Recorder:
 
     def withheld(self, planned: Planned) -> None:
         """A request that nobody sends after what the service decided: as if it had never been planned."""
-        self._writer.replied([(planned.item, *_NOT_SENT)])
+        self._writer.withheld(planned.item)
 
     def due(self, tick: int) -> list[list[Due]]:
         """The labels to post at a tick of the feed, in batches."""

@@ -17,7 +17,7 @@ import pandas as pd  # noqa: F401 - pyarrow imports it with its first array: bet
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulator.history.schema import ITEM_COLUMNS, AlertRecord, EventRecord, Header, Note
+from simulator.history.schema import ITEM_COLUMNS, NEVER, AlertRecord, EventRecord, Header, Note, Outcome, Source
 
 PLAN_COLUMNS: Final = (
     "stream", "index", "copy", "request", "row", "entity", "segment", "event_ns", "scheduled_ns",
@@ -48,6 +48,11 @@ LABEL_SCHEMA: Final = pa.schema([("item", pa.int64()), ("label_ns", pa.int64())]
 ReplyRow = tuple[int, int, int, int, int, int, int, float, str, int, str, str, int, int, int]
 LOG: Final = "decisions.parquet"  # only of a run that was to read it
 _GROUP: Final = 16_384
+_WITHHELD: Final[dict[str, object]] = {
+    "sent_ns": NEVER, "seen_ns": NEVER, "replied_ns": NEVER, "attempts": 0, "status": 0, "outcome": Outcome.WITHHELD,
+    "score": None, "decision": "", "source": Source.NONE, "version": "", "reasons": "", "also_touched": 0,
+    "sent_digest": 0, "leak": 0,
+}  # fmt: skip
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -72,6 +77,7 @@ class Writer:
         self._replies = _file(folder / "replies.parquet", REPLY_SCHEMA)
         self._labels = _file(folder / "labels.parquet", LABEL_SCHEMA)
         self._pending: list[ReplyRow] = []
+        self._withheld: list[int] = []
         self._arrived: list[tuple[int, int]] = []
 
     def planned(self, columns: dict[str, np.ndarray]) -> None:
@@ -84,6 +90,12 @@ class Writer:
         self._pending.extend(rows)
         if len(self._pending) >= _GROUP:
             self._flush_replies()
+
+    def withheld(self, item: int) -> None:
+        """An item that nobody sends after what the service decided."""
+        self._withheld.append(item)
+        if len(self._withheld) >= _GROUP:
+            self._flush_withheld()
 
     def logged(self, lines: Sequence[bytes]) -> None:
         """The service's decision log, all of it, once."""
@@ -102,6 +114,12 @@ class Writer:
         self._replies.write_table(table.set_column(SCORE, REPLY_SCHEMA.field(SCORE), scores))
         self._pending.clear()
 
+    def _flush_withheld(self) -> None:
+        items = pa.array(self._withheld, pa.int64())
+        same = [pa.repeat(pa.scalar(_WITHHELD[f.name], f.type), len(items)) for f in REPLY_SCHEMA if f.name != "item"]
+        self._replies.write_table(pa.table([items, *same], schema=REPLY_SCHEMA))
+        self._withheld.clear()
+
     def _flush_labels(self) -> None:
         self._labels.write_table(_table(self._arrived, LABEL_SCHEMA))
         self._arrived.clear()
@@ -116,6 +134,7 @@ class Writer:
     ) -> None:
         """Flush the columns and write the document, still without a digest (see `seal`)."""
         self._flush_replies()
+        self._flush_withheld()
         self._flush_labels()
         for file in (self._plan, self._replies, self._labels):
             file.close()

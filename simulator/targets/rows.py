@@ -71,7 +71,7 @@ def _plain(value: Any, kind: str) -> Any:
 def spans(chunk: Chunk) -> list[tuple[int, int]]:
     """[first, last) item positions of each request in the chunk."""
     starts = np.flatnonzero(np.diff(chunk.request, prepend=-1)).tolist()
-    return list(zip(starts, [*starts[1:], len(chunk)], strict=True))
+    return list(zip(starts, [*starts[1:], len(chunk)], strict=True)) if starts else []
 
 
 def outcome_of(status: int, target: Target) -> Outcome:

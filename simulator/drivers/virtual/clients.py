@@ -61,7 +61,8 @@ class Clients:
         chunk = next(self.chunks, None)
         if chunk is None:
             return
-        self.requests = iter(self.recorder.take(chunk))
+        written = None if self.reactions is None else self.reactions.written(chunk)
+        self.requests = iter(self.recorder.take(chunk, written))
         self.upcoming = next(self.requests)
         self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
 
@@ -74,9 +75,12 @@ class Clients:
             self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
         else:
             self.next_chunk()
-        if self.reactions is not None and not self.reactions.comes(planned, planned.scheduled_ns):
-            self.recorder.withheld(planned)
-            return
+        if self.reactions is not None:
+            coming = self.reactions.comes(planned, planned.scheduled_ns)
+            if coming is None:
+                self.recorder.withheld(planned)
+                return
+            planned = coming
         if self.recorder.bad_ways and planned.item in self.recorder.bad_ways:
             self._start_badly(planned, self.recorder.bad_ways.pop(planned.item))
         else:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from simulator.drivers.feedback import Reactions
-from simulator.drivers.record import Planned
+from simulator.drivers.record import Planned, requests
 from simulator.history.schema import Outcome
 from simulator.plan import plan
 from simulator.scenario.model import Feedback, Scenario
 from simulator.scenario.quantities import DAY, HOUR, MINUTE
+from simulator.targets.codecs import codec
+from simulator.targets.model import Target
 from simulator.targets.protocol import Reply
 from simulator.world.chunk import joined
 from simulator.world.populations import get
@@ -60,7 +62,7 @@ def test_a_second_try_is_sent_once_and_only_after_that_decision(reactions):
     reactions.concluded(Done(request("main-1", 0, 7, u=0.9), "block"))
     reactions.concluded(Done(request("main-2", 0, 8, u=0.9), "approve"))
     again = [request(name, 5 * MINUTE, entity) for name, entity in [("main-1~1000", 7), ("main-2~1000", 8)]]
-    assert [reactions.comes(one, 5 * MINUTE) for one in again] == [True, False]
+    assert [reactions.comes(one, 5 * MINUTE) is not None for one in again] == [True, False]
     assert not reactions.comes(again[0], 5 * MINUTE)
 
 
@@ -78,3 +80,48 @@ def test_the_plan_holds_the_second_tries_that_may_come_and_changes_nothing_else(
     assert (chunk.label_due_ns[second] == -1).all()
     for name, column in clean.sent.items():
         np.testing.assert_array_equal(chunk.sent[name][~second], column)
+
+
+def tries():
+    given = {"population": "payments", "traffic": {"rate": "20/s", "for": "3m"}}
+    given["feedback"] = {"on": ["block"], "leave": 0.3, "away": "1m", "again": 0.25, "after": "2s"}
+    retyped = {
+        "event": "retyped",
+        "at": "30s",
+        "for": "1m",
+        "retype": {"field": "hour", "to": "string", "share": "50%"},
+    }
+    cell = Scenario.model_validate({"seatrial": 1, "title": "t", "seed": 1, "given": given, "when": [retyped]})
+    return joined(list(plan(cell, get("payments"))))
+
+
+@pytest.mark.parametrize("protocol", ["oip-v2", "json"])
+def test_a_second_try_says_what_the_codec_would_write(reactions, protocol):
+    chunk = tries()
+    target = Target.model_validate(
+        {"target": 1, "start": {"url": "http://127.0.0.1"}, "protocol": protocol, "read": {"score": "score"}}
+    )
+    bodies = codec(target, get("payments").fields).encode(chunk)
+    whole = requests(chunk, bodies, 0)
+    sent = 0
+    for one in whole:
+        if "~" in one.request_id:
+            assert reactions.comes(one._replace(body=b""), one.scheduled_ns).body == one.body
+            sent += 1
+        else:
+            reactions.concluded(Done(one._replace(entity=-1, react_u=0.9), "block"))
+    assert sent > 100
+    assert reactions.again == sent
+
+
+def test_whoever_comes_has_a_body_that_was_written(reactions):
+    chunk = tries()
+    for one in requests(chunk, [b""] * len(chunk), 0)[::3]:
+        reactions.concluded(Done(one, "block"))
+    for one in requests(chunk, [b""] * len(chunk), 0)[::50]:
+        reactions._away_until[one.entity] = one.scheduled_ns  # back at this very moment
+    written = reactions.written(chunk)
+    planned = requests(chunk, [b"body" if wanted else b"" for wanted in written.tolist()], 0)
+    first = [one for one in planned if "~" not in one.request_id]
+    assert [bool(one.body) for one in first] == [reactions.comes(one, one.scheduled_ns) is not None for one in first]
+    assert 0 < written.sum() < len(first)

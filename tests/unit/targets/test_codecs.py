@@ -14,6 +14,7 @@ from simulator.plan import Chunk
 from simulator.targets.codecs import codec
 from simulator.targets.model import Read, Target
 from simulator.targets.rows import record, spans
+from simulator.world.chunk import taken
 from simulator.world.population import Field
 
 FIELDS = (
@@ -159,3 +160,9 @@ def test_a_bare_nan_in_a_reply_is_not_json():
     mlflow = codec(MLFLOW, FIELDS)
     assert mlflow.decode(200, b'{"predictions": [NaN]}', 1).outcome is Outcome.UNPARSEABLE
     assert mlflow.decode(200, b'{"predictions": [0.5]}', 1).scores == (0.5,)
+
+
+def test_nothing_is_written_of_no_request():
+    nobody = taken(chunk([(1.0, 2, True, "a")]), np.zeros(0, dtype=np.int64))
+    for target in (TARGET, MLFLOW):
+        assert codec(target, FIELDS).encode(nobody) == []
