@@ -32,7 +32,7 @@ from simulator.drivers.start import started
 from simulator.history.schema import NEVER, History, Outcome
 from simulator.plan import end_ns, plan
 from simulator.scenario.quantities import SECOND
-from simulator.scenario.verbs import ONLY_ON, PROCESS
+from simulator.scenario.verbs import PROCESS
 from simulator.targets.codecs import codec
 from simulator.targets.model import Alerts
 from simulator.targets.sink import Sink
@@ -98,7 +98,6 @@ class Voyage:
         self.http: httpx.AsyncClient
         self.dependencies: Dependencies
         self.ways: Ways = {}  # through which the requests go that a bad network touches
-        self._spoils = driver in ONLY_ON["network"]
         self.headers = (*self.codec.headers, *spec.target.marked())
 
     def now(self) -> int:
@@ -162,7 +161,7 @@ class Voyage:
 
     async def _lay_bad_ways(self, url: str) -> None:
         events = [event for event in self.spec.scenario.when if event.network is not None]
-        if events and self._spoils:
+        if events:
             sizes = sorted(len(planned.body) for planned in self.requests)
             self.ways = await lay(self.dependencies.proxies, events, url, sizes[len(sizes) // 2])
 

@@ -136,7 +136,6 @@ PROCESS: Final = frozenset({"restart", "pause", "cpu", "memory"})  # befall the 
 SERVICE: Final = frozenset({"dependency", "model", "release", "operator", "clock_step", "retrain"}) | PROCESS
 # Which drivers can do what not all of them can.
 ONLY_ON: Final[Mapping[str, tuple[str, ...]]] = {
-    "network": ("virtual", "live"),
     "memory": ("live", "locust"),
     "clock_step": ("virtual",),
 }

@@ -14,6 +14,8 @@ from foreign_toxiproxy import toxiproxy_elsewhere
 from simulator.drivers import voyage
 from simulator.drivers.bad_ways import lay, unseen
 from simulator.drivers.live import run_live
+from simulator.drivers.locust.fleet import run_fleet
+from simulator.drivers.locust.launch import PROCESSES
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.scenario.verbs import Event
@@ -22,9 +24,9 @@ from simulator.trial.prepare import prepare
 SCENARIO = Path(__file__).parent / "bad_ways.scenario.yaml"
 
 
-def main_run(tmp_path):
-    (trial,) = prepare(load(SCENARIO), tmp_path, None, None, "live")
-    return run_live(trial.runs["main"])
+def main_run(tmp_path, driver="live"):
+    (trial,) = prepare(load(SCENARIO), tmp_path, None, None, driver)
+    return {"live": run_live, "locust": run_fleet}[driver](trial.runs["main"])
 
 
 def of(run, name):
@@ -32,8 +34,10 @@ def of(run, name):
     return (run.items["touched"] >> np.uint64(run.event(name).index)) & np.uint64(1) == 1
 
 
-def test_every_fault_is_potent_and_touches_nobody_else(tmp_path):
-    run = main_run(tmp_path)
+@pytest.mark.parametrize("driver", ["live", pytest.param("locust", marks=pytest.mark.slow)])
+def test_every_fault_is_potent_and_touches_nobody_else(tmp_path, monkeypatch, driver):
+    monkeypatch.setenv(PROCESSES, "2")
+    run = main_run(tmp_path, driver)
     took = run.items["replied_ns"] - run.items["sent_ns"]
     assert {event.name: event.potent for event in run.events} == {event.name: event.planned for event in run.events}
     assert min(event.planned for event in run.events) > 30

@@ -12,6 +12,7 @@ import pytest
 
 from simulator.checks.premises import PremiseError, receipts
 from simulator.drivers.live import run_live
+from simulator.drivers.locust.fleet import run_fleet
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import free_port
 from simulator.history.schema import NEVER
@@ -25,7 +26,7 @@ SCENARIO = """
 seatrial: 1
 title: The feature store hangs up on everybody
 seed: 56
-runs_on: [live]
+runs_on: [live, locust]
 target: {target}
 given:
   population: payments
@@ -75,7 +76,7 @@ def redis_port(tmp_path_factory):
         process.wait(10)
 
 
-def carried_out(folder, port, store):
+def carried_out(folder, port, store, driver="live"):
     (folder / "targets").mkdir()
     target = folder / "targets/kept.target.yaml"
     target.write_text(TARGET.format(root=ROOT, bundles=BUNDLES, port=port, store=store))
@@ -84,13 +85,14 @@ def carried_out(folder, port, store):
     (cell,) = load(path)
     spec = RunSpec(
         cell.scenario, str(cell.path), {}, "main", load_target(target), target, "", folder / "main",
-        lambda *_: (True, ""), driver="live",
+        lambda *_: (True, ""), driver=driver,
     )  # fmt: skip
-    return cell.scenario, run_live(spec)
+    return cell.scenario, {"live": run_live, "locust": run_fleet}[driver](spec)
 
 
-def test_a_store_behind_the_proxy_goes_down_the_fallback_covers_and_all_is_healed(redis_port, tmp_path):
-    scenario, history = carried_out(tmp_path, redis_port, "$proxy_feature_store")
+@pytest.mark.parametrize("driver", ["live", pytest.param("locust", marks=pytest.mark.slow)])
+def test_a_store_behind_the_proxy_goes_down_the_fallback_covers_and_all_is_healed(redis_port, tmp_path, driver):
+    scenario, history = carried_out(tmp_path, redis_port, "$proxy_feature_store", driver)
     record = history.event("outage")
     assert record.start_ns != NEVER, record.detail
     receipts(scenario.when, history)

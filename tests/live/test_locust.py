@@ -14,18 +14,21 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simulator.checks.evidence import Evidence
 from simulator.controls.judge import judge
+from simulator.drivers import voyage
 from simulator.drivers.locust.fleet import run_fleet
-from simulator.drivers.locust.launch import FLEET, LOCUSTFILE, PROCESSES
+from simulator.drivers.locust.launch import FLEET, LOCUSTFILE, PROCESSES, NoFleet
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import free_port
 from simulator.drivers.voyage import Voyage
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
+from simulator.scenario.verbs import Event
 from simulator.targets.load import load as load_target
 from simulator.trial import certify, read_verdict
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_HARNESS_FAULT, EXIT_REFUSED, Status
@@ -39,14 +42,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def spec_in(folder: Path, *, seconds: int, rate: float) -> RunSpec:
-    """The main run of the scenario, cut short."""
+def spec_in(folder: Path, *, seconds: int, rate: float, more: tuple[Event, ...] = ()) -> RunSpec:
+    """The main run of the scenario, cut short; `more` befalls it."""
     (cell,) = load(SCENARIO)
     traffic = cell.scenario.given.traffic.model_copy(update={"length": seconds * SECOND, "rate": rate})
     given = cell.scenario.given.model_copy(update={"traffic": traffic})
+    scenario = cell.scenario.model_copy(update={"given": given, "when": (*cell.scenario.when, *more)})
     return RunSpec(
-        cell.scenario.model_copy(update={"given": given}), str(cell.path), {}, "main", load_target(TARGET), TARGET, "",
-        folder, lambda *_: (True, ""), driver="locust",
+        scenario, str(cell.path), {}, "main", load_target(TARGET), TARGET, "", folder, lambda *_: (True, ""),
+        driver="locust",
     )  # fmt: skip
 
 
@@ -66,9 +70,12 @@ def driver_of(history):
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_fleet_sends_exactly_the_plan_each_request_once(tmp_path, monkeypatch, sent, workers):
+    """A bad network included: what it touches goes through the proxy, from every worker."""
     monkeypatch.setenv(PROCESSES, str(workers))
-    spec = spec_in(tmp_path / "run", seconds=4, rate=150)
-    alone = Voyage(spec_in(tmp_path / "plan", seconds=4, rate=150), lambda _: None, "live")
+    slow = {"event": "slow_way", "at": "1s", "for": "3s", "network": {"fault": "latency", "by": "200ms", "share": 0.3}}
+    short = {"seconds": 4, "rate": 150, "more": (Event.model_validate(slow),)}
+    spec = spec_in(tmp_path / "run", **short)
+    alone = Voyage(spec_in(tmp_path / "plan", **short), lambda _: None, "live")
     plan = alone.requests
     history = run_fleet(spec)
     digests = [hashlib.sha256(planned.body).hexdigest() for planned in plan]
@@ -78,6 +85,22 @@ def test_a_fleet_sends_exactly_the_plan_each_request_once(tmp_path, monkeypatch,
     assert not (history.items["outcome"] == int(Outcome.MISSING)).any()
     (fleet,) = (note.data for note in history.notes if note.kind == "fleet")
     assert (fleet["workers"], fleet["lost"], fleet["unreported"]) == (workers, 0, 0)
+    event = history.event("slow_way")
+    assert event.planned == event.delivered == event.potent > 90, event.detail
+    way = history.items["touched"] >> np.uint64(event.index) & np.uint64(1) == 1
+    assert {k % workers for k, planned in enumerate(plan) if way[planned.item]} == set(range(workers))
+
+
+@pytest.mark.slow
+def test_a_fleet_that_does_not_reach_the_fault_proxy_says_so(tmp_path, monkeypatch):
+    async def elsewhere(_proxies, events, *_):
+        return {id(event.network): ("127.0.0.1", free_port()) for event in events}
+
+    monkeypatch.delenv(FLEET, raising=False)
+    monkeypatch.setattr(voyage, "lay", elsewhere)
+    cut = {"event": "cut", "at": "1s", "network": {"fault": "reset"}}
+    with pytest.raises(NoFleet, match="does not reach the fault proxy"):
+        run_fleet(spec_in(tmp_path / "run", seconds=4, rate=10, more=(Event.model_validate(cut),)))
 
 
 # ---------------------------------------------------------------- honesty

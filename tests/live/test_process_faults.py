@@ -17,6 +17,7 @@ import pytest
 from simulator.checks.premises import PremiseError, receipts
 from simulator.drivers import hold, process_faults
 from simulator.drivers.live import run_live
+from simulator.drivers.locust.fleet import run_fleet
 from simulator.drivers.spec import RunSpec
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.errors import BadInput
@@ -40,7 +41,7 @@ def written(folder, events, server=(), *, length=4.0, start=None):
     (folder / "targets/hungry.target.yaml").write_text(json.dumps(target))
     traffic = {"rate": "50/s", "for": f"{length}s", "timeout": "1s"}
     scenario = {
-        "seatrial": 1, "title": "t", "seed": 12, "runs_on": ["live"], "target": "hungry",
+        "seatrial": 1, "title": "t", "seed": 12, "runs_on": ["live", "locust"], "target": "hungry",
         "given": {"population": "payments", "traffic": traffic, "warmup": "400ms"},
         "when": events,
         "then": [{"id": "up", "error_rate": {"max": 0.9}}],
@@ -50,15 +51,15 @@ def written(folder, events, server=(), *, length=4.0, start=None):
     return path
 
 
-def carried_out(folder, events, server=(), *, length=4.0):
+def carried_out(folder, events, server=(), *, length=4.0, driver="live"):
     """The scenario and its main run."""
     (cell,) = load(written(folder, events, server, length=length))
     target = folder / "targets/hungry.target.yaml"
     spec = RunSpec(
         cell.scenario, str(cell.path), {}, "main", load_target(target), target, "", folder / "main",
-        lambda *_: (True, ""), driver="live",
+        lambda *_: (True, ""), driver=driver,
     )  # fmt: skip
-    return cell.scenario, run_live(spec)
+    return cell.scenario, {"live": run_live, "locust": run_fleet}[driver](spec)
 
 
 def of(run, name):
@@ -72,13 +73,14 @@ def healed(run):
     return heal["healed"] is True
 
 
-def test_a_service_is_killed_stopped_and_frozen_and_each_time_it_comes_back(tmp_path):
+@pytest.mark.parametrize("driver", ["live", pytest.param("locust", marks=pytest.mark.slow)])
+def test_a_service_is_killed_stopped_and_frozen_and_each_time_it_comes_back(tmp_path, driver):
     events = [
         {"event": "killed", "at": "500ms", "for": "400ms", "restart": {"how": "kill"}},
         {"event": "stopped", "at": "2s", "for": "400ms", "restart": {"how": "stop"}},
         {"event": "frozen", "at": "3500ms", "for": "1s", "pause": {}},
     ]
-    scenario, run = carried_out(tmp_path, events, length=5.5)
+    scenario, run = carried_out(tmp_path, events, length=5.5, driver=driver)
     receipts(scenario.when, run)
     outcome, at, replied = (run.items[name] for name in ("outcome", "scheduled_ns", "replied_ns"))
     for name in ("killed", "stopped"):

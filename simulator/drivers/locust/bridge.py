@@ -20,6 +20,7 @@ from gevent.server import StreamServer
 from simulator.drivers.locust.frames import (
     HEAD,
     LONGEST,
+    Astray,
     Done,
     Enlist,
     Frame,
@@ -97,7 +98,7 @@ class Bridge:
             round_trip = here - frame.sent_ns
             self._pongs.setdefault(member, []).append((round_trip, frame.here_ns - frame.sent_ns - round_trip // 2))
             self._ponged.set()
-        elif isinstance(frame, Report):
+        elif isinstance(frame, Report | Astray):
             self._say(frame)
         elif isinstance(frame, Done):
             gevent.spawn(self._done, member, frame)

@@ -18,6 +18,7 @@ from zlib import crc32
 from simulator.drivers.locust import launch
 from simulator.drivers.locust.frames import (
     HEAD,
+    Astray,
     Done,
     Enlist,
     Entry,
@@ -31,11 +32,13 @@ from simulator.drivers.locust.frames import (
     Report,
     Sync,
     Synced,
+    Way,
     framed,
     unpack,
 )  # fmt: skip
 from simulator.drivers.locust.launch import NoFleet
 from simulator.drivers.locust.shards import parcels
+from simulator.drivers.record import Planned
 from simulator.drivers.retry import patience_ns
 from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import free_port
@@ -79,6 +82,7 @@ class Fleet:
         self._through: set[int] = set()  # workers that are done, or lost
         self._lost: set[int] = set()
         self._drift = 0
+        self._ways: dict[int, int] = {}  # id of an event's network → which of the job's ways
         self._fault: BaseException | None = None
         self._ears: asyncio.Task[None] | None = None
 
@@ -92,7 +96,7 @@ class Fleet:
         self._say(
             Job(
                 self._run, _name(spec), url, codec.path, tuple(voyage.headers), timeout, fine, spec.target.errors.shed,
-                spec.scenario.given.traffic.retries,
+                spec.scenario.given.traffic.retries, self._lay(voyage),
             )
         )  # fmt: skip
         self._ship(voyage, AHEAD)
@@ -101,6 +105,7 @@ class Fleet:
         while not isinstance(frame := await _read(self._reader), Synced):
             if isinstance(frame, Lost):
                 raise NoFleet("a worker was lost before the run began")
+            self._take(voyage, frame)
         self._errors = frame.errors_ns
 
     async def send(self, voyage: Voyage) -> None:
@@ -140,12 +145,23 @@ class Fleet:
             clock_error_ns=max(self._errors, default=0), clock_drift_ns=self._drift,
         )  # fmt: skip
 
+    def _lay(self, voyage: Voyage) -> tuple[Way, ...]:
+        """The ways of a bad network, in the order that shipments count them by."""
+        spoilt = [event.network for event in voyage.spec.scenario.when if event.network is not None]
+        self._ways = {id(network): k for k, network in enumerate(spoilt)}
+        return tuple(Way(*voyage.ways[id(network)], network.fault == "partition") for network in spoilt)
+
     def _ship(self, voyage: Voyage, until_ns: int) -> None:
-        plan, first = voyage.requests, self._shipped
+        plan, first, bad_ways = voyage.requests, self._shipped, voyage.recorder.bad_ways
+
+        def way(planned: Planned) -> int:
+            network = bad_ways.get(planned.item)
+            return -1 if network is None else self._ways[id(network)]
+
         last = first
         while last < len(plan) and plan[last].scheduled_ns <= until_ns:
             last += 1
-        for worker, shipments in parcels(plan, self._workers, first, last):
+        for worker, shipments in parcels(plan, self._workers, first, last, way):
             self._say(Parcel(worker, tuple(shipments)))
         self._shipped = last
         if last == len(plan) and (last > first or not plan):
@@ -167,6 +183,11 @@ class Fleet:
         elif isinstance(frame, Done) and frame.run == self._run:
             self._through.add(frame.worker)
             self._drift = max(self._drift, frame.drift_ns)
+        elif isinstance(frame, Astray) and frame.run == self._run:
+            raise NoFleet(
+                f"a worker does not reach the fault proxy at {frame.way}; workers on other machines need a `toxiproxy`"
+                " in the target file that they reach"
+            )
         elif isinstance(frame, Lost):
             if frame.worker < 0:
                 raise NoFleet("the fleet was told to stop before the run was over")

@@ -14,6 +14,14 @@ HEAD: Final = 4  # bytes of a frame's length, big-endian
 LONGEST: Final = 1 << 28  # a frame longer than this is no frame of ours
 
 
+class Way(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A fault proxy that leads to the service."""
+
+    host: str
+    port: int
+    parted: bool  # takes no connection
+
+
 class Shipment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One request of the plan, ready to be sent."""
 
@@ -22,6 +30,7 @@ class Shipment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
     key: str = ""  # idempotency key; empty: none
     retry_u: float = 0.0  # the uniform that its retries wait by
+    way: int = -1  # of the job's, for its first attempt; -1: straight
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -67,6 +76,14 @@ class Job(_Frame, frozen=True):
     fine: tuple[int, ...]  # statuses of 400 and above that are no failure of the service
     shed: tuple[int, ...] = ()  # those after which a client tries again
     retries: int = 0
+    ways: tuple[Way, ...] = ()
+
+
+class Astray(_Frame, frozen=True):
+    """Worker → run: a way of the job does not begin here, and whatever were sent there would say nothing."""
+
+    run: str
+    way: str  # host:port
 
 
 class Parcel(_Frame, frozen=True):
@@ -133,7 +150,7 @@ class Lost(_Frame, frozen=True):
 
 
 Frame = (
-    Enlist | Hello | Job | Parcel | Sync | Synced | Ping | Pong | Go | Halt | Report | Done | Lost
+    Enlist | Hello | Job | Astray | Parcel | Sync | Synced | Ping | Pong | Go | Halt | Report | Done | Lost
 )  # fmt: skip
 
 _DECODE: Final = msgspec.msgpack.Decoder(Frame)

@@ -23,15 +23,19 @@ _BLOCK: Final = 1 << 16
 
 
 class Wire:
-    """Connections to one service. Bodies go out exactly once, byte for byte."""
+    """Connections to one service. Bodies go out exactly once, byte for byte.
+
+    `via` is the address that is really connected to: a proxy's, which carries everything on to the service.
+    """
 
     def __init__(
-        self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int]
-    ) -> None:
+        self, url: str, path: str, headers: tuple[tuple[bytes, bytes], ...], timeout_ns: int, now: Callable[[], int],
+        *, via: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         parts = urlsplit(url)
-        self._host = parts.hostname or "127.0.0.1"
+        self._named = parts.hostname or "127.0.0.1"
         self._tls = gevent.ssl.create_default_context() if parts.scheme == "https" else None
-        self._port = parts.port or (443 if self._tls else 80)
+        self._address = via or (self._named, parts.port or (443 if self._tls else 80))
         self._head = head(parts, path, headers)
         self._timeout, self._now = timeout_ns / 1e9, now
         self._idle: list[Any] = []
@@ -74,18 +78,27 @@ class Wire:
                 return kept
             kept.close()
         try:
-            connection = gevent.socket.create_connection((self._host, self._port))
+            connection = gevent.socket.create_connection(self._address)
         except OSError as error:
             if error.errno in OURS:
                 return None
             raise
         connection.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
+        return self._tls.wrap_socket(connection, server_hostname=self._named) if self._tls else connection
 
     def close(self) -> None:
         """Let go of what lies idle."""
         while self._idle:
             self._idle.pop().close()
+
+
+def takes_connections(address: tuple[str, int], within_s: float) -> bool:
+    """Whether somebody listens there."""
+    try:
+        gevent.socket.create_connection(address, within_s).close()
+    except OSError:
+        return False
+    return True
 
 
 def _ended(connection: Any) -> bool:

@@ -18,11 +18,26 @@ import gevent.event
 
 from simulator.drivers import retry
 from simulator.drivers.answer import Answer
-from simulator.drivers.locust.frames import Done, Entry, Frame, Go, Halt, Job, Parcel, Ping, Pong, Report, Shipment
-from simulator.drivers.locust.wire import Wire
+from simulator.drivers.locust.frames import (
+    Astray,
+    Done,
+    Entry,
+    Frame,
+    Go,
+    Halt,
+    Job,
+    Parcel,
+    Ping,
+    Pong,
+    Report,
+    Shipment,
+    Way,
+)  # fmt: skip
+from simulator.drivers.locust.wire import Wire, takes_connections
 from simulator.history.schema import NEVER, Outcome
 
 _REPORT_EVERY: Final = 0.1  # seconds
+_ASTRAY_AFTER: Final = 5.0  # seconds for a fault proxy to take a connection
 _MS: Final = 1e6
 
 # (name, path, response time in ms, bytes, what went wrong)
@@ -81,11 +96,18 @@ class _Shard:
     halted: bool = False
     worker: int = 0
     zero_ns: int = 0
-    wire: Wire = field(init=False)
+    wires: list[Wire] = field(init=False)  # one a way of the job's, then the straight one: way -1
 
     def __post_init__(self) -> None:
         job = self.job
-        self.wire = Wire(job.url, job.path, job.headers, job.timeout_ns, self.now)
+        vias = [*((way.host, way.port) for way in job.ways), None]
+        self.wires = [Wire(job.url, job.path, job.headers, job.timeout_ns, self.now, via=via) for via in vias]
+        self.greenlets = [gevent.spawn(self.try_way, way) for way in job.ways if not way.parted]
+
+    def try_way(self, way: Way) -> None:
+        """A refused connection looks like a fault; one that a proxy elsewhere never saw is none."""
+        if not takes_connections((way.host, way.port), _ASTRAY_AFTER):
+            self.tell(Astray(self.job.run, f"{way.host}:{way.port}"))
 
     def now(self) -> int:
         """Nanoseconds since the plan's zero."""
@@ -99,11 +121,15 @@ class _Shard:
 
     def go(self, zero_ns: int) -> None:
         self.zero_ns = zero_ns
-        self.greenlets = [gevent.spawn(self.send_all), gevent.spawn(self.report_often)]
+        self.greenlets += [gevent.spawn(self.send_all), gevent.spawn(self.report_often)]
 
     def stop(self) -> None:
         gevent.killall([*self.greenlets, *self.under_way], block=False)
-        self.wire.close()
+        self.close()
+
+    def close(self) -> None:
+        for wire in self.wires:
+            wire.close()
 
     def send_all(self) -> None:
         while not self.halted:
@@ -123,15 +149,15 @@ class _Shard:
             request.rawlink(self.under_way.discard)
         gevent.joinall(list(self.under_way))
         self.report()
-        self.wire.close()
+        self.close()
         self.tell(Done(self.job.run, self.worker))
 
     def send(self, shipment: Shipment) -> None:
-        answer, attempt = self.wire.post(shipment.body, shipment.key), 1
+        answer, attempt = self.wires[shipment.way].post(shipment.body, shipment.key), 1
         first_ns = answer.sent_ns if answer.sent_ns != NEVER else answer.ended_ns
         while attempt <= self.job.retries and not self.halted and self.again(answer):
             gevent.sleep(retry.wait_ns(attempt, shipment.retry_u) / 1e9)
-            answer, attempt = self.wire.post(shipment.body, shipment.key), attempt + 1
+            answer, attempt = self.wires[-1].post(shipment.body, shipment.key), attempt + 1
         failure = NEVER if answer.failure is None else int(answer.failure)
         self.ended.append(
             Entry(
