@@ -95,7 +95,7 @@ def certify(paths: tuple[Path, ...], *, out: Path, as_json: bool, quiet: bool, *
 
     Scenarios that do not run on the driver are left out, and said so on stderr.
     """
-    from simulator.trial import certificate  # noqa: PLC0415 - lazy
+    from simulator.trial import CERTIFICATE, certificate  # noqa: PLC0415 - lazy
     from simulator.trial import certify as tried  # noqa: PLC0415 - lazy
 
     cells = _cells(paths)
@@ -103,7 +103,7 @@ def certify(paths: tuple[Path, ...], *, out: Path, as_json: bool, quiet: bool, *
     for name in sorted({cell.stem for cell in cells} - {cell.stem for cell in there}):
         click.echo(f"left out: {name} does not run on {options['driver']}", err=True)
     verdict = tried(there, out=out, listen=_listener(len(there), quiet=quiet), **options)
-    path = out / "certificate.json"
+    path = out / CERTIFICATE
     path.write_bytes(certificate(out))
     code = _deliver(verdict, out, as_json=as_json)
     click.echo(f"certificate: {path}", err=True)
@@ -157,15 +157,21 @@ def record(population: Path, out: Path) -> int:
 @_with_json
 @_with_debug
 def recheck(run: str, reports: Path, *, as_json: bool) -> int:
-    """Judge the evidence of RUN (a folder, or an id) again, offline. Altered evidence is refused."""
+    """Judge the evidence of RUN (a folder, or an id) again, offline. Altered evidence is refused.
+
+    So is a certificate.json beside it that says anything else than the evidence does.
+    """
     from simulator.report import words  # noqa: PLC0415 - lazy
     from simulator.runs import find  # noqa: PLC0415 - lazy
+    from simulator.trial import CERTIFICATE  # noqa: PLC0415 - lazy
     from simulator.trial import recheck as judge_again  # noqa: PLC0415 - lazy
 
-    given, now = judge_again(find(run, reports))
+    folder = find(run, reports)
+    given, now = judge_again(folder)
     _show(now, as_json=as_json)
     difference = words.difference(given, now)
-    click.echo(f"recheck: {difference or 'the same verdict'}", err=True)
+    certified = "" if difference or not (folder / CERTIFICATE).exists() else ", and the certificate says so"
+    click.echo(f"recheck: {difference or 'the same verdict'}{certified}", err=True)
     same_judge = {c.judge_version for c in given.cells} == {c.judge_version for c in now.cells}
     return EXIT_HARNESS_FAULT if difference and same_judge else now.exit_code
 

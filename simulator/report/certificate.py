@@ -6,7 +6,6 @@ It is written for every verdict, also a refusal: `predicate.verdict` says which 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +29,7 @@ class Tried:
     target_digest: str  # of the target file, and of what it starts as far as that can be seen
     driver: str
     without: str | None
+    seatrial: str  # version of the harness that ran it
 
 
 def statement(verdict: Verdict, tried: Sequence[Tried]) -> bytes:
@@ -43,7 +43,7 @@ def statement(verdict: Verdict, tried: Sequence[Tried]) -> bytes:
             "verdict": words.headline(verdict),
             "exitCode": verdict.exit_code,
             "verdictJson": {"sha256": hashlib.sha256(to_json(verdict)).hexdigest()},
-            "seatrial": importlib.metadata.version("seatrial"),
+            "seatrial": ", ".join(sorted({one.seatrial for one in tried})),
             "trials": [_trial(one) for one in tried],
         },
     }

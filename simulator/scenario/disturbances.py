@@ -210,7 +210,7 @@ class Duplicate(Selective):
 
 
 class Network(Selective):
-    """The way of requests to the service is bad (W10, W9). In real time they go through a proxy; not with Locust.
+    """The way of requests to the service is bad (W10, W9). In real time they go through a proxy.
 
     Latency: they arrive later than they were sent. Loss: they never arrive. Half open: they arrive, and the answer
     never comes. Reset: the service answers, and the connection is cut before the answer arrives. Partition: no

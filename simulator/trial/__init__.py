@@ -6,7 +6,18 @@ out/twins/<key>/<role>/                  clean twins, shared by cells with the s
 """
 
 from simulator.trial.again import certificate, history, read_verdict, recheck, replay
-from simulator.trial.engine import VERDICT, Listener, certify
+from simulator.trial.engine import CERTIFICATE, VERDICT, Listener, certify
 from simulator.trial.manifest import Manifest
 
-__all__ = ["VERDICT", "Listener", "Manifest", "certificate", "certify", "history", "read_verdict", "recheck", "replay"]
+__all__ = [
+    "CERTIFICATE",
+    "VERDICT",
+    "Listener",
+    "Manifest",
+    "certificate",
+    "certify",
+    "history",
+    "read_verdict",
+    "recheck",
+    "replay",
+]

@@ -18,6 +18,7 @@ from simulator.trial.twins import have
 from simulator.verdict import CellVerdict, Verdict
 
 VERDICT: Final = "verdict.json"
+CERTIFICATE: Final = "certificate.json"
 Listener = Callable[[TrialEvent], None]
 
 
@@ -56,6 +57,7 @@ def certify(
     wanted = [spec for spec in ledger.specs.values() if not have(spec)]
     ledger.pending = {spec.folder for spec in wanted}
     ledger.settle()
+    (out / CERTIFICATE).unlink(missing_ok=True)  # of what lay here before, and is replaced now
     if wanted:
         preload = sorted({s.target.start.asgi.partition(":")[0] for s in wanted if s.target.start.asgi})
         if driver != "virtual":

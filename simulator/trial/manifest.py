@@ -60,9 +60,15 @@ def asked(out: Path, verdict: CellVerdict) -> tuple[Cell, Manifest]:
     """What was asked of a judged cell. Raises `Altered` if that is not to be found, or is not what was run."""
     inner = ",".join(f"{k}={v}" for k, v in verdict.cell.items())
     for path in sorted(out.glob("*/trial.json")):
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except msgspec.DecodeError as error:
+            raise Altered(f"{path}: {error}") from error
         if manifest.run_id == verdict.run_id:
-            cell = next(c for c in load_scenario(path.parent / "scenario.yaml") if c.values == manifest.values)
+            cells = load_scenario(path.parent / "scenario.yaml")
+            cell = next((cell for cell in cells if cell.values == manifest.values), None)
+            if cell is None:
+                raise Altered(f"{path.parent / 'scenario.yaml'}: has no cell {manifest.values}")
             cell = replace(seeded(cell, manifest.seed), path=Path(manifest.scenario))
             if run_id(cell, manifest.target_digest, manifest.without) != verdict.run_id:
                 raise Altered(f"{path.parent / 'scenario.yaml'}: not the scenario that was run")

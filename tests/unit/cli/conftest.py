@@ -14,6 +14,7 @@ from simulator.report.json_ import from_json, to_json
 from simulator.verdict import CellVerdict, Control, Finding, Judged, Status, Verdict
 
 # Runs inside the tests' process and, written out as a file, inside projects that pytester makes.
+CERTIFICATE = "certificate.json"
 OUTCOMES = {"green": Status.PASS, "red": Status.FAIL, "grey": Status.UNKNOWN}
 SCENARIO = """\
 seatrial: 1
