@@ -8,13 +8,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import click
+import lightgbm
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reference_service.contract import Contract
-from reference_service.training import features
+from reference_service.training import features, rules
 from reference_service.training.package import Window, package
 from reference_service.training.train import Recipe, train
 from reference_service.training.validate import split_by_time, validate
@@ -40,6 +41,7 @@ def payments(folder: Path) -> None:
         fallback_field=payments_contract.FALLBACK_FIELD,
         columns=rows.sent | rows.latent,
         skews=payments_contract.SKEWS,
+        plain={"rules": rules.booster(payments_contract.CONTRACT, payments_contract.BASE, payments_contract.RULES)},
         event_ns=rows.event_ns,
         truth=truth,
         policy={
@@ -99,17 +101,22 @@ def _build(
     truth: Truth,
     policy: Mapping[str, Any],
     skews: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType({}),
+    plain: Mapping[str, lightgbm.Booster] = MappingProxyType({}),
 ) -> None:
-    """One bundle to a recipe, all trained on the earlier and judged on the later rows of the same window."""
+    """One bundle to a recipe, all trained on the earlier and judged on the later rows of the same window.
+
+    `plain` are versions that nothing was trained for; they are judged on the same rows.
+    """
     values = features.encode(contract, columns)
     contract = features.with_defaults(contract, values)
     labels = truth.label.astype(np.int64)
     labelled = np.flatnonzero(labels >= 0)
     earlier, later = (labelled[part] for part in split_by_time(event_ns[labelled]))
-    for name, recipe in recipes.items():
+    names = [field.name for field in contract.fields]
+    for name in (*recipes, *plain):
         trained = skews[name](values) if name in skews else values
         seen = features.for_model(contract, trained)
-        booster = train(recipe, [field.name for field in contract.fields], seen[earlier], labels[earlier])
+        booster = plain[name] if name in plain else train(recipes[name], names, seen[earlier], labels[earlier])
         probabilities = np.asarray(booster.predict(seen[later], num_threads=1))
         report = validate(labels[later], probabilities, event_ns[later])
         review_from, block_from = np.quantile(probabilities, [1 - _REVIEWED, 1 - _BLOCKED]).round(4).tolist()

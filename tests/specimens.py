@@ -216,6 +216,17 @@ def wronged(in_a_hundred: int, *, few: int = 0) -> Evidence:
     return edited(evidence(), segment=segment.astype(object), decision=np.where(refused, "block", "approve"))
 
 
+def beside(off: float, *, arms: float = 0.5) -> Evidence:
+    """Customers of three rows each; v2 answers this share of them, about so far off the truth; v1 is off by .45."""
+    index = np.arange(N)
+    customer = index // 3
+    second = customer % 20 < 20 * arms
+    wrong = np.where(second, off, 0.45) + (index * 7919 % 100) / 1000 - 0.05
+    truth = evidence().main.items["truth"]
+    found = edited(evidence(), entity=customer, version=np.where(second, "v2", "v1").astype(object))
+    return edited(found, score=np.where(truth == 1, 1 - wrong, wrong))
+
+
 def measured(microseconds: int, *, marks: int = 30) -> Evidence:
     """Each prediction takes the service so much CPU time; measured every minute, so often."""
     found = evidence()
@@ -346,6 +357,10 @@ SPECIMENS: dict[str, Specimen] = {
     ),
     "group_errors": Specimen(
         {"group_errors": {"of": "false_positive", "gap": "20%"}}, wronged(15), wronged(60), wronged(15, few=60),
+    ),
+    "better": Specimen(
+        {"better": {"version": "v2", "than": "v1", "by": 0.01}}, beside(0.3), beside(0.6), beside(0.3, arms=0.05),
+        when=[{"event": "e", "at": "10m", "release": {"version": "v2", "by": "ab", "share": 0.5}}],
     ),
     "cost": Specimen({"cost": {"cpu": "5s"}}, measured(4900), measured(5100), measured(4900, marks=1)),
     "retrain": Specimen(

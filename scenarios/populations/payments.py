@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from reference_service.contract import Contract, Field
+from reference_service.training.rules import Condition, Rule
 from reference_service.training.train import Recipe
 
 
@@ -109,3 +110,14 @@ def _in_alphabetical_order(values: np.ndarray) -> np.ndarray:
 
 # What the training of a version did to its rows that serving does not: a skew that no row of the bundle's own shows.
 SKEWS: Final = {"v4": _in_cents, "v5": _in_alphabetical_order}
+
+# What was there before the model: six rules and their points in log-odds, as people who look at frauds wrote them down.
+BASE: Final = -3.5
+RULES: Final = (
+    Rule(2.2, (Condition("amount", above=250.0), Condition("is_new_device", equals=True))),
+    Rule(1.1, (Condition("amount", above=120.0), Condition("payment_method", equals="prepaid"))),
+    Rule(1.3, (Condition("attempts_1h", above=1.0),)),
+    Rule(1.2, (Condition("merchant_category", equals="jewellery"), Condition("ip_risk", above=0.3))),
+    Rule(0.9, (Condition("chargebacks_1y", above=0.0), Condition("is_new_device", equals=True))),
+    Rule(0.6, (Condition("merchant_category", equals="electronics"), Condition("amount", above=80.0))),
+)

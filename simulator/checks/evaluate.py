@@ -8,6 +8,7 @@ from typing import Final
 
 from simulator.checks import (
     alerting,
+    arms,
     comparing,
     evaluators,
     grouping,
@@ -60,6 +61,7 @@ CHECKS: Final[dict[str, Check]] = {
     "retrain": retraining.retrain,
     "cost": loading.cost,
     "group_errors": grouping.group_errors,
+    "better": arms.better,
 }
 if set(CHECKS) != set(FAMILIES):
     raise RuntimeError("every family has one check")

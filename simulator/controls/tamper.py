@@ -12,6 +12,7 @@ from typing import Final
 from simulator.controls import (
     edits,
     tamper_alerts,
+    tamper_arms,
     tamper_groups,
     tamper_lasting,
     tamper_loading,
@@ -44,6 +45,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "logged": tamper_log.logged,
     "cost": tamper_loading.cost,
     "group_errors": tamper_groups.group_errors,
+    "better": tamper_arms.better,
     "retrain": tamper_retraining.retrain,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simulator.scenario.disturbances import Load
 from simulator.scenario.document import Flaw, Where
-from simulator.scenario.families import Latency
+from simulator.scenario.families import Better, Latency
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import SECOND, show_duration, show_share
 from simulator.scenario.timeline import Interval, end_ns, lasts, windows
@@ -32,6 +32,7 @@ _BY_ROW: Final = frozenset(
         "review",
         "fairness",
         "group_errors",
+        "better",
     }
 )  # others count requests
 _CENSUS: Final = frozenset({"labels_seen"})  # every item is known, so nothing is inferred
@@ -193,7 +194,19 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
     if groups is not None and n is not None and n < 2 * groups.min_rows:
         message = f"{window} holds about {int(n)} items; two groups need {2 * groups.min_rows}"
         yield Flaw("undecidable", message, (*where, family, "min_rows"), "look longer, or send more")
+    yield from _sides(expectation.better, n, window, (*where, family))
     yield from _exposure(scenario, expectation, (*where, family))
+
+
+def _sides(wanted: Better | None, n: float | None, window: str, where: Where) -> Iterator[Flaw]:
+    if wanted is None:
+        return
+    if wanted.version == wanted.than:
+        message = f"{wanted.version} is not better than itself, so this can never be proven"
+        yield Flaw("undecidable", message, (*where, "than"), "name the version beside it")
+    if n is not None and n < 2 * wanted.min_customers:
+        message = f"{window} holds about {int(n)} items; two arms need {2 * wanted.min_customers} customers"
+        yield Flaw("undecidable", message, (*where, "min_customers"), "look longer, or send more")
 
 
 def _exposure(scenario: Scenario, expectation: Expectation, where: Where) -> Iterator[Flaw]:

@@ -332,6 +332,7 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     "amplification": lambda p: f"calls of {p.to} are at most {p.times:g} times those of the clean twin",
     "readiness": lambda p: f"the service says that it is {p.to.replace('_', ' ')}",
     "group_errors": _group_errors,
+    "better": lambda p: f"scores of {p.version} are nearer to the truth than those of {p.than}, by {p.by:g} or more",
     "cost": lambda p: f"a thousand predictions take at most {show_duration(p.cpu)} of CPU time",
     "retrain": _retrained,
     "refuses": lambda p: f"the release of {p.version} is refused, and it answers nobody",

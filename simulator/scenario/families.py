@@ -185,6 +185,18 @@ class GroupErrors(Frozen):
     min_rows: int = Field(100, ge=1, description="rows of known truth, of a group and of the others")
 
 
+class Better(Frozen):
+    """Of two versions side by side the first one's scores are surely nearer to the truth (S11).
+
+    Customers are the sample, for it is they who are assigned; whom both versions answered belongs to no arm.
+    """
+
+    version: str
+    than: str = Field(description="the version beside it, such as the rules that were there before the model")
+    by: float = Field(0.0, ge=0, lt=1, description="Brier score of `than` less that of `version`, at least")
+    min_customers: int = Field(200, ge=2, description="customers of known truth, of either arm")
+
+
 class Cost(Frozen):
     """A thousand predictions take at most so much CPU time of the service (J14).
 

@@ -17,6 +17,7 @@ from simulator.scenario.families import (
     Amplification,
     AtLeast,
     AtMost,
+    Better,
     Cost,
     Exposure,
     Fairness,
@@ -140,7 +141,7 @@ FAMILIES: Final = (
     "alert", "resolved", "no_alert", "handled", "harmed", "error_rate", "latency", "labels_seen",
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
-    "review", "fairness", "amplification", "logged", "retrain", "group_errors", "cost",
+    "review", "fairness", "amplification", "logged", "retrain", "group_errors", "cost", "better",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -191,6 +192,7 @@ class Expectation(Frozen):
     retrain: Retrained | None = None
     group_errors: GroupErrors | None = None
     cost: Cost | None = None
+    better: Better | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

@@ -59,6 +59,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "review": Window((), _ITEMS),
     "fairness": Window((), _ITEMS),
     "group_errors": Window((), _ITEMS),
+    "better": Window((), _ITEMS),
     "retrain": Window(_DEADLINE),
     "cost": Window((), _TIME),
     "amplification": Window(("during",), frozenset({"settle"})),
@@ -326,13 +327,16 @@ def _ids_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator
 def _version_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
     family = expectation.family
     keys = {
-        "rollback": "to", "exposure": "version", "refuses": "version", "parity": "serving", "promoted": "to",
-        "shadow": "version",
+        "rollback": ("to",), "exposure": ("version",), "refuses": ("version",), "parity": ("serving",),
+        "promoted": ("to",), "shadow": ("version",), "better": ("version", "than"),
     }  # fmt: skip
-    if family not in keys or getattr(expectation.params, keys[family]) is None:
-        return
-    key = keys[family]
-    name = getattr(expectation.params, key)
+    for key in keys.get(family, ()):
+        name = getattr(expectation.params, key)
+        if name is not None:
+            yield from _known(name, (*where, family, key), parts)
+
+
+def _known(name: str, where: Where, parts: Parts) -> Iterator[Flaw]:
     given = parts.data.get("given")
     serving = given.get("serving", "v1") if isinstance(given, Mapping) else "v1"
     released = [event.params.version for event in parts.events.values() if event.verb in {"release", "retrain"}]
@@ -341,7 +345,7 @@ def _version_named(expectation: Expectation, where: Where, parts: Parts) -> Iter
         yield Flaw(
             "unknown-version",
             f"`{name}` is neither served nor released here",
-            (*where, family, key),
+            where,
             suggest(name, dict.fromkeys(known), "versions"),
         )
 

@@ -27,7 +27,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "exposure": ("version", "release"), "promoted": ("version", "release"), "shadow": ("version", "release"),
     "lossless": ("release",), "refuses": ("release",), "readiness": ("ready",), "review": ("decision",),
     "logged": ("decisions",), "retrain": ("version", "retrain"),
-    "group_errors": ("decision",),
+    "group_errors": ("decision",), "better": ("version", "release"),
 }  # fmt: skip
 SAFEGUARDS: Final = ("validation", "fallback", "alerts", "rollback")
 

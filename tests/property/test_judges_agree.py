@@ -355,6 +355,7 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "refuses": {"refuses": {"version": "v2"}} | deadline(dice),
         "cost": {"cost": {"cpu": dice.choice(("100s", "300s", "360s")), "min_rows": dice.choice((10, 80))}}
         | window(dice),
+        "better": {"better": siding(dice)} | window(dice) | of(dice),
         "group_errors": {"group_errors": erring(dice)} | window(dice) | of(dice),
         "retrain": {"retrain": {"version": "v2"} | dice.choice(({"goes": "nowhere"}, {"goes": "live", "share": limit}))}
         | deadline(dice),
@@ -371,9 +372,29 @@ def erring(dice: Random) -> dict[str, Any]:
     return {"of": kind, "gap": gap, "min_rows": dice.choice((10, 10, 60))}
 
 
+def siding(dice: Random) -> dict[str, Any]:
+    return {"version": "v2", "than": "v1", "by": dice.choice((0.0, 0.05, 0.2)), "min_customers": dice.choice((2, 5))}
+
+
+def sided(dice: Random, found: Evidence) -> Evidence:
+    """Customers of a few rows each, most of whom meet one version; v2 is better, worse, or neither."""
+    columns = found.main.items
+    customer = columns["index"] // dice.choice((1, 2, 3))
+    second = customer % 3 == 0
+    met = np.where(column(dice, (0, 0.99), (1, dice.choice((0, 0, 0.01)))) == 1, ~second, second)
+    known = columns["version"].astype(str) != ""
+    version = np.where(known, np.where(met, "v2", "v1"), "").astype(object)
+    share = dice.choice((0.0, 0.3, 0.8))  # of the way to the truth
+    score = np.where(met & (columns["truth"] >= 0), (1 - share) * columns["score"] + share * columns["truth"],
+                     columns["score"])  # fmt: skip
+    return replace(found, main=replace(found.main, items={**columns, "entity": customer, "version": version,
+                                                          "score": score}))  # fmt: skip
+
+
 def both(family: str, seed: int) -> tuple[Status, Status, str]:
     dice = Random(seed)  # noqa: S311 - not for secrets
     found, when = world(dice)
+    found = sided(dice, found) if family == "better" else found
     whole = scenario(*expectation(dice, family), when=when)
     finding = evaluate(whole.then[0], whole, found)
     court = naive.read(found.main, found.twin, found.aa, found.tolerance)
@@ -395,6 +416,7 @@ def test_the_judges_agree(family, seed):
 def test_tampered_evidence_is_seen_for_what_it_is(family, seed):
     dice = Random(seed)  # noqa: S311 - not for secrets
     found, when = world(dice)
+    found = sided(dice, found) if family == "better" else found
     whole = scenario(*expectation(dice, family), when=when)
     it = whole.then[0]
     court = naive.read(found.main, found.twin, found.aa, found.tolerance)

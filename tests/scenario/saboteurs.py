@@ -7,6 +7,7 @@ service as it is shipped.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -299,6 +300,25 @@ def the_old_model_under_the_new_name():
         return loaded if entity % 100 else replace(old, replies=loaded.replies)
 
     Releases.route = stale
+
+
+@saboteur
+def both_arms_have_the_model():
+    """Of no list: in an A/B test the model answers for the other arm as well, under that one's name."""
+    route = Releases.route
+
+    def alike(self, entity):
+        loaded = route(self, entity)
+        return loaded if self.trial is None else replace(self.trial.previous, replies=loaded.replies)
+
+    Releases.route = alike
+
+
+@saboteur
+def arms_by_the_request():
+    """Of no list: each request is assigned by itself, so that a customer meets now this arm and now that one."""
+    takes, turns = Split.takes, itertools.count()
+    Split.takes = lambda self, _entity: takes(self, next(turns))
 
 
 @saboteur

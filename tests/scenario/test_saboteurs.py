@@ -86,6 +86,13 @@ def test_a_service_that_does_not_wait_for_late_labels_is_refused(grounds):
     test_a_saboteur_is_refused(grounds, "what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"})
 
 
+@pytest.mark.slow
+def test_arms_that_are_wired_wrongly_are_refused(grounds):
+    test_the_honest_service_passes(grounds, "rules_beside_the_model")
+    test_a_saboteur_is_refused(grounds, "both_arms_have_the_model", "rules_beside_the_model", {"rules_are_the_rules"})
+    test_a_saboteur_is_refused(grounds, "arms_by_the_request", "rules_beside_the_model", {"always_the_same"})
+
+
 def test_a_cache_hides_nothing_from_the_monitors(grounds):
     """What saboteur 27 is refused for is its defect, not its cache."""
     factory = "saboteurs:a_cache_in_front"

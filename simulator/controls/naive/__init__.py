@@ -5,6 +5,7 @@ oracle of the tests, and it gives the sizes of the edits by which controls see a
 """
 
 from simulator.controls.naive.alerts import Siren, paged, sirens
+from simulator.controls.naive.arms import gained, scored
 from simulator.controls.naive.court import ERRORS, Court, Opinion, read
 from simulator.controls.naive.groups import apart, wronged
 from simulator.controls.naive.lasting import next_release
@@ -27,12 +28,14 @@ __all__ = [
     "concerned",
     "estimates",
     "event",
+    "gained",
     "needed",
     "next_release",
     "opinion",
     "paged",
     "read",
     "rows_of",
+    "scored",
     "sirens",
     "sizes",
     "split",

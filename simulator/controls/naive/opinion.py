@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, groups, lasting, loading, logs, releasing, retraining, shares, values
+from simulator.controls.naive import alerts, arms, groups, lasting, loading, logs, releasing, retraining, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
@@ -40,6 +40,7 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "cost": loading.cost,
     "fairness": groups.fairness,
     "group_errors": groups.group_errors,
+    "better": arms.better,
     "logged": logs.logged,
 }
 

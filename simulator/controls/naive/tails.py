@@ -80,13 +80,13 @@ def by_blocks(moments: Sequence[int], failed: Sequence[bool], limit: float, leng
     total = sum(n for _, n in blocks.values())
     share = sum(k for k, _ in blocks.values()) / total
     spread = fsum((k - share * n) ** 2 for k, n in blocks.values()) * count / (count - 1)
-    reach = _student(count - 1) * sqrt(spread) / total
+    reach = student(count - 1) * sqrt(spread) / total
     if min(1.0, share + reach) <= limit:
         return Status.PASS
     return Status.FAIL if share - reach > limit else Status.UNKNOWN
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 99 % quantile of Student's t, by halving."""
     low, high = 0.0, 1000.0
     for _ in range(200):

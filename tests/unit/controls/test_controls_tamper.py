@@ -43,6 +43,7 @@ RED = {
         "nobody hears it",
     },
     "group_errors": {"wrong about"},
+    "better": {"scores are wrong", "other's name"},
     "cost": {"1 ns more"},
     "shadow": {"another score", "1 ns later", "shadow answers", "no answer"},
     "lossless": {"lost", "shed", "nobody knows"},

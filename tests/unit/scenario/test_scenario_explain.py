@@ -180,6 +180,9 @@ EXPECTATIONS = {
     "{id: x, group_errors: {of: false_positive, gap: 5%}, during: e}": (
         "during e, about no group are there over 5% more false positives than about the others"
     ),
+    "{id: x, better: {version: v1, than: rules, by: 0.002}, during: e}": (
+        "during e, scores of v1 are nearer to the truth than those of rules, by 0.002 or more"
+    ),
     "{id: x, cost: {cpu: 6s}, during: e}": "during e, a thousand predictions take at most 6s of CPU time",
     "{id: x, retrain: {version: v9, goes: nowhere}, after: e, within: 1h}": (
         "within 1h of the start of e, the retrained v9 is refused, and answers nobody"
