@@ -64,6 +64,7 @@ FILES: Final = {
     "reference_service/api/ordinary": READ,
     "reference_service/api/keyed": "guards",
     "reference_service/pipeline": "pipeline and core",
+    "reference_service/noted": "monitors",
     "reference_service/": "pipeline and core",
     "reference_service/validation": CHECKS,
     "reference_service/guards/": "guards",

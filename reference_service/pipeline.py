@@ -7,36 +7,33 @@ that `quick` already has. Both end in the same replies.
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Awaitable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from reference_service.api.oip import OUTPUTS, Malformed, Request, decode, flatten, problem
+from reference_service.asking import gather, margins, recall
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import Decision, Payload, text
 from reference_service.clock import Clock
-from reference_service.core.cache import Known, Recalled
+from reference_service.core.cache import Recalled
 from reference_service.features import FeatureRow
 from reference_service.guards import exploration
 from reference_service.guards.dependency import Dependency, Unavailable
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.watch import Watch
+from reference_service.noted import BY_THE_MODEL, degraded, judged, received
 from reference_service.policy import Policy
 from reference_service.release.judge import GOOD, Answer
 from reference_service.release.registry import Loaded
 from reference_service.release.rollback import Releases
 from reference_service.settings import Safeguards
-from reference_service.validation import Columns, Problem, Row
+from reference_service.validation import Problem, Row
 
 Pending = Coroutine[Any, Any, "Reply"]
 _NOT_ASKED: Final = object()
-_BY_THE_MODEL: Final = frozenset({"model", "cache"})  # sources that are the model's own word
-_KEY_LENGTH: Final = 64  # of an unknown field name that is repeated in alerts and metrics
 
 
 class Reply(NamedTuple):
@@ -139,7 +136,7 @@ class Pipeline:
         if loaded.known is None or not loaded.known.worth():
             margin = loaded.model.start(now_ns, loaded.version, row)
         else:
-            margin, source = self._recall(loaded, loaded.known, now_ns, row)
+            margin, source = recall(loaded, loaded.known, now_ns, row)
         if type(margin) is not float:
             return self.thorough(Arrival(decode(body), body, arrived_ns), now_ns, features=features, margin=margin)
         score = loaded.bundle.probability(margin)
@@ -169,18 +166,6 @@ class Pipeline:
         self.ledger.add(made, values[group] if group >= 0 else -1.0)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())
 
-    @staticmethod
-    def _recall(loaded: Loaded, known: Known, now_ns: int, row: np.ndarray) -> tuple[Any, str]:
-        """The margin of one row, and where it comes from. Only what has passed the model's guards is remembered."""
-        key = known.key(row[None])
-        recalled = known.get(key)
-        if recalled is not None:
-            return float(recalled), "cache"
-        margin: Any = loaded.model.start(now_ns, loaded.version, row)
-        if type(margin) is float:
-            known.put(key, margin)
-        return margin, "model"
-
     def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str, values: list[Any]) -> None:
         """An ordinary answer while a release is running."""
         releases = self.releases
@@ -205,25 +190,23 @@ class Pipeline:
         """The reply to any request. `features` and `margin` are answers that `quick` has already been given."""
         request = arrival.request
         validator = self.releases.champion.validator
-        try:
-            flatten(request, arrival.body)
-        except Malformed:
-            return refusal(400, "Malformed request", "a shape is a list of whole numbers")
-        if any(wanted.name not in OUTPUTS for wanted in request.outputs):
-            return refusal(400, "Malformed request", f"the outputs are {', '.join(OUTPUTS)}")
+        malformed = _flattened(arrival)
+        if malformed:
+            return refusal(400, "Malformed request", malformed)
         columns = validator.match(request.inputs)
         if columns.rows > self.policy.row_limit:
             return refusal(413, "Too many rows", f"at most {self.policy.row_limit} rows in one request")
         if columns.problems:
             return refusal(422, "Contract violation", "the request's columns do not fit together", columns.problems)
         rows = [validator.inspect(columns, index) for index in range(columns.rows)]
-        self._count(columns, rows)
+        judged(self.counters, self.policy.unknown_keys, columns, rows)
         until_ns = arrival.arrived_ns + self.policy.deadline_ns
         await self._features([row for row in rows if not row.problems], now_ns, until_ns, features)
         answered = [row for row in rows if not row.problems]
-        self._receive(rows, request.parameters.event_time_ms, shown=margin is not _NOT_ASKED)
+        if margin is _NOT_ASKED:  # else `quick` has already shown them
+            received(self.watch.inputs, validator.stored_positions, rows, request.parameters.event_time_ms)
         if not answered:
-            self._note_groups(rows)
+            degraded(self.watch.groups, rows)
             errors = [error for row in rows for error in row.problems]
             return refusal(422, "Contract violation", "no row of the request can be answered", errors)
         self._quarantine(answered)
@@ -241,21 +224,6 @@ class Pipeline:
         self._record(arrival, loaded, rows)
         return Reply(200, loaded.replies.many(request, rows))
 
-    def _count(self, columns: Columns, rows: Sequence[Row]) -> None:
-        """What the contract says about the request as it came."""
-        counters = self.counters
-        count = len(rows)
-        counters.rows += count
-        for name in columns.aliased:
-            counters.repaired[name] += count
-        for name in columns.unknown:
-            key = name[:_KEY_LENGTH] if name.isprintable() else "?"
-            if key in counters.unknown or len(counters.unknown) < self.policy.unknown_keys:
-                counters.unknown[key] += count
-        for row in rows:
-            for reason, field in row.breaches:
-                (counters.missing if reason == "missing" else counters.invalid)[field] += 1
-
     async def _features(self, rows: Sequence[Row], now_ns: int, until_ns: int, held: Any) -> None:
         """Ask the store for every row at once; rows it cannot answer get a cause."""
         store = self.store
@@ -268,7 +236,7 @@ class Pipeline:
         answers = [store.start(now_ns, row.entity, now_ns) if held is _NOT_ASKED else held for row in rows]
         calls = [(row.entity, now_ns) for row in rows]
         validator = self.releases.champion.validator
-        for row, answer in zip(rows, await self._gather(store, answers, calls, now_ns, until_ns), strict=True):
+        for row, answer in zip(rows, await gather(store, answers, calls, now_ns, until_ns), strict=True):
             if isinstance(answer, Unavailable):
                 kind = "stale" if answer.cause == "stale" else "dependency"
                 self._without_features(row, f"{kind}:{store.name}")
@@ -278,51 +246,6 @@ class Pipeline:
     def _without_features(self, row: Row, cause: str) -> None:
         row.cause = row.cause or cause
         row.unread.extend(self.releases.champion.validator.stored_positions)
-
-    @staticmethod
-    async def _gather(
-        dependency: Dependency, answers: list[Any], calls: list[tuple[Any, ...]], now_ns: int, until_ns: int
-    ) -> list[Any]:
-        """Answers that are there, and those still to come: all awaited at once, in a fixed order."""
-        pending = [index for index, answer in enumerate(answers) if isinstance(answer, Awaitable)]
-        coroutines = [dependency.finish(answers[index], now_ns, until_ns, *calls[index]) for index in pending]
-        if len(coroutines) == 1:
-            answers[pending[0]] = await coroutines[0]
-        elif coroutines:
-            loop = asyncio.get_running_loop()
-            tasks = [loop.create_task(coroutine) for coroutine in coroutines]
-            try:
-                for index, task in zip(pending, tasks, strict=True):
-                    answers[index] = await task
-            finally:
-                for task in tasks:
-                    task.cancel()
-        return answers
-
-    def _receive(self, rows: Sequence[Row], event_ms: int | None, *, shown: bool) -> None:
-        """Show the monitors what came, before any default; unless `quick` already has."""
-        if shown:
-            return
-        inputs = self.watch.inputs
-        late = event_ms is not None and inputs.late(event_ms * 1_000_000, [row.received for row in rows])
-        received = inputs.received
-        stored = self.releases.champion.validator.stored_positions
-        for row in rows:
-            if row.problems:
-                row.source = "rejected"
-                # Refused before the store was asked, or because of what it said: either way nothing was received.
-                row.unread.extend(position for position in stored if math.isnan(row.received[position]))
-            if not late:
-                received.put(row.received)
-                received.unread(row.unread)
-
-    def _note_groups(self, rows: Sequence[Row]) -> None:
-        """Whose rows the model did not answer."""
-        groups = self.watch.groups
-        if groups.position >= 0:
-            for row in rows:
-                if row.source not in _BY_THE_MODEL:
-                    groups.degraded[row.received[groups.position]] += 1
 
     def _quarantine(self, rows: Sequence[Row]) -> None:
         validator = self.releases.champion.validator
@@ -349,10 +272,10 @@ class Pipeline:
             return
         used = np.array([row.used for row in asked], dtype=np.float64)
         if held is _NOT_ASKED:
-            answers = await self._margins(loaded, used, now_ns, until_ns)
+            answers = await margins(loaded, used, now_ns, until_ns)
         else:
             calls = [(loaded.version, values) for values in used]
-            answers = await self._gather(loaded.model, [held] * len(calls), calls, now_ns, until_ns)
+            answers = await gather(loaded.model, [held] * len(calls), calls, now_ns, until_ns)
         for row, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Unavailable):
                 row.cause = f"model:{answer.cause}"
@@ -360,22 +283,6 @@ class Pipeline:
             row.score = loaded.bundle.probability(float(answer))
             if type(answer) is Recalled and row.source == "model":
                 row.source = "cache"
-
-    async def _margins(self, loaded: Loaded, used: np.ndarray, now_ns: int, until_ns: int) -> list[Any]:
-        """For each row of float64[n, f] its margin or an `Unavailable`, from the cache or else from the model."""
-        known = loaded.known if loaded.known is not None and len(used) and loaded.known.worth() else None
-        keys = [known.key(used[k : k + 1]) for k in range(len(used))] if known is not None else []
-        answers: list[Any] = [known.get(key) for key in keys] if known is not None else [None] * len(used)
-        left = [k for k, answer in enumerate(answers) if answer is None]
-        rest = used[left]
-        calls = [(loaded.version, values) for values in rest]
-        together = None if loaded.many is None else partial(loaded.many, rest)
-        started = loaded.model.start_all(now_ns, calls, together)
-        for k, answer in zip(left, await self._gather(loaded.model, started, calls, now_ns, until_ns), strict=True):
-            answers[k] = answer
-            if known is not None and not isinstance(answer, Unavailable):
-                known.put(keys[k], float(answer))
-        return answers
 
     def _fall_back(self, loaded: Loaded, rows: Sequence[Row]) -> Reply | None:
         """Answer by the heuristic where the model did not; or refuse, where that safeguard is off."""
@@ -411,7 +318,7 @@ class Pipeline:
             fell_back=any(row.cause for row in rows),
             breach=any(row.cause == "model:nan" for row in rows),
             # Only what the model itself refused: a fallback or a default is not its doing.
-            blocked=any(row.decision == "block" and row.source in _BY_THE_MODEL for row in rows),
+            blocked=any(row.decision == "block" and row.source in BY_THE_MODEL for row in rows),
         )
         self.releases.observe(loaded, now_ns, answer)
 
@@ -432,7 +339,7 @@ class Pipeline:
     def _record(self, arrival: Arrival, loaded: Loaded, rows: Sequence[Row]) -> None:
         counters, log, now_ns = self.counters, self.log, self.clock.now_ns()
         request_id, count = arrival.request.id, len(rows)
-        self._note_groups(rows)
+        degraded(self.watch.groups, rows)
         group = self.watch.groups.position
         for row in rows:
             counters.sources[row.source] += 1
@@ -451,6 +358,16 @@ class Pipeline:
                 np.array(row.received, dtype=np.float64),
             )
             self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
+
+
+def _flattened(arrival: Arrival) -> str:
+    """Flatten the request's tensors; says why it is no request of ours, or ""."""
+    try:
+        flatten(arrival.request, arrival.body)
+    except Malformed:
+        return "a shape is a list of whole numbers"
+    known = all(wanted.name in OUTPUTS for wanted in arrival.request.outputs)
+    return "" if known else f"the outputs are {', '.join(OUTPUTS)}"
 
 
 def refusal(status: int, title: str, detail: str, errors: Sequence[Problem] = ()) -> Reply:

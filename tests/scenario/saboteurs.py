@@ -93,15 +93,15 @@ def claims_the_model():
 @saboteur
 def one_bad_row_rejects_the_batch():
     """3. A request is refused if any of its rows is."""
-    count = Pipeline._count
+    judged = pipeline.judged
 
-    def strict(self, columns, rows):
-        count(self, columns, rows)
+    def strict(counters, unknown_keys, columns, rows):
+        judged(counters, unknown_keys, columns, rows)
         if any(row.problems for row in rows):
             for row in rows:
                 row.problems = row.problems or [Problem(row.index, "", "batch")]
 
-    Pipeline._count = strict
+    pipeline.judged = strict
 
 
 @saboteur

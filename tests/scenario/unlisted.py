@@ -123,15 +123,15 @@ def refusals_say_nothing():
 @saboteur
 def neighbours_are_told_of_a_default():
     """Where one row of a batch is refused, the others are said to be defaults; their scores are the model's."""
-    receive = Pipeline._receive
+    received = pipeline.received
 
-    def spread(self, rows, *arrival, **shown):
-        receive(self, rows, *arrival, **shown)
+    def spread(inputs, stored, rows, event_ms):
+        received(inputs, stored, rows, event_ms)
         if any(row.problems for row in rows):
             for row in rows:
                 row.source = row.source if row.problems else "default"
 
-    Pipeline._receive = spread
+    pipeline.received = spread
 
 
 # ---------------------------------------------------------------- fallback, load, readiness
