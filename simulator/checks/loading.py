@@ -48,7 +48,7 @@ def _counted(history: History, window: Window, name: str) -> tuple[int, int]:
     """Calls between marks in the window, and the nanoseconds between them.
 
     Raises:
-        PremiseError: Nobody counted, or there are no two marks in the window.
+        PremiseError: Nobody counted, not throughout the window, or the count fell.
     """
     marks = sorted(
         (note.at_ns, int(note.data[name])) for note in history.notes if note.kind == "calls" and name in note.data
@@ -60,11 +60,34 @@ def _counted(history: History, window: Window, name: str) -> tuple[int, int]:
         )
     calls = lasted = 0
     for start, end in window.spans:
-        for (at, before), (later, after) in pairwise(mark for mark in marks if start <= mark[0] <= end):
+        inside = [mark for mark in marks if start <= mark[0] <= end]
+        if len(inside) > 1:
+            _throughout(inside, start, min(end, history.header.end_ns), f"the calls of {name}")
+            (at, before), (later, after) = inside[0], inside[-1]
             calls, lasted = calls + after - before, lasted + later - at
     if not lasted:
         raise PremiseError(f"observers: no two counts of {name} lie in the window", "look for two minutes at least")
     return calls, lasted
+
+
+def _throughout(inside: list[tuple[int, int]], start: int, end: int, what: str) -> None:
+    """A counter that rises, and is read from edge to edge: of what was not measured nobody can say how much it was.
+
+    Raises:
+        PremiseError: It fell, or it was not read for long.
+    """
+    steps = [later - at for (at, _), (later, _) in pairwise(inside)]
+    if any(later < before for (_, before), (_, later) in pairwise(inside)):
+        raise PremiseError(
+            f"observers: {what} fell: another one counts now",
+            "look where it is not restarted",
+        )
+    gaps = [inside[0][0] - start, *steps, end - inside[-1][0]]
+    if max(gaps) > 2 * min(steps):
+        raise PremiseError(
+            f"observers: for {words.moment(max(gaps))} of the window nobody measured {what}",
+            "look where it runs, from start to end",
+        )
 
 
 def cost(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
@@ -86,26 +109,6 @@ def cost(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Fi
     return Finding(status, limit, words.moment(took), why, n=rows, margin=(wanted.cpu - took) / wanted.cpu)
 
 
-def _throughout(inside: list[tuple[int, int]], start: int, end: int) -> None:
-    """A counter that rises, and is read from edge to edge: of what was not measured nobody can say that it was cheap.
-
-    Raises:
-        PremiseError: It fell, or it was not read for long.
-    """
-    steps = [later - at for (at, _), (later, _) in pairwise(inside)]
-    if any(later < before for (_, before), (_, later) in pairwise(inside)):
-        raise PremiseError(
-            "observers: the CPU time of the service fell: its processes are others now",
-            "look where it is not restarted",
-        )
-    gaps = [inside[0][0] - start, *steps, end - inside[-1][0]]
-    if max(gaps) > 2 * min(steps):
-        raise PremiseError(
-            f"observers: for {words.moment(max(gaps))} of the window nobody measured the CPU time of the service",
-            "look where it runs, from start to end",
-        )
-
-
 def _used(history: History, window: Window) -> tuple[int, int]:
     """CPU nanoseconds between the first and the last mark of each span, and the rows with a score replied meanwhile.
 
@@ -123,7 +126,7 @@ def _used(history: History, window: Window) -> tuple[int, int]:
     for start, end in window.spans:
         inside = [mark for mark in marks if start <= mark[0] <= end]
         if len(inside) > 1:
-            _throughout(inside, start, min(end, history.header.end_ns))
+            _throughout(inside, start, min(end, history.header.end_ns), "the CPU time of the service")
             if len({began[at] for at, _ in inside}) > 1:
                 raise PremiseError(
                     "observers: the service was restarted, and its CPU time began anew",

@@ -46,7 +46,7 @@ def cost(case: Case) -> Iterator[Tampering]:
     last = [note for note in measured if any(start <= note.at_ns <= end for start, end in window.spans)][-1]
 
     def took(total: int) -> Evidence:
-        data = {"used_ns": last.data["used_ns"] - used + total}
+        data = last.data | {"used_ns": last.data["used_ns"] - used + total}
         others = tuple(note for note in evidence.main.notes if note != last)
         return edits.with_main(evidence, notes=(*others, replace(last, data=data)))
 

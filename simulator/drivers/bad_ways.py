@@ -19,8 +19,11 @@ _PIECES: Final = 10  # of a body that takes its time
 Ways = dict[int, tuple[str, int]]  # id of an event's network → the address that leads to the service through it
 
 
-async def lay(proxies: FaultProxies, events: Sequence[Event], url: str, body: int) -> Ways:
+async def lay(proxies: FaultProxies, events: Sequence[Event], url: str, body: int) -> tuple[Ways, dict[str, str]]:
     """A proxy before `url` for each of the events with a bad network.
+
+    Returns:
+        The ways, and event → why its proxy will not do that.
 
     Args:
         proxies: of this run.
@@ -31,17 +34,17 @@ async def lay(proxies: FaultProxies, events: Sequence[Event], url: str, body: in
     Raises:
         httpx.HTTPError: whoever keeps the proxies does not answer.
     """
-    parts, ways = urlsplit(url), {}
+    parts, ways, refused = urlsplit(url), {}, {}
     upstream = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     for event in events:
         network, name = event.params, _name(event)
         host, _, port = (await proxies.stand_before(name, upstream)).rpartition(":")
         if network.fault == "partition":
             await proxies.part(name)
-        else:
-            await proxies.poison(name, toxic(network, body))
+        elif (why := await proxies.poison(name, toxic(network, body))) is not None:
+            refused[event.event] = why
         ways[id(network)] = host, int(port)
-    return ways
+    return ways, refused
 
 
 async def unseen(proxies: FaultProxies, event: Event) -> str | None:

@@ -72,7 +72,7 @@ class Incidents:
     async def _release(self, k: int, event: Event) -> None:
         release, target = event.release, self.scene.spec.target
         # A bundle that the service does not read is not damaged: to blame it for serving a sound one would be a lie.
-        offered = release is not None and (release.bundle != "damaged" or target.reads_bundles)
+        offered = release is not None and (release.bundle != "damaged" or target.reads_bundles("live"))
         reachable = release is not None and release.defect is None and release.by != "shadow" and offered
         if release is None or not reachable or target.admin.release is None:
             detail = "a live target's models are out of the harness' reach"

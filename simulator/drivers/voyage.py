@@ -98,6 +98,7 @@ class Voyage:
         self.http: httpx.AsyncClient
         self.dependencies: Dependencies
         self.ways: Ways = {}  # through which the requests go that a bad network touches
+        self.refused: dict[str, str] = {}  # event → why the proxy would not spoil its way
         self.headers = (*self.codec.headers, *spec.target.marked())
 
     def now(self) -> int:
@@ -163,14 +164,15 @@ class Voyage:
         events = [event for event in self.spec.scenario.when if event.network is not None]
         if events:
             sizes = sorted(len(planned.body) for planned in self.requests)
-            self.ways = await lay(self.dependencies.proxies, events, url, sizes[len(sizes) // 2])
+            self.ways, self.refused = await lay(self.dependencies.proxies, events, url, sizes[len(sizes) // 2])
 
     async def _count_bad_ways(self) -> None:
         """What the proxy has not counted never happened, however the requests came out."""
         for event in self.spec.scenario.when:
             if event.network is None or not self.ways:
                 continue
-            if (why := await unseen(self.dependencies.proxies, event)) is not None:
+            why = self.refused.get(event.event) or await unseen(self.dependencies.proxies, event)
+            if why is not None:
                 self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail=why)
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:

@@ -199,11 +199,12 @@ class Target(Frozen):
     service_time: ServiceTime | None = None
     tolerance: float = Field(0.0, ge=0, description="scores that differ by no more than this are equal")
 
-    @property
-    def reads_bundles(self) -> bool:
-        """Whether a started service is told where the bundles are that the harness offers."""
+    def reads_bundles(self, driver: str) -> bool:
+        """Whether the service that this driver starts is told where the bundles are that the harness offers."""
         start = self.start
-        told = (*(start.command or ()), *start.env.values(), *(_texts(start.settings) if start.takes_settings else ()))
+        virtual = driver == "virtual"  # a factory is given its settings, a command only if it asks for them
+        settings = _texts(start.settings) if virtual or start.takes_settings else ()
+        told = (*(() if virtual else (*(start.command or ()), *start.env.values())), *settings)
         return self.bundles is not None and any("$bundles" in text for text in told)
 
     def marked(self) -> tuple[tuple[bytes, bytes], ...]:

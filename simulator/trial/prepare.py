@@ -14,7 +14,7 @@ from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.feasibility import check
 from simulator.scenario.load import Cell
 from simulator.scenario.model import Scenario
-from simulator.scenario.verbs import PROCESS
+from simulator.scenario.verbs import PROCESS, Event
 from simulator.targets.guard import objections
 from simulator.targets.load import digest as target_digest
 from simulator.targets.load import find
@@ -150,7 +150,7 @@ def _obstacles(path: Path, target: Target, driver: str, allow: tuple[str, ...]) 
 
 
 def _beyond_reach(scenario: Scenario, target: Target, driver: str) -> Iterator[Flaw]:
-    """Events that befall the service's own processes, where it has none that are ours."""
+    """Events that befall what is not ours: the processes of a service, and its bundles."""
     for index, event in enumerate(scenario.when):
         where: Where = ("when", index, event.verb)
         if driver != "virtual" and event.verb in PROCESS and not target.start.command:
@@ -159,6 +159,14 @@ def _beyond_reach(scenario: Scenario, target: Target, driver: str) -> Iterator[F
         elif driver == "virtual" and event.verb in {"pause", "cpu"} and target.service_time is None:
             message = f"`{event.verb}` takes CPU time away, and the target file says of none"
             yield Flaw("no-cpu", message, where, "give `service_time: {per_request: ...}` in its target file", "key")
+        elif driver == "virtual" and _damaged(event) and not target.reads_bundles(driver):
+            message = "nobody offers this target a bundle that could be damaged"
+            hint = "give `bundles: FOLDER` in its target file, and `$bundles` in its settings"
+            yield Flaw("no-bundles", message, where, hint, "key")
+
+
+def _damaged(event: Event) -> bool:
+    return event.release is not None and event.release.bundle == "damaged"
 
 
 def _population(cell: Cell) -> Any:

@@ -84,7 +84,7 @@ def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
     async def unwired(proxies, events, url, body):
         await lay(proxies, events, url, body)
         host, _, port = url.removeprefix("http://").rpartition(":")
-        return {id(event.network): (host, int(port)) for event in events}
+        return {id(event.network): (host, int(port)) for event in events}, {}
 
     monkeypatch.setattr(voyage, "lay", unwired)
     run = main_run(tmp_path)
@@ -98,3 +98,18 @@ def test_a_proxy_that_is_not_wired_leaves_no_receipt(tmp_path, monkeypatch):
 def test_a_delay_that_a_proxy_cannot_make_never_happened(fault):
     event = Event.model_validate({"event": "e", "at": "1s", "network": {"fault": fault, "by": "900us"}})
     assert asyncio.run(unseen(None, event)) == "a proxy delays by whole milliseconds"
+
+
+def test_a_proxy_that_will_not_do_it_says_why():
+    """What it refused is the reason that the verdict gives, and not that nobody counted."""
+
+    class Unwilling:
+        async def stand_before(self, *_):
+            return "127.0.0.1:9"
+
+        async def poison(self, *_):
+            return "the proxy refused: no such toxic"
+
+    event = Event.model_validate({"event": "e", "at": "1s", "network": {"fault": "latency", "by": "100ms"}})
+    ways, refused = asyncio.run(lay(Unwilling(), [event], "http://127.0.0.1:1", 100))
+    assert (list(ways.values()), refused) == ([("127.0.0.1", 9)], {"e": "the proxy refused: no such toxic"})

@@ -114,7 +114,9 @@ def counted(dice: Random) -> list[Note]:
     """How often the store was called so far: every minute, sometimes not; at most rates one more, one less."""
     rate, marks = dice.choice((1, 5, 10, 10, 12)), range(60, END // SECOND, 60)
     kept = [at for at in marks if maybe(dice, 0.97)] if maybe(dice, 0.9) else [60]
-    return [Note(at * SECOND, "calls", {"store": at * rate + dice.randrange(3)}) for at in kept]
+    anew = dice.choice(kept) if maybe(dice, 0.1) else END // SECOND  # another process counts from then on
+    counts = {at: (at - anew * (at >= anew)) * rate + dice.randrange(3) for at in kept}
+    return [Note(at * SECOND, "calls", {"store": count}) for at, count in counts.items()]
 
 
 def column(dice: Random, *choices: tuple[Any, float], n: int = N) -> np.ndarray:

@@ -63,3 +63,20 @@ def test_a_service_that_is_down_does_not_pass_as_one_that_sheds():
     assert codec(target, ()).decode(503, b"", 1).outcome is Outcome.ERROR
     said = Target.model_validate(TARGET | {"errors": {"shed": [503]}})
     assert codec(said, ()).decode(503, b"", 1).outcome is Outcome.SHED
+
+
+@pytest.mark.parametrize(("settings", "offered"), [({}, False), ({"bundles": "$bundles"}, True)])
+def test_a_bundle_that_nobody_reads_cannot_be_damaged(tmp_path, settings, offered):
+    """In virtual time the damage would be done, and the service would be blamed for what it never saw."""
+    released = {"version": "v2", "by": "swap", "bundle": "damaged"}
+    when = [{"event": "bad", "at": "20s", "for": "20s", "release": released}]
+    path, target = tmp_path / "x.scenario.yaml", tmp_path / "x.target.yaml"
+    path.write_text(json.dumps(DOCUMENT | {"runs_on": ["virtual"], "when": when}))
+    start = {"asgi": "somewhere:create_app", "settings": settings}
+    target.write_text(json.dumps({"target": 1, "start": start, "protocol": "json", "bundles": "$here"}))
+    if offered:
+        assert prepare(load(path), tmp_path / "out", target, None, "virtual")
+        return
+    with pytest.raises(BadInput) as caught:
+        prepare(load(path), tmp_path / "out", target, None, "virtual")
+    assert [p.code for p in caught.value.problems] == ["no-bundles"]

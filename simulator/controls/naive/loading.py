@@ -19,6 +19,16 @@ def marks(run: Book, name: str) -> list[Note]:
     return sorted((n for n in run.notes if n.kind == "calls" and name in n.data), key=lambda n: n.at_ns)
 
 
+def watched(inside: list[Note], name: str, start: int, end: int) -> None:
+    """A counter rises, and was looked at from the start to the end."""
+    moments = [note.at_ns for note in inside]
+    counts = [note.data[name] for note in inside]
+    must(counts == sorted(counts), "the counter fell")
+    steps = [later - at for at, later in pairwise(moments)]
+    unseen = [moments[0] - start, *steps, end - moments[-1]]
+    must(max(unseen) <= 2 * min(steps), "not measured throughout")
+
+
 def tally(run: Book, window: When, name: str) -> tuple[int, int]:
     """Calls between the first and the last count in each span, and how long that was."""
     found = marks(run, name)
@@ -27,6 +37,7 @@ def tally(run: Book, window: When, name: str) -> tuple[int, int]:
     for start, end in window.spans:
         inside = [note for note in found if start <= note.at_ns <= end]
         if len(inside) > 1:
+            watched(inside, name, start, min(end, run.header.end_ns))
             calls += inside[-1].data[name] - inside[0].data[name]
             lasted += inside[-1].at_ns - inside[0].at_ns
     must(lasted > 0, "no two counts")
@@ -54,13 +65,8 @@ def spent(run: Book, window: When) -> tuple[int, int]:
         inside = [note for note in found if start <= note.at_ns <= end]
         if len(inside) > 1:
             seen = True
-            moments = [note.at_ns for note in inside]
-            steps = [later - at for at, later in pairwise(moments)]
-            counts = [note.data["used_ns"] for note in inside]
-            must(counts == sorted(counts), "the counter fell")
+            watched(inside, "used_ns", start, min(end, run.header.end_ns))
             must(len({note.data.get("session") for note in inside}) == 1, "others were measured")
-            unseen = [moments[0] - start, *steps, min(end, run.header.end_ns) - moments[-1]]
-            must(max(unseen) <= 2 * min(steps), "not measured throughout")
             used += inside[-1].data["used_ns"] - inside[0].data["used_ns"]
             for row in run.rows:
                 if row.outcome == Outcome.OK and isfinite(row.score):

@@ -1,4 +1,4 @@
-"""CPU time of a thousand predictions: what counts, and between which marks."""
+"""What a thousand predictions take, and what a fault makes of the calls of others: what counts, between which marks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from histories import edited, judged
-from specimens import measured, where
+from specimens import called, measured, where
 
 from simulator.history.schema import Outcome
+from simulator.scenario.quantities import SECOND
 from simulator.verdict import Status
+
+AMPLIFICATION = {"amplification": {"to": "store", "times": 1.2}, "during": "e"}
 
 
 def cost(found, cpu="5s", **window):
@@ -60,5 +63,19 @@ def test_what_was_not_measured_is_not_cheap(at, why):
     else:
         del marks[at]
     finding = cost(replace(found, main=replace(found.main, notes=(*others, *marks))))
+    assert finding.status is Status.UNKNOWN
+    assert why in finding.why
+
+
+@pytest.mark.parametrize("role", ["main", "twin"])
+@pytest.mark.parametrize("why", ["the calls of store fell", "nobody measured the calls of store"])
+def test_calls_that_nobody_counted_are_not_few(role, why):
+    """A counter that began anew, or was not read while the storm lasted, says nothing of the storm."""
+    found = called(12)
+    history = getattr(found, role)
+    late = [note for note in history.notes if note.kind == "calls" and note.at_ns > 900 * SECOND]
+    kept = [note for note in history.notes if note not in late]
+    begun = [replace(note, data={"store": 1}) for note in late] if "fell" in why else late[-1:]
+    finding = judged(AMPLIFICATION, replace(found, **{role: replace(history, notes=(*kept, *begun))}))
     assert finding.status is Status.UNKNOWN
     assert why in finding.why
