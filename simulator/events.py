@@ -34,10 +34,18 @@ class RunFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class RunInterrupted:
+    """A run was told to end, and heals what it has broken."""
+
+    cell: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class CellJudged:
     """All runs of a cell are in, and this is what they say."""
 
     verdict: CellVerdict
 
 
-TrialEvent = RunStarted | RunProgress | RunFinished | CellJudged
+TrialEvent = RunStarted | RunProgress | RunFinished | RunInterrupted | CellJudged

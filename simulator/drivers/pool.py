@@ -6,6 +6,7 @@ begins from the same memory every time.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,9 @@ from simulator.drivers.spec import RunSpec
 # What every run needs, and what services under asyncio usually import with their first await; names that are not
 # there are skipped.
 _HEAVY: Final = ("simulator.drivers.locust.fleet", "simulator.drivers.virtual.run", "anyio._backends._asyncio")
-Listener = Callable[[RunSpec, str, Any], None]  # (spec, "started" | "progress" | "finished" | "died", value)
+Listener = Callable[
+    [RunSpec, str, Any], None
+]  # (spec, "started" | "progress" | "finished" | "died" | "interrupted", value)
 
 
 @dataclass(slots=True)
@@ -54,9 +57,23 @@ def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str],
                 assert isinstance(connection, Connection)  # noqa: S101 - only connections were given
                 _hear(connection, running, listen)
     finally:
-        for left in running.values():
-            left.process.terminate()
-            left.process.join()
+        _end(running, listen)
+
+
+def _end(running: dict[Connection, _Running], listen: Listener) -> None:
+    """End what still runs. A run heals its target first: whoever interrupts that as well is told so, and waits."""
+    while running:
+        with contextlib.suppress(KeyboardInterrupt):
+            for one in running.values():
+                one.process.terminate()
+                listen(one.spec, "interrupted", None)
+            while running:
+                for connection in wait(list(running)):
+                    assert isinstance(connection, Connection)  # noqa: S101 - only connections were given
+                    try:
+                        connection.recv()
+                    except EOFError:
+                        running.pop(connection).process.join()
 
 
 def _hear(connection: Connection, running: dict[Connection, _Running], listen: Listener) -> None:
@@ -75,6 +92,15 @@ def _hear(connection: Connection, running: dict[Connection, _Running], listen: L
     listen(run.spec, kind, value if kind == "died" else time.perf_counter() - run.since)
 
 
+def _ignore(*_: object) -> None:
+    """Not SIG_IGN, which what we start would inherit."""
+
+
+def _once(*_: object) -> None:
+    signal.signal(signal.SIGTERM, _ignore)
+    raise KeyboardInterrupt
+
+
 def _work(spec: RunSpec, parent: Connection) -> None:
     """In the child: one run, then the end."""
     from simulator.drivers.live import run_live  # noqa: PLC0415 - preloaded by the fork server
@@ -82,8 +108,8 @@ def _work(spec: RunSpec, parent: Connection) -> None:
     from simulator.drivers.virtual.run import rehearse  # noqa: PLC0415 - same
 
     # A run that is ended heals its target first, and is ended once: a Ctrl-C is heard by the parent, too, who ends us.
-    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which what we start would inherit
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _ignore)
+    signal.signal(signal.SIGTERM, _once)
     runs = {"virtual": rehearse, "live": run_live, "locust": run_fleet}
     try:
         runs[spec.driver](spec, lambda share: parent.send(("progress", share)))

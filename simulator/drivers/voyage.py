@@ -21,6 +21,7 @@ from simulator.drivers.bad_ways import Ways, lay, unseen
 from simulator.drivers.cpu_time import used_ns
 from simulator.drivers.dependencies import Dependencies, proxied
 from simulator.drivers.incidents import Incidents, Scene
+from simulator.drivers.interruption import interruptible
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.poll import watch
@@ -106,7 +107,15 @@ class Voyage:
         return time.monotonic_ns() - self.zero_ns
 
     async def go(self, sender: Sender) -> History:
-        """The whole run, from starting the target to sealing the history."""
+        """The whole run, from starting the target to sealing the history.
+
+        Raises:
+            KeyboardInterrupt: It was told to end; the target is healed then as well.
+        """
+        with interruptible() as too_late:
+            return await self._go(sender, too_late)
+
+    async def _go(self, sender: Sender, healing: Callable[[], None]) -> History:
         alerts = self.spec.target.alerts or Alerts()
         host, _, port = alerts.listen.rpartition(":")
         sink = await asyncio.get_running_loop().create_server(self.sink.protocol, host, int(port))
@@ -155,6 +164,7 @@ class Voyage:
                 if self.tasks:
                     await asyncio.wait(self.tasks, timeout=traffic.timeout / SECOND + 1)
             finally:
+                healing()
                 for task in self.tasks:
                     task.cancel()
                 await incidents.heal()

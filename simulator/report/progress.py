@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
-from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted, TrialEvent
+from simulator.events import CellJudged, RunFinished, RunInterrupted, RunProgress, RunStarted, TrialEvent
 from simulator.report import words
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def _plain(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
         match event:
             case RunFinished():
                 stream.write(f"{event.cell} {event.role}: ran in {event.seconds:.1f}s\n")
+            case RunInterrupted():
+                stream.write(_ending(event))
             case CellJudged():
                 judged.append(event.verdict.name)
                 stream.write(_said(event.verdict, len(judged), cells))
@@ -55,6 +57,8 @@ def _live(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
                 running[event.cell, event.role] = event.share
             case RunFinished():
                 running.pop((event.cell, event.role), None)
+            case RunInterrupted():
+                stream.write(_ending(event))
             case CellJudged():
                 judged.append(event.verdict.name)
                 stream.write(_said(event.verdict, len(judged), cells))
@@ -63,6 +67,10 @@ def _live(stream: TextIO, cells: int) -> Callable[[TrialEvent], None]:
         stream.flush()
 
     return listen
+
+
+def _ending(event: RunInterrupted) -> str:
+    return f"interrupted: {event.cell} {event.role} puts right what it has broken, and ends\n"
 
 
 def _said(verdict: CellVerdict, judged: int, cells: int) -> str:

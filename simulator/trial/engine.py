@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simulator.drivers.pool import carry_out
 from simulator.drivers.spec import RunSpec
-from simulator.events import CellJudged, RunFinished, RunProgress, RunStarted, TrialEvent
+from simulator.events import CellJudged, RunFinished, RunInterrupted, RunProgress, RunStarted, TrialEvent
 from simulator.report.json_ import to_json
 from simulator.scenario.load import Cell
 from simulator.trial.judging import judge_trial
@@ -94,6 +94,8 @@ class _Ledger:
             self._listen(RunStarted(name, spec.role))
         elif kind == "progress":
             self._listen(RunProgress(name, spec.role, value))
+        elif kind == "interrupted":
+            self._listen(RunInterrupted(name, spec.role))
         else:
             if kind == "died":
                 self.died[spec.folder] = value

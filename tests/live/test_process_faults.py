@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from simulator.checks.premises import PremiseError, receipts
 from simulator.drivers import hold, process_faults
+from simulator.drivers.incidents import Incidents
 from simulator.drivers.live import run_live
 from simulator.drivers.locust.fleet import run_fleet
 from simulator.drivers.spec import RunSpec
@@ -171,14 +173,22 @@ asyncio.run(go())
 """
 
 
-def test_an_interrupted_run_lifts_what_it_holds(tmp_path, monkeypatch):
-    """Ctrl-C in the middle of a pause."""
+async def impatient(times):
+    for k in range(times):
+        os.kill(os.getpid(), (signal.SIGINT, signal.SIGTERM)[k % 2])
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("again", [0, 3])
+def test_an_interrupted_run_lifts_what_it_holds_however_often_it_is_interrupted(tmp_path, monkeypatch, again):
+    """Ctrl-C in the middle of a pause, and again while it is lifted."""
     seen = []
     whole = process_faults.ProcessFaults.whole
 
     async def looked(self):
         session = self._service.process.session
         seen.append(hold.stopped(session))
+        await impatient(again)
         found = await whole(self)
         seen.append(hold.stopped(session))
         return found
@@ -192,6 +202,23 @@ def test_an_interrupted_run_lifts_what_it_holds(tmp_path, monkeypatch):
         return said
 
     monkeypatch.setattr(process_faults._Hold, "put_on", then_interrupted)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
         carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "pause": {}}], length=30)
     assert seen == [(1, 1), (0, 1)]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_run_that_is_told_to_end_while_it_heals_heals_to_the_end(tmp_path, monkeypatch):
+    heal, healing = Incidents.heal, []
+
+    async def interrupted(self):
+        healing.append("begun")
+        await impatient(2)
+        await heal(self)
+        healing.append("done")
+
+    monkeypatch.setattr(Incidents, "heal", interrupted)
+    _, run = carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "for": "200ms", "pause": {}}], length=1)
+    assert healing == ["begun", "done"]
+    assert healed(run)

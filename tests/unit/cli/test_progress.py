@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from simulator.events import RunInterrupted
 from simulator.report.progress import listener
 from simulator.verdict import CellVerdict
 
@@ -42,3 +43,9 @@ def test_the_live_line_is_wiped_before_it_changes(events):
 
 def test_nothing_is_left_behind_when_all_is_judged(events):
     assert said(events, live=True, cells=1).endswith("INCONCLUSIVE s (1/1)\n")
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_whoever_is_impatient_is_told_what_a_run_is_doing(engine, live):
+    events = [engine.RunStarted("s", "main"), *[RunInterrupted("s", "main")] * 2]
+    assert said(events, live=live).count("interrupted: s main puts right what it has broken, and ends\n") == 2
