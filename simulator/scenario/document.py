@@ -51,6 +51,11 @@ class Flaw:
     span: Span | None = None  # for what no path through the data leads to, such as the second of two equal keys
 
 
+def senseless(where: Where, message: str, hint: str) -> Flaw:
+    """The flaw of a key that says nothing where it stands."""
+    return Flaw("senseless-key", message, where, hint, "key")
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A parsed file: its data (dict, list and scalars) and where each part of it stands."""

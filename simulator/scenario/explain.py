@@ -6,7 +6,9 @@ import textwrap
 from collections.abc import Iterable
 from typing import Final
 
-from simulator.scenario.english import happening, sentence, world
+from simulator.scenario.claims import sentence
+from simulator.scenario.english import world
+from simulator.scenario.happenings import happening
 from simulator.scenario.load import Cell
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import show_duration

@@ -1,69 +1,21 @@
-"""What refers to what: events, ids, versions; and which keys an expectation needs or cannot use.
+"""What refers to what: names of events, ids and versions, and what an expectation can say of what it names.
 
 Works on the parts of a scenario that are sound, so that a typo in one line does not hide a wrong name in another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
-from simulator.scenario.disturbances import Network, Shaped
-from simulator.scenario.document import Flaw, Where
+from simulator.scenario import event_keys, window_keys
+from simulator.scenario.document import Flaw, Where, senseless
 from simulator.scenario.errors import did_you_mean, suggest
 from simulator.scenario.model import FAMILIES, Expectation, Scenario
 from simulator.scenario.verbs import Event
-
-UNTOUCHED: Final = "untouched"
-WINDOW_KEYS: Final = ("after", "within", "during", "outside", "of", "at", "settle", "hold", "once", "stands")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which window keys a family must and may have."""
-
-    needs: tuple[str, ...] = ()
-    may: frozenset[str] = field(default_factory=frozenset)
-
-
-_DEADLINE: Final = ("after", "within")
-_TIME: Final = frozenset({"after", "within", "during", "outside", "settle"})
-_ITEMS: Final = _TIME | {"of"}
-WINDOW_OF: Final[Mapping[str, Window]] = {
-    "alert": Window(_DEADLINE, frozenset({"once", "stands"})),
-    "resolved": Window(_DEADLINE, frozenset({"hold"})),
-    "no_alert": Window((), _TIME),
-    "handled": Window(("of",), _ITEMS),
-    "harmed": Window((), _ITEMS),
-    "error_rate": Window((), _ITEMS),
-    "latency": Window((), _ITEMS),
-    "labels_seen": Window(("of", "at")),
-    "fallback": Window(("during",), frozenset({"of", "settle"})),
-    "shed": Window((), _ITEMS),
-    "answered": Window((), _ITEMS),
-    "recovers": Window(_DEADLINE, frozenset({"hold"})),
-    "rollback": Window(_DEADLINE, frozenset({"hold"})),
-    "exposure": Window((), _ITEMS),
-    "parity": Window((), _ITEMS),
-    "quality": Window((), _TIME),
-    "clean_reject": Window((), _ITEMS),
-    "idempotent": Window(("of",), _ITEMS),
-    "logged": Window((), _ITEMS),
-    "readiness": Window(_DEADLINE),
-    "refuses": Window(_DEADLINE),
-    "promoted": Window(_DEADLINE, frozenset({"hold"})),
-    "shadow": Window(("during",), frozenset({"settle"})),
-    "lossless": Window(_DEADLINE),
-    "review": Window((), _ITEMS),
-    "fairness": Window((), _ITEMS),
-    "group_errors": Window((), _ITEMS),
-    "better": Window((), _ITEMS),
-    "retrain": Window(_DEADLINE),
-    "cost": Window((), _TIME),
-    "amplification": Window(("during",), frozenset({"settle"})),
-}
+from simulator.scenario.window_keys import UNTOUCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +53,10 @@ def check(parts: Parts) -> Iterator[Flaw]:
         yield Flaw("bad-value", "`runs_on` names no driver, so nothing would run", ("runs_on",))
     events = [name for name in dict.fromkeys(parts.names("when", "event").values()) if name != UNTOUCHED]
     for index, event in parts.events.items():
-        yield from _event(event, ("when", index))
+        yield from event_keys.check(event, ("when", index))
     for index, expectation in parts.expectations.items():
         where: Where = ("then", index)
-        yield from _window(expectation, where)
+        yield from window_keys.check(expectation, where)
         yield from _roles(expectation, where, events, parts)
         if parts.complete("when", "event"):
             yield from _events_named(expectation, where, events)
@@ -142,115 +94,7 @@ def _dates(data: Mapping[str, Any]) -> Iterator[Flaw]:
         yield Flaw("bad-value", "`to` must be later than `from`", (*where, "to"), "the last day is exclusive")
 
 
-# ---------------------------------------------------------------- events
-
-
-def _event(event: Event, where: Where) -> Iterator[Flaw]:
-    verb, params = event.verb, event.params
-    if isinstance(params, Shaped):
-        yield from _shape(params, (*where, verb))
-    if verb == "restart" and event.length is None:
-        yield Flaw(
-            "missing-key", "`restart` needs `for`: how long it is gone", (*where, verb), "such as `for: 5s`", "key"
-        )
-    elif verb == "network":
-        yield from _bad_way(params, (*where, verb))
-    elif verb in {"dependency", "model"}:
-        yield from _fault(params, (*where, verb))
-    elif verb == "operator":
-        yield from _operator(params, (*where, verb))
-    elif verb == "release":
-        if params.by in {"swap", "shadow"} and "share" in params.model_fields_set:
-            message = "a swap is always whole" if params.by == "swap" else "a shadow is asked about everything"
-            yield _senseless((*where, verb, "share"), message, "drop it, or write `by: canary`")
-        if params.defect is not None:
-            yield from _fault(params.defect, (*where, verb, "defect"))
-
-
-def _shape(shaped: Shaped, where: Where) -> Iterator[Flaw]:
-    ramp, waves = shaped.shape in {"gradual", "incremental"}, shaped.shape in {"recurring", "seasonal"}
-    if shaped.over is not None and not ramp:
-        yield _senseless((*where, "over"), f"a {shaped.shape} drift has no ramp", "add `shape: gradual`")
-    if shaped.every is not None and not waves:
-        yield _senseless((*where, "every"), f"a {shaped.shape} drift has no period", "add `shape: recurring`")
-    if shaped.every is None and waves:
-        message = f"a {shaped.shape} drift needs `every`"
-        yield Flaw("missing-key", message, (*where, "shape"), "such as `every: 1d`")
-    if shaped.shape == "incremental" and getattr(shaped, "shift", None) is None:
-        message = "only a shift can come step by step"
-        yield Flaw("bad-value", message, (*where, "shape"), "write `shape: gradual`")
-
-
-def _operator(params: Any, where: Where) -> Iterator[Flaw]:
-    if params.does == "freeze" and params.version is None:
-        yield Flaw("missing-key", "`freeze` needs a `version`", (*where, "does"), "such as `version: v2`", "value")
-    if params.does == "promote" and params.version is not None:
-        yield _senseless((*where, "version"), "what is promoted is the canary on trial", "drop it")
-
-
-def _bad_way(params: Network, where: Where) -> Iterator[Flaw]:
-    timed = params.fault in {"latency", "upload"}
-    if timed and not params.by:
-        yield Flaw("missing-key", f"`{params.fault}` needs `by`", (*where, "fault"), "such as `by: 300ms`")
-    if not timed and params.by is not None:
-        yield _senseless((*where, "by"), f"`{params.fault}` has no length", "drop it")
-
-
-def _fault(params: Any, where: Where) -> Iterator[Flaw]:
-    timed = params.fault in {"slow", "stale"}
-    if timed and params.by is None:
-        yield Flaw(
-            "missing-key",
-            f"`{where[-1]}` needs `by` when it is {params.fault}",
-            (*where, "fault"),
-            "such as `by: 300ms`",
-        )
-    if not timed and params.by is not None:
-        message = f"`{params.fault}` has no length of its own"
-        yield _senseless((*where, "by"), message, "the event's `for` says how long")
-
-
 # ---------------------------------------------------------------- expectations
-
-
-def _window(expectation: Expectation, where: Where) -> Iterator[Flaw]:
-    family = expectation.family
-    window = WINDOW_OF[family]
-    given = [key for key in WINDOW_KEYS if key in expectation.model_fields_set]
-    missing = [key for key in window.needs if key not in given]
-    if missing:
-        needed = " and ".join(f"`{key}`" for key in missing)
-        yield Flaw("missing-key", f"`{family}` needs {needed}", (*where, family), _example(missing), "key")
-    for key in given:
-        if key not in window.may and key not in window.needs:
-            allowed = [k for k in WINDOW_KEYS if k in window.may or k in window.needs]
-            yield _senseless((*where, key), f"`{family}` has no use for `{key}`", f"it takes {', '.join(allowed)}")
-    sound = [key for key in given if key in window.may or key in window.needs]
-    yield from _combination(expectation, where, sound, missing)
-
-
-def _combination(
-    expectation: Expectation, where: Where, given: Sequence[str], missing: Sequence[str]
-) -> Iterator[Flaw]:
-    if "within" in given and "after" not in given and "after" not in missing:
-        yield Flaw("missing-key", "`within` needs `after`", (*where, "within"), _example(["after"]), "key")
-    times = [key for key in ("after", "during", "outside") if key in given]
-    for key in times[1:]:
-        yield _senseless((*where, key), f"`{key}` cannot be combined with `{times[0]}`", "one window in time is enough")
-    counts_from = {"during", "outside"} & set(given) or expectation.of not in {None, UNTOUCHED}
-    if "settle" in given and not counts_from:
-        yield _senseless(
-            (*where, "settle"),
-            "there is no event that `settle` could count from",
-            "name one with `of`, `during` or `outside`",
-        )
-    if "stands" in given and expectation.after is not None and expectation.after.endswith(".end"):
-        yield _senseless(
-            (*where, "stands"), "an event that has ended cannot last", "drop it, or look `after` its start"
-        )
-    if "outside" in given and expectation.of == expectation.outside:
-        message = "the items that an event touches are not outside of it"
-        yield _senseless((*where, "outside"), message, "drop one of both")
 
 
 def _events_named(expectation: Expectation, where: Where, events: list[str]) -> Iterator[Flaw]:
@@ -302,7 +146,7 @@ def _retrained(expectation: Expectation, where: Where, parts: Parts) -> Iterator
         yield Flaw("unknown-version", f"no event retrains `{wanted.version}`", (*place, "version"), hint)
     for key in ("shadow", "canary", "share"):
         if wanted.goes == "nowhere" and key in wanted.model_fields_set:
-            yield _senseless((*place, key), "what goes nowhere has no way to go", "drop it, or write `goes: live`")
+            yield senseless((*place, key), "what goes nowhere has no way to go", "drop it, or write `goes: live`")
 
 
 def _ids_named(expectation: Expectation, where: Where, parts: Parts) -> Iterator[Flaw]:
@@ -348,18 +192,3 @@ def _known(name: str, where: Where, parts: Parts) -> Iterator[Flaw]:
             where,
             suggest(name, dict.fromkeys(known), "versions"),
         )
-
-
-def _senseless(where: Where, message: str, hint: str) -> Flaw:
-    return Flaw("senseless-key", message, where, hint, "key")
-
-
-def _example(keys: list[str]) -> str:
-    spelled = {
-        "after": "after: some_event",
-        "within": "within: 5m",
-        "during": "during: some_event",
-        "of": "of: some_event",
-        "at": "at: some_alert",
-    }
-    return "such as `" + ", ".join(spelled[key] for key in keys) + "`"

@@ -28,8 +28,8 @@ from simulator.scenario import model as language
 from simulator.scenario.frozen import Frozen
 from simulator.scenario.load import load, load_model
 from simulator.scenario.model import FAMILIES
-from simulator.scenario.references import WINDOW_KEYS
 from simulator.scenario.verbs import VERBS
+from simulator.scenario.window_keys import WINDOW_KEYS
 from simulator.targets import load as targets
 from simulator.targets import model as target_model
 from simulator.verdict import EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_REFUSED, EXIT_UNKNOWN, Status
