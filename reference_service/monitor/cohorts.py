@@ -228,14 +228,18 @@ class Cohorts:
         expired = (old - self._patience_ns) // width
         while (counts := due.before(old // width)).size:
             first = due.first
-            enough = counts[1] >= self._share * counts[0]
-            alone = len(enough) if enough.all() else int(enough.argmin())  # so many need no others
-            together = counts.cumsum(axis=1)
-            enough = together[1] >= self._share * together[0]
-            n = alone or (1 if first < expired else int(enough.argmax()) + 1 if enough.any() else 0)
+            if counts[1, 0] >= self._share * counts[0, 0]:  # so many need no others
+                enough = counts[1] >= self._share * counts[0]
+                n, complete = len(enough) if enough.all() else int(enough.argmin()), True
+            elif first < expired:
+                n, complete = 1, False
+            else:
+                together = counts.cumsum(axis=1)
+                enough = together[1] >= self._share * together[0]
+                n, complete = (int(enough.argmax()) + 1 if enough.any() else 0), True
             if not n:
                 break
-            self._take(range(first * width, (first + n) * width, width), complete=bool(alone or first >= expired))
+            self._take(range(first * width, (first + n) * width, width), complete=complete)
             due.drop(n)
         self._judged_ns = max(self._judged_ns, due.first * width if counts.size else old)
 

@@ -11,6 +11,7 @@ than the ring is long; it ends its chain, so that forgetting costs nothing.
 from __future__ import annotations
 
 import math
+import struct
 from hashlib import blake2b
 from typing import Any, Final, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ from reference_service.guards.exploration import propensity
 
 Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED: Final = 255
-_ID: Final = 16  # bytes of an id's digest: two of a million meet with a chance of 1e-27
+_WORDS: Final = struct.Struct("=QQ")  # of an id's digest: two of a million meet with a chance of 1e-27
 _NEVER: Final = 0  # older than any place
 
 
@@ -49,17 +50,19 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_ids", "_labels", "_next", "_older", "_rows",
-                 "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
+    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_high", "_labels", "_low", "_mask", "_next",
+                 "_older", "_rows", "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._next = capacity + 1  # places ever used begin here; a place's slot is this modulo capacity
         self._told = self._next  # those before were fresh once
         self._first = _NEVER  # place of the first row of the request that is being set down
-        self._buckets = _column(1 << capacity.bit_length(), np.int64)  # hash → youngest place
-        self._older = _column(capacity, np.int64)  # the next older place of the same hash
-        self._ids = _column(_ID * capacity, np.uint8)
+        self._mask = (1 << capacity.bit_length()) - 1
+        self._buckets = _column(self._mask + 1, np.int64)  # bits of a digest → youngest place
+        self._older = _column(capacity, np.int64)  # the next older place of the same bits
+        self._high = _column(capacity, np.uint64)  # of the digest, at the first row of a request
+        self._low = _column(capacity, np.uint64)
         self._rows = _column(capacity, np.int32)  # of the request
         self._at_ns = _column(capacity, np.int64)
         self._scores = _column(capacity, np.float64)  # NaN: refused
@@ -77,16 +80,16 @@ class Ledger:
         place, capacity = self._next, self._capacity
         slot = place % capacity
         if decision.row == 0:
-            mark = _mark(decision.id)
-            bucket = self._bucket(mark)
-            youngest = self._buckets[bucket]
-            if self._search(youngest, mark) is not None:
+            high, low = _mark(decision.id)
+            youngest = self._buckets[low & self._mask]
+            if self._search(youngest, high, low):
                 self._first = _NEVER
                 return  # delivered twice
             self._first = place
         elif self._first != place - decision.row:
             return  # a further row of a request that was delivered twice
-        words = decision.version, decision.decision, decision.source, propensity(decision.reasons)
+        reasons = decision.reasons
+        words = decision.version, decision.decision, decision.source, propensity(reasons) if reasons else 1.0
         said = self._word_of.get(words)
         if said is None:
             said = self._word_of[words] = len(self._words)
@@ -99,9 +102,9 @@ class Ledger:
         self._rows[slot] = decision.rows
         self._next = place + 1
         if decision.row == 0:  # found from now on
-            self._ids[_ID * slot : _ID * slot + _ID] = mark
+            self._high[slot], self._low[slot] = high, low
             self._older[slot] = youngest
-            self._buckets[bucket] = place
+            self._buckets[low & self._mask] = place
 
     def fresh(self) -> list[Remembered]:
         """The decisions that were added since the last call, but for what had to make room meanwhile."""
@@ -139,24 +142,21 @@ class Ledger:
         return Remembered(self._at_ns[slot], None if math.isnan(score) else score, self._groups[slot], *words)
 
     def _slot(self, request_id: str, row: int) -> int | None:
-        mark = _mark(request_id)
-        first = self._search(self._buckets[self._bucket(mark)], mark)
-        if first is None or not 0 <= row < self._rows[first % self._capacity]:
+        high, low = _mark(request_id)
+        first = self._search(self._buckets[low & self._mask], high, low)
+        if not first or not 0 <= row < self._rows[first % self._capacity]:
             return None
         return (first + row) % self._capacity
 
-    def _bucket(self, mark: bytes) -> int:
-        return int.from_bytes(mark[:8], "little") & (len(self._buckets) - 1)
-
-    def _search(self, place: int, mark: bytes) -> int | None:
-        """The place of that id among this one and the older ones of its bucket."""
-        capacity, ids, oldest = self._capacity, self._ids, self._next - self._capacity
+    def _search(self, place: int, high: int, low: int) -> int:
+        """The place of that digest among this one and the older ones of its bucket; `_NEVER` if it is not there."""
+        capacity, oldest = self._capacity, self._next - self._capacity
         while place >= oldest:
-            at = _ID * (place % capacity)
-            if ids[at : at + _ID] == mark:
+            slot = place % capacity
+            if self._low[slot] == low and self._high[slot] == high:
                 return place
-            place = self._older[place % capacity]
-        return None
+            place = self._older[slot]
+        return _NEVER
 
 
 def _column(length: int, kind: type[np.generic]) -> Any:
@@ -164,6 +164,6 @@ def _column(length: int, kind: type[np.generic]) -> Any:
     return np.zeros(length, dtype=kind).data
 
 
-def _mark(request_id: str) -> bytes:
+def _mark(request_id: str) -> tuple[int, int]:
     # Surrogates, which JSON can spell, are ids as good as any.
-    return blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=_ID).digest()
+    return _WORDS.unpack(blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=_WORDS.size).digest())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, Final
 
 from reference_service.bundle import Bundle
@@ -115,9 +116,10 @@ class Watch:
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         inputs = self.inputs.tick(now_ns)
-        for made in decided:
-            if by_model(made):
-                self._cohorts.decided(made.at_ns, 1, int(made.decision == "block" or made.propensity < 1))
+        width = self._policy.cohort_ns
+        for start, some in groupby(filter(by_model, decided), lambda made: made.at_ns - made.at_ns % width):
+            refused = [made.decision == "block" or made.propensity < 1 for made in some]
+            self._cohorts.decided(start, len(refused), sum(refused))
         standing = [
             *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),

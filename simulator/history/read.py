@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ _ABSENT: Final[dict[str, Any]] = {
     "outcome": int(Outcome.MISSING), "score": float("nan"), "decision": "", "source": 0, "version": "",
     "reasons": "", "sent_digest": 0, "leak": 0,
 }  # fmt: skip
+_ROWS: Final = 65_536  # read at a time
 # Informative or machine-dependent, hence outside the digest.
 _UNDIGESTED: Final = frozenset({"digest", "versions", "path", "role", "cell", "scenario"})
 
@@ -50,23 +52,27 @@ def read(folder: Path) -> History:
 
 
 def _items(plan: pq.ParquetFile, replies: pq.ParquetFile, labels: pq.ParquetFile) -> dict[str, np.ndarray]:
-    """The columns of what happened; one after the other, so that a month's are in memory once and not three times."""
-    n, planned = plan.metadata.num_rows, frozenset(plan.schema_arrow.names)
-    at = _column(replies, "item")
-    happened = _scatter(n, at, _column(replies, "outcome"), _ABSENT["outcome"], pa.int8()) != Outcome.WITHHELD
-    all_of_it = bool(happened.all())
-    items = {}
-    for name, kind in ITEM_COLUMNS.items():
-        if name in planned:
-            column = _column(plan, name)
-        elif name == "label_ns":
-            column = _scatter(n, _column(labels, "item"), _column(labels, name), NEVER, pa.int64())
-        else:
-            column = _scatter(n, at, _column(replies, name), _ABSENT[name], kind)
-        if name == "touched":
-            column = column.copy()
-            np.bitwise_or.at(column, at, _column(replies, "also_touched"))
-        items[name] = column if all_of_it else column[happened]
+    """The columns of what happened, filled in batch by batch: beside them there is little in memory at any time."""
+    happened = np.ones(plan.metadata.num_rows, dtype=bool)
+    for _, columns in _batches(replies, "item", "outcome"):
+        happened[columns["item"][columns["outcome"] == Outcome.WITHHELD]] = False
+    place = np.cumsum(happened) - 1  # of each planned item among those that happened
+    n = int(happened.sum())
+    items = {name: _column(n, kind, _ABSENT.get(name)) for name, kind in ITEM_COLUMNS.items()}
+    for first, columns in _batches(plan):
+        there = happened[first : first + len(columns["index"])]
+        begin = int(place[first] + 1 - there[0])
+        for name, column in columns.items():
+            items[name][begin : begin + int(there.sum())] = column[there]
+    for _, columns in _batches(replies):
+        there = happened[columns["item"]]
+        to = place[columns.pop("item")[there]]
+        np.bitwise_or.at(items["touched"], to, columns.pop("also_touched")[there])
+        for name, column in columns.items():
+            items[name][to] = column[there]
+    for _, columns in _batches(labels):
+        there = happened[columns["item"]]
+        items["label_ns"][place[columns["item"][there]]] = columns["label_ns"][there]
     return items
 
 
@@ -166,21 +172,27 @@ def read_header(folder: Path) -> Header:
     return _document(folder).header
 
 
-def _column(file: pq.ParquetFile, name: str) -> np.ndarray:
-    column = file.read(columns=[name]).column(0).combine_chunks()
+def _batches(file: pq.ParquetFile, *names: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """(number of the first row, columns by name) of so many rows at a time; of all columns unless some are named."""
+    first = 0
+    for batch in file.iter_batches(_ROWS, columns=list(names) or None):
+        yield first, {name: _values(batch.column(name)) for name in batch.schema.names}
+        first += batch.num_rows
+
+
+def _values(column: pa.Array) -> np.ndarray:
     if not pa.types.is_string(column.type):
         values: np.ndarray = column.to_numpy(zero_copy_only=False)
         return values
-    coded = column.dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    coded = column.dictionary_encode()  # few words, and each of them once in memory
     words = np.array(coded.dictionary.to_pylist(), dtype=object)
-    return words[coded.indices.to_numpy(zero_copy_only=False)] if len(words) else np.empty(0, dtype=object)
+    return words[coded.indices.to_numpy()] if len(words) else np.empty(0, dtype=object)
 
 
-def _scatter(n: int, at: np.ndarray, values: np.ndarray, absent: object, kind: pa.DataType) -> np.ndarray:
-    column = np.full(n, absent, dtype=object if pa.types.is_string(kind) else kind.to_pandas_dtype())
-    column[at] = values
-    return column
+def _column(n: int, kind: pa.DataType, absent: object) -> np.ndarray:
+    if absent is None:  # filled in for every item
+        return np.empty(n, dtype=object if pa.types.is_string(kind) else kind.to_pandas_dtype())
+    return np.full(n, absent, dtype=object if pa.types.is_string(kind) else kind.to_pandas_dtype())
 
 
 def _canonical(column: np.ndarray) -> bytes:

@@ -1,12 +1,17 @@
 """A history comes back as it was written, and refuses to be altered."""
 
+import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.history import (
     ITEM_COLUMNS,
@@ -78,6 +83,33 @@ def test_what_was_written_is_read(tmp_path):
     assert again.header == history.header
     assert (again.alerts, again.events, again.notes) == (history.alerts, history.events, history.notes)
     assert history.event("unit").delivered == 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["answered", "lost", "withheld"]), min_size=1, max_size=30), st.integers(1, 7))
+def test_what_nobody_sent_never_happened_however_it_is_cut_into_batches(fates, rows):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[read.__module__], "_ROWS", rows)
+        writer = Writer(Path(folder))
+        for first in range(0, len(fates), 4):
+            writer.planned(planned(min(4, len(fates) - first), first))
+        for item in reversed(range(len(fates))):
+            if fates[item] == "answered":
+                writer.replied([reply(item, item / 100, also_touched=1 << item)])
+            elif fates[item] == "withheld":
+                writer.withheld(item)
+        answered = [item for item, fate in enumerate(fates) if fate == "answered"]
+        writer.labelled(answered[::2], 99)
+        writer.close(HEADER, alerts=(), events=(), notes=())
+        items = read(Path(folder)).items
+    happened = [item for item, fate in enumerate(fates) if fate != "withheld"]
+    assert items["index"].tolist() == happened
+    assert items["segment"].tolist() == ["main"] * len(happened)
+    assert items["outcome"].tolist() == [int(Outcome.OK if k in answered else Outcome.MISSING) for k in happened]
+    assert items["decision"].tolist() == ["approve" if k in answered else "" for k in happened]
+    assert items["touched"].tolist() == [1 << k if k in answered else 0 for k in happened]
+    assert items["label_ns"].tolist() == [99 if k in answered[::2] else -1 for k in happened]
+    assert np.nan_to_num(items["score"], nan=-1.0).tolist() == [k / 100 if k in answered else -1.0 for k in happened]
 
 
 def test_the_digest_is_over_what_happened_not_over_the_order_of_writing(tmp_path):
