@@ -84,10 +84,10 @@ def _lines(history: History) -> tuple[bytes, ...]:
 
 
 def _of_another_payload(scenario: Scenario, history: History) -> np.ndarray:
-    """bool[n]: second deliveries that carry their neighbour's payload, and so its id."""
+    """bool[n]: second deliveries that carry another payload, perhaps another id."""
     found = np.zeros(len(history), bool)
     for k, event in enumerate(scenario.when):
-        if event.duplicate is not None and event.duplicate.payload == "other":
+        if event.duplicate is not None and event.duplicate.payload != "same":
             found |= selection.bit(history.items["touched"], k) & (history.items["copy"] > 0)
     return found
 

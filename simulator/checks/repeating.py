@@ -32,7 +32,7 @@ def idempotent(expectation: Expectation, scenario: Scenario, evidence: Evidence)
     kept = (first != NOBODY) & np.isin(items["outcome"][np.maximum(first, 0)], _KEPT)
     kept &= items["outcome"][rows] != Outcome.SHED
     rows, first = rows[kept], first[kept]
-    if duplicate is not None and duplicate.payload == "other":
+    if duplicate is not None and duplicate.payload != "same":
         wrong = items["outcome"][rows] != Outcome.REJECT
         limit = "a key with another payload is refused"
     else:

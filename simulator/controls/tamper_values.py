@@ -53,7 +53,7 @@ def idempotent(case: Case) -> Iterator[Tampering]:
     """One second answer is another one: by score, by version, by outcome; or, of another payload, an answer at all."""
     evidence, row = case.evidence, case.opinion.voters[:1]
     duplicate = case.scenario.event(str(case.expectation.of)).duplicate
-    if duplicate is not None and duplicate.payload == "other":
+    if duplicate is not None and duplicate.payload != "same":
         answered = {"outcome": int(Outcome.OK), "score": 0.5}
         yield "red: one is answered", Status.FAIL, lambda: edits.with_values(evidence, row, **answered)
     else:

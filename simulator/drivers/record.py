@@ -14,6 +14,7 @@ import numpy as np
 
 from simulator.drivers.decisions import fetch
 from simulator.drivers.labels import Due, LabelFeed, Twice
+from simulator.drivers.one_value import with_one_value_of
 from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
@@ -83,21 +84,27 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     return list(map(Planned._make, columns))
 
 
-def keyed(planned: list[Planned], chunk: Chunk, others: int) -> list[Planned]:
+def keyed(planned: list[Planned], chunk: Chunk, others: int, nearly: int) -> list[Planned]:
     """The requests as clients send them that retry under a key: the key is the first delivery's id.
 
     A second delivery says what the first one said, its id included; or, where an event of the bits `others` touches
-    it, what its neighbour in the plan says.
+    it, what its neighbour in the plan says; where one of the bits `nearly` does, one value of that.
     """
     bits = [chunk.touched[i] for i, _ in spans(chunk)]
     found = []
     for i, one in enumerate(planned):
         key, _, copy = one.request_id.partition("~")
         body = one.body
-        if copy and int(bits[i]) & others and len(planned) > 1:
-            body = planned[i - 1 if i else 1].body
-        elif copy:
-            body = body.replace(one.request_id.encode(), key.encode(), 1)
+        if copy:
+            first, touched = body.replace(one.request_id.encode(), key.encode(), 1), int(bits[i])
+            # Whoever is alone in its chunk is another one by its id: nobody is there to take values from.
+            there = planned[i - 1 if i else 1] if len(planned) > 1 else one
+            if not touched & (others | nearly):
+                body = first
+            elif touched & others or there is one:
+                body = there.body
+            else:
+                body = with_one_value_of(first, there.body, one.item, (key.encode(), there.request_id.encode()))
         found.append(one._replace(key=key, body=body))
     return found
 
@@ -121,7 +128,9 @@ class Recorder:
         self._ended: list[Sent] = []
         twice = [(k, event.duplicate) for k, event in enumerate(spec.scenario.when) if event.duplicate]
         self._keyed = any(duplicate.key for _, duplicate in twice)
-        self._others = sum(1 << k for k, duplicate in twice if duplicate.payload == "other")
+        self._others, self._nearly = (
+            sum(1 << k for k, duplicate in twice if duplicate.payload == payload) for payload in ("other", "one_value")
+        )
         self._garbles = [(k, event.garble) for k, event in enumerate(spec.scenario.when) if event.garble]
         self._networks = [(k, event.network) for k, event in enumerate(spec.scenario.when) if event.network]
         self.bad_ways: dict[int, Network] = {}  # first item of a request → what happens on its way, once
@@ -147,7 +156,7 @@ class Recorder:
             bodies = [next(made) if wanted else b"" for wanted in written.tolist()]
         planned = requests(chunk, bodies, self._items)
         if self._keyed:
-            planned = keyed(planned, chunk, self._others)
+            planned = keyed(planned, chunk, self._others, self._nearly)
         if self._networks:
             for one in planned:
                 bits = int(chunk.touched[one.item - self._items])

@@ -194,17 +194,18 @@ class Duplicate(Selective):
     """Requests are delivered a second time (W7).
 
     `key`: as a client's retry, under the idempotency key of the first delivery (every request of the run then carries
-    one); `payload: other` is a client that uses a key twice, for a request that is another one.
+    one); `payload: other` is a client that uses a key twice, for a request that is another one, and `one_value` for one
+    that differs in a single value, each in its turn.
     """
 
     after: Duration = 2 * SECOND
     key: bool = False
-    payload: Literal["same", "other"] = "same"
+    payload: Literal["same", "one_value", "other"] = "same"
 
     @model_validator(mode="after")
     def _keyed(self) -> Self:
-        if self.payload == "other" and not self.key:
-            msg = "`payload: other` is about idempotency keys; say `key: true` as well"
+        if self.payload != "same" and not self.key:
+            msg = f"`payload: {self.payload}` is about idempotency keys; say `key: true` as well"
             raise ValueError(msg)
         return self
 

@@ -123,9 +123,13 @@ def _retrain(p: Any) -> str:
 
 
 def _duplicate(p: Any) -> str:
-    key = ", under the same idempotency key" + (" with another payload" if p.payload == "other" else "")
+    key = ", under the same idempotency key" + _PAYLOADS[p.payload]
     return f"requests are delivered again after {show_duration(p.after)}{key if p.key else ''}"
 
+
+_PAYLOADS: Final[Mapping[str, str]] = {
+    "same": "", "one_value": " with another value in one place", "other": " with another payload",
+}  # fmt: skip
 
 _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
     "nulls": lambda p: f"{p.field} goes missing" + ("" if p.spelling == "missing" else f", sent as {p.spelling}"),

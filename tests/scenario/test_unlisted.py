@@ -28,12 +28,15 @@ UNLISTED = [
     ("half_of_the_labels_are_thrown_away", "labels_twice", {"honest"}),
     ("the_canary_takes_every_tenth_request", "canary_share_honest", {"always_the_same"}),
     ("frozen_is_a_word", "frozen_versions", {"not_that", "not_again"}),
+    ("a_key_stands_for_most_of_a_payload", "retries_under_a_key", {"not_theirs"}),
     ("the_log_knows_one_version_and_no_fallback", "decisions_on_record", {"by_another_version", "by_the_fallback"}),
 ]  # fmt: skip
 LONGER = [
     ("the_fallback_asks_the_model", "feature_store_outage", {"right"}),
     ("three_windows_of_three", "unit_change", {"paged"}),
     ("nobody_asks_whose_customers_suffer", "one_country_suffers", {"told_whose"}),
+    ("nobody_looks_at_scores", "alarms_that_rarely_ring", {"scores"}),
+    ("nobody_looks_at_tails", "alarms_that_rarely_ring", {"tail"}),
     ("promoted_by_the_clock", "too_few_to_promote", {"still_a_canary"}),
     ("nobody_is_held_back", "better_release_promoted", {"held_back"}),
     ("known_rows_are_not_asked", "another_quantisation", {"rolled_back", "told"}),

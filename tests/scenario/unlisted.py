@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 import numpy as np
 from saboteurs import saboteur
 
 from reference_service import pipeline, validation
+from reference_service.api import keyed
 from reference_service.api.oip import Replies
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.guards.fallback import Heuristic
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor.drift import DriftDetector
 from reference_service.monitor.groups import GroupMonitor
+from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import Keeper
 from reference_service.monitor.labels import Ledger
 from reference_service.monitor.routes import Routes
@@ -232,6 +235,24 @@ def nobody_asks_whose_customers_suffer():
     GroupMonitor.tick = lambda self, *now: [one._replace(firing=False) for one in tick(self, *now)]
 
 
+def dead(name):
+    """An alarm that never rings."""
+    told = InputMonitors._told
+    InputMonitors._told = lambda self: [one._replace(firing=one.firing and one.name != name) for one in told(self)]
+
+
+@saboteur
+def nobody_looks_at_scores():
+    """The alarm on the distribution of the model's scores is dead."""
+    dead("score_drift")
+
+
+@saboteur
+def nobody_looks_at_tails():
+    """The alarm on the far ends of numbers is dead."""
+    dead("tail_rate")
+
+
 @saboteur
 def half_of_the_labels_are_thrown_away():
     """Every second label is acknowledged and forgotten, whatever it says."""
@@ -324,6 +345,14 @@ def a_key_lives_five_minutes():
     """An answer stands for five minutes, and not for a day."""
     begin = KeptAnswers.__init__
     KeptAnswers.__init__ = lambda self, _keep_ns, size: begin(self, 5 * MINUTE, size)
+
+
+@saboteur
+def a_key_stands_for_most_of_a_payload():
+    """The fingerprint of what a key stands for leaves out the amount, as one that is made of chosen columns does."""
+    make = keyed.fingerprint
+    amount = re.compile(rb'"name":"amount","shape":\[1\],"datatype":"\w+","data":\[[^]]*\]')
+    keyed.fingerprint = lambda asked: make(amount.sub(b"", asked))
 
 
 @saboteur

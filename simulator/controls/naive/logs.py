@@ -26,7 +26,7 @@ def logged(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     records, whole = ledger(run.log or ())
     if not whole:
         return Opinion(Status.FAIL)
-    others = [k for k, one in enumerate(scenario.when) if one.duplicate and one.duplicate.payload == "other"]
+    others = [k for k, one in enumerate(scenario.when) if one.duplicate and one.duplicate.payload != "same"]
     answered = [
         row
         for row in rows_of(expectation, run, window, expectation.of)

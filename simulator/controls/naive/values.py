@@ -52,7 +52,7 @@ def idempotent(expectation: Expectation, scenario: Scenario, court: Court) -> Op
     """equal: second deliveries beside the first ones."""
     window = ground(expectation, scenario, court)
     duplicate = scenario.event(str(expectation.of)).duplicate
-    other = duplicate is not None and duplicate.payload == "other"
+    other = duplicate is not None and duplicate.payload != "same"
     rows, votes = rows_of(expectation, court.main, window, expectation.of), []
     for row in rows:
         first = court.main.by_key.get((row.stream, row.number, 0))
