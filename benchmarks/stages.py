@@ -67,6 +67,7 @@ FILES: Final = {
     "reference_service/noted": "monitors",
     "reference_service/": "pipeline and core",
     "reference_service/validation": CHECKS,
+    "reference_service/values": CHECKS,
     "reference_service/guards/": "guards",
     "reference_service/monitor/": "monitors",
     "reference_service/service": "monitors",  # the tick

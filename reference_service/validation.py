@@ -11,18 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from reference_service.bundle import Bundle
 from reference_service.contract import Field
-
-UNSEEN: Final = -1.0  # as the bundle encodes a category that training never saw
-MISSING: Final = object()  # the field's tensor is not there
-NULLS: Final = frozenset({"", "n/a", "na", "nan", "null", "none", "#n/a", "-"})  # how people write null, casefolded
-NAN: Final = math.nan
-_NUMBER, _INTEGER, _CATEGORY, _BOOLEAN = range(4)
-_TYPES: Final = (float, int, str, bool)
-_KINDS: Final = {"number": _NUMBER, "integer": _INTEGER, "category": _CATEGORY, "boolean": _BOOLEAN}
+from reference_service.values import MISSING, NAN, Itself, Plain, Slot, compiled, fast, read
 
 
 class Tensor(Protocol):
@@ -72,91 +65,6 @@ class Columns(NamedTuple):
     problems: tuple[Problem, ...]  # of the request as a whole
 
 
-class _Slot(NamedTuple):
-    """A field, compiled."""
-
-    position: int
-    field: Field
-    kind: int
-    low: float
-    high: float
-    codes: Mapping[str, float]
-    default: float
-
-
-# What `clean` needs of a slot, in the order in which it looks: (type, position, nullable, low, high, codes; without
-# codes the value is its own code). A plain tuple, which the interpreter unpacks fastest.
-_Fast = tuple[Any, int, bool, float, float, Mapping[Any, Any] | None]
-
-
-class Plain(NamedTuple):
-    """What an ordinary value of one requested column is: all that a decoder needs to know to check it."""
-
-    kind: type
-    positions: tuple[int, ...]  # of a `clean` row; the entity's is the last
-    nullable: bool
-    low: float
-    high: float
-    codes: Mapping[Any, float] | None  # without codes the value is its own code
-
-
-class _Itself(dict[Any, Any]):
-    """Every key stands for itself: the entity, which is taken as it comes."""
-
-    def __missing__(self, key: Any) -> Any:
-        return key
-
-
-def _fast(slot: _Slot) -> _Fast:
-    codes: Mapping[Any, Any] | None = None
-    if slot.kind == _BOOLEAN:
-        codes = {True: 1.0, False: 0.0}
-    elif slot.kind == _CATEGORY:
-        codes = slot.codes
-    return _TYPES[slot.kind], slot.position, slot.field.on_null == "model", slot.low, slot.high, codes
-
-
-def is_null(value: Any) -> bool:
-    """Whether a value is one of the spellings of null."""
-    return value is None or (isinstance(value, str) and value.strip().casefold() in NULLS)
-
-
-def _slot(index: int, field: Field, typical: float) -> _Slot:
-    codes = {category: float(code) for code, category in enumerate(field.categories)}
-    default = field.default
-    number = codes.get(default, typical) if isinstance(default, str) else typical if default is None else float(default)
-    low = -math.inf if field.minimum is None else field.minimum
-    high = math.inf if field.maximum is None else field.maximum
-    # Beyond float range a literal such as 1e999 arrives as infinite, where it arrives at all.
-    return _Slot(index, field, _KINDS[field.kind], max(low, -1.7e308), min(high, 1.7e308), codes, number)
-
-
-def read(slot: _Slot, value: Any) -> tuple[float, str]:
-    """(number for the model, what is wrong with it or ""). A number out of range is still that number."""
-    kind = slot.kind
-    given = type(value)
-    if kind == _CATEGORY and given is str:
-        code = slot.codes.get(value)
-        if code is not None:
-            return code, ""
-        return (NAN, "null") if is_null(value) else (UNSEEN, "unseen")
-    if value is MISSING:
-        return NAN, "missing"
-    if is_null(value):
-        return NAN, "null"
-    if kind == _BOOLEAN:
-        return (float(value), "") if given is bool else (NAN, "invalid_type")
-    if kind == _CATEGORY or (given is not float and given is not int):
-        return NAN, "invalid_type"
-    if kind == _INTEGER and value != value // 1:
-        return NAN, "invalid_type"
-    if slot.low <= value <= slot.high:
-        return float(value), ""
-    return min(max(float(value), -1.7e308), 1.7e308) if given is float or abs(
-        value
-    ) < 1 << 1000 else NAN, "out_of_range"
-
-
 class Validator:
     """A contract, compiled.
 
@@ -169,7 +77,7 @@ class Validator:
     def __init__(self, bundle: Bundle, stored: Sequence[str] = (), *, enabled: bool = True) -> None:
         contract = bundle.contract
         typical = bundle.profile.typical
-        slots = [_slot(index, field, float(typical[index])) for index, field in enumerate(contract.fields)]
+        slots = [compiled(index, field, float(typical[index])) for index, field in enumerate(contract.fields)]
         self._slots = slots
         self.enabled = enabled
         self.width = len(slots)
@@ -188,9 +96,9 @@ class Validator:
         self._canonical = dict(aliases) if enabled else {}
         self._known = {slot.field.name for slot in self._requested} | {self._entity}
         self._tensors = len(self._known)
-        self._fast = {slot.field.name: _fast(slot) for slot in self._requested}
-        self._fast.setdefault(self._entity, (self._entity_type, -1, False, 0.0, 0.0, _Itself()))
-        self._fast_stored = tuple((at, *_fast(slot)) for slot, at in self._stored)
+        self._fast = {slot.field.name: fast(slot) for slot in self._requested}
+        self._fast.setdefault(self._entity, (self._entity_type, -1, False, 0.0, 0.0, Itself()))
+        self._fast_stored = tuple((at, *fast(slot)) for slot, at in self._stored)
         self._blank: list[Any] = [None] * (self.width + 1)
         positions = (slot.position for slot in self._requested if slot.field.name == self._entity)
         self._entity_position: int = next(positions, self.width)
@@ -200,8 +108,8 @@ class Validator:
         entity = Plain(self._entity_type, (self.width,), nullable=False, low=-math.inf, high=math.inf, codes=None)
         self.plain.setdefault(self._entity, entity)
 
-    def _plain(self, slot: _Slot) -> Plain:
-        kind, position, nullable, low, high, codes = _fast(slot)
+    def _plain(self, slot: Slot) -> Plain:
+        kind, position, nullable, low, high, codes = fast(slot)
         positions = (position, self.width) if position == self._entity_position else (position,)
         return Plain(kind, positions, nullable, low, high, codes)
 
@@ -315,7 +223,7 @@ class Validator:
             return int(value)
         return value if type(value) is self._entity_type else None
 
-    def _apply(self, row: Row, slot: _Slot, value: Any) -> None:
+    def _apply(self, row: Row, slot: Slot, value: Any) -> None:
         number, problem = read(slot, value)
         index, field = slot.position, slot.field
         row.received[index] = number
@@ -333,7 +241,7 @@ class Validator:
         self._police(row, slot, problem, field)
 
     @staticmethod
-    def _police(row: Row, slot: _Slot, problem: str, field: Field) -> None:
+    def _police(row: Row, slot: Slot, problem: str, field: Field) -> None:
         if problem in {"null", "missing"}:
             policy: str = field.on_null
         else:

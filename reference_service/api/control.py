@@ -17,7 +17,7 @@ from reference_service.clock import SECOND
 from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
 from reference_service.release.registry import Loaded, incompatible
-from reference_service.release.rollback import ReleaseRefused
+from reference_service.release.trial import ReleaseRefused
 from reference_service.service import Service
 
 Handler = Callable[[Service, bytes, str], Awaitable[Reply]]

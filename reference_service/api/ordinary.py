@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from reference_service.api.oip import NOTHING, Parameters
-from reference_service.validation import NAN, Plain, Validator
+from reference_service.validation import Validator
+from reference_service.values import NAN, Plain
 
 _RELEARNED: Final = 16  # orders compiled at most: a client that shuffles its columns must not keep us compiling
 

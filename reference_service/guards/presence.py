@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)  # of the other side; elsewhere than on Linux it cannot be asked for
 
 
 class Left(Exception):  # noqa: N818  # named after what the client has done
@@ -46,3 +49,10 @@ async def while_there(work: Coroutine[Any, Any, T], gone: Callable[[], Awaitable
         raise
     finally:
         listener.cancel()
+
+
+def hung_up(client: socket.socket) -> bool:
+    """Whether the other side of a socket has hung up, which the loop may not have read yet."""
+    watch = select.poll()
+    watch.register(client.fileno(), _HUNG_UP)
+    return bool(watch.poll(0))

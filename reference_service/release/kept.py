@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from reference_service.release.registry import Loaded
-from reference_service.release.rollback import By, Release, Releases, State
+from reference_service.release.rollback import Releases
+from reference_service.release.trial import By, Release, State
 
 
 class ReleaseKept(msgspec.Struct, frozen=True):

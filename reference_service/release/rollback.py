@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from reference_service.policy import Policy
 from reference_service.release import golden
@@ -17,52 +17,11 @@ from reference_service.release.registry import Loaded
 from reference_service.release.routing import Split
 from reference_service.release.scores import ScoreShift
 from reference_service.release.shadow import Shadow
+from reference_service.release.trial import By, Release, ReleaseRefused, State, Trial
 
-By = Literal["canary", "ab", "swap", "shadow"]
-State = Literal["on_trial", "held_back", "rolled_back", "superseded", "settled"]
 _SPLIT: Final = frozenset({"canary", "ab"})
 _CALM: Final = 3  # ticks in a row with right golden rows before a distrusted model is asked again
 _TRAIL: Final = 1000  # transitions that are remembered
-
-
-class ReleaseRefused(Exception):  # noqa: N818  # an answer, not a fault
-    """A release, or an action on one, that is refused; `reason` may be shown to the operator."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(slots=True, eq=False)
-class Release:
-    """One release and what became of it."""
-
-    id: int
-    version: str
-    by: By
-    share: float
-    started_ns: int
-    state: State = "on_trial"
-    reason: str = ""
-    promoted_ns: int = 0
-    ended_ns: int = 0
-    evidence_log10: float = 0.0  # when it ended
-
-    def view(self) -> dict[str, Any]:
-        """For operators, and to be kept."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(slots=True, eq=False)
-class Trial:
-    """The release that is running: the versions in memory, and who judges them."""
-
-    release: Release
-    loaded: Loaded
-    previous: Loaded
-    judge: CanaryJudge | SwapJudge | None  # None: nobody meets a shadow, so there is nothing to judge
-    shadow: Shadow | None = None
-    scores: ScoreShift | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -7,11 +7,10 @@ connection that had something: what waits for its turn can be seen, and is part 
 from __future__ import annotations
 
 import asyncio
-import select
 from collections import deque
 from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -19,29 +18,14 @@ import httptools
 from reference_service.api.core import HEAD_TOO_LARGE, JSON, MALFORMED, TOO_SLOW, Answered, Core, too_large
 from reference_service.clock import SECOND, Clock
 from reference_service.guards.limiter import Limiter
-from reference_service.guards.presence import Left
+from reference_service.guards.presence import Left, hung_up
 from reference_service.monitor.counters import Counters
+from reference_service.server.messages import Request, encode
 
 _HEAD_LIMIT: Final = 1 << 16  # bytes of a request before its body
 _AHEAD: Final = 8  # requests of one connection that wait for the one before them; then it is not read any further
-_LINES: Final = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _LINGER_NS: Final = 2 * SECOND  # so long we listen to what nobody wants, so that its refusal is read
-_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)  # of the other side; elsewhere than on Linux it cannot be asked for
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Request(NamedTuple):
-    """One whole request."""
-
-    method: bytes
-    url: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    version: str | None  # that an inference insists on; None: it is no inference
-    arrived_ns: int
-    ticket: int  # of the limiter; 0: none
-    last: bool  # the connection ends with its answer
-    old: bool  # HTTP/1.0
 
 
 class Host(Protocol):
@@ -265,9 +249,7 @@ class Connection(asyncio.Protocol):
             return False
         if self._transport is None:
             return True
-        watch = select.poll()
-        watch.register(self._transport.get_extra_info("socket").fileno(), _HUNG_UP)
-        return bool(watch.poll(0))
+        return hung_up(self._transport.get_extra_info("socket"))
 
     def inferred(self, request: Request, answer: Answered) -> None:
         """An admitted inference has its answer."""
@@ -282,7 +264,7 @@ class Connection(asyncio.Protocol):
         if answer.headers is JSON and answer.status == HTTPStatus.OK and not last and not request.old:
             self._transport.write(b"%b%d\r\n\r\n%b" % (server.ordinary, len(answer.body), answer.body))
         else:
-            self._transport.write(_encode(request, answer, server.date, last=last))
+            self._transport.write(encode(request, answer, server.date, last=last))
         self._busy = False
         if last:
             self._transport.close()
@@ -309,7 +291,7 @@ class Connection(asyncio.Protocol):
             return
         nothing = Request(b"", b"", [], b"", None, 0, 0, last=True, old=False)
         self._refusal, self._waits = answer, False
-        self._transport.write(_encode(nothing, answer, self._server.date, last=True))
+        self._transport.write(encode(nothing, answer, self._server.date, last=True))
         self._transport.write_eof()
         self.since_ns = self._server.clock.now_ns() + _LINGER_NS - self._server.idle_ns
 
@@ -335,15 +317,3 @@ class Connection(asyncio.Protocol):
         """Hang up at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _encode(request: Request, answer: Answered, date: bytes, *, last: bool) -> bytes:
-    parts = [_LINES[answer.status], date, *(b"%b: %b\r\n" % header for header in answer.headers)]
-    if last:
-        parts.append(b"connection: close\r\n")
-    elif request.old:
-        parts.append(b"connection: keep-alive\r\n")
-    parts.append(b"content-length: %d\r\n\r\n" % len(answer.body))
-    if request.method != b"HEAD":
-        parts.append(answer.body)
-    return b"".join(parts)

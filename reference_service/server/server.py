@@ -11,7 +11,8 @@ from typing import Final
 
 from reference_service.api.core import Core
 from reference_service.clock import SECOND
-from reference_service.server.connection import Connection, Host, Request
+from reference_service.server.connection import Connection, Host
+from reference_service.server.messages import Request
 
 _CONNECTIONS: Final = 4096  # at once; further ones wait in the kernel
 

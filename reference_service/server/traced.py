@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from reference_service.api.core import Answered
 from reference_service.api.tracing import Spans
-from reference_service.server.connection import Connection, Host, Request
+from reference_service.server.connection import Connection, Host
+from reference_service.server.messages import Request
 
 
 def traced(spans: Spans) -> Callable[[Host], Connection]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from reference_service import assembly, pipeline, retraining, validation
+from reference_service import assembly, pipeline, retraining, validation, values
 from reference_service import bundle as bundles
 from reference_service.api import keyed
 from reference_service.api.oip import Replies
@@ -47,7 +47,7 @@ from reference_service.validation import Problem, Validator
 
 UNPROCESSABLE = 422
 BRAZIL = 7  # ordinal of "BR" among the countries of the contract
-_NUMERIC = frozenset({validation._NUMBER, validation._INTEGER})
+_NUMERIC = frozenset({values.NUMBER, values.INTEGER})
 
 
 def saboteur(sabotage):

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from saboteurs import saboteur
 
-from reference_service import pipeline, validation
+from reference_service import pipeline, validation, values
 from reference_service.api import keyed
 from reference_service.api.oip import Replies
 from reference_service.audit.decision_log import DecisionLog
@@ -29,7 +29,7 @@ from reference_service.release.shadow import Shadow
 from reference_service.service import Service
 from reference_service.validation import Validator
 
-NUMBERS = (validation._NUMBER, validation._INTEGER)
+NUMBERS = (values.NUMBER, values.INTEGER)
 
 # ---------------------------------------------------------------- validation
 
@@ -43,13 +43,13 @@ def reading(change):
 @saboteur
 def the_last_hour_is_out_of_range():
     """A bound counts as beyond itself: what happens in the last hour of a day is refused, on every day."""
-    make = validation._slot
+    make = validation.compiled
 
     def narrower(index, field, typical):
         slot = make(index, field, typical)
         return slot._replace(high=slot.high - 1) if field.name == "hour" else slot
 
-    validation._slot = narrower
+    validation.compiled = narrower
 
 
 @saboteur
