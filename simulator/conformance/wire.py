@@ -12,7 +12,6 @@ from simulator.conformance.rows import Column, Row, fields
 from simulator.targets.codecs import codec
 from simulator.targets.documents import by_column, document_of, names, split
 from simulator.targets.model import Target
-from simulator.targets.oip import DATATYPE
 from simulator.targets.protocol import Codec, Reply
 
 
@@ -55,12 +54,13 @@ class Wire:
         return _dump(document_of(self.target)(rows))
 
     def _tensors(self, rows: Sequence[Row], name: str) -> dict[str, Any]:
-        kinds = {column.name: DATATYPE[column.kind] for column in self.columns}
+        kinds = {column.name: self.target.tensors.datatype(column.kind) for column in self.columns}
         inputs = []
         for key in names(rows):
             data = [row.get(key) for row in rows]
             inputs.append({
-                "name": key, "shape": [len(rows)], "datatype": _datatype(data, kinds.get(key, "BYTES")), "data": data,
+                "name": key, "shape": self.target.tensors.of(len(rows)),
+                "datatype": _datatype(data, kinds.get(key, "BYTES")), "data": data,
             })  # fmt: skip
         return {"id": name, "inputs": inputs} if name else {"inputs": inputs}
 
@@ -93,13 +93,13 @@ class Wire:
         if self.target.protocol == "oip-v2":
             wrong = self._tensors([row], "")
             for tensor in wrong["inputs"]:
-                tensor["shape"] = [3]
+                tensor["shape"] = self.target.tensors.of(3)
             nested = self._tensors([row], "")
             nested["inputs"][0]["data"] = {"value": 1}
             none = {"inputs": [{"name": "x", "shape": [0], "datatype": "FP64", "data": []}]}
             return [
                 *common,
-                Form("shape [3] with one value", _dump(wrong)),
+                Form("shape of three rows with one value", _dump(wrong)),
                 Form("object as data", _dump(nested)),
                 Form("unknown column of no rows", _dump(none)),
                 Form("list around the request", b"[" + known + b"]"),
@@ -122,10 +122,12 @@ class Wire:
 
     def empty(self) -> bytes | None:
         """A request of no rows."""
+        tensors = self.target.tensors
         if self.target.protocol == "oip-v2":
             inputs = [
-                {"name": c.name, "shape": [0], "datatype": DATATYPE[c.kind], "data": []} for c in self.columns
-            ]  # fmt: skip
+                {"name": c.name, "shape": tensors.of(0), "datatype": tensors.datatype(c.kind), "data": []}
+                for c in self.columns
+            ]
             return _dump({"inputs": inputs})
         if self.target.protocol == "mlflow":
             return _dump({"dataframe_split": {"columns": [c.name for c in self.columns], "data": []}})
@@ -143,8 +145,8 @@ def _datatype(data: list[Any], declared: str) -> str:
     if isinstance(seen, bool):
         return "BOOL"
     if isinstance(seen, int):
-        return declared if declared in {"INT64", "FP64"} else "INT64"
-    return "FP64" if isinstance(seen, float) else declared
+        return declared if declared[:2] in {"IN", "FP"} else "INT64"
+    return declared if not isinstance(seen, float) or declared.startswith("FP") else "FP64"
 
 
 def _dump(value: Any) -> bytes:

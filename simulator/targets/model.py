@@ -161,6 +161,22 @@ class ServiceTime(Frozen):
         return self.cores * 1e9 / self.ns(rows)
 
 
+class Tensors(Frozen):
+    """How the tensors of the Open Inference Protocol look, where the server insists."""
+
+    shape: Literal["vector", "column"] = Field("vector", description="of n rows: [n], or [n, 1] as Triton batches them")
+    number: Literal["FP64", "FP32"] = "FP64"
+    integer: Literal["INT64", "INT32"] = "INT64"
+
+    def datatype(self, kind: str) -> str:
+        """Of a field of that kind."""
+        return {"number": self.number, "integer": self.integer, "boolean": "BOOL", "category": "BYTES"}[kind]
+
+    def of(self, rows: int) -> list[int]:
+        """The shape of that many rows."""
+        return [rows] if self.shape == "vector" else [rows, 1]
+
+
 class Target(Frozen):
     """One service under trial."""
 
@@ -178,6 +194,7 @@ class Target(Frozen):
     protocol: Literal["oip-v2", "mlflow", "tf-serving", "json"]
     model: str = "model"
     path: str | None = Field(None, description="where to post; the protocol's own unless said")
+    tensors: Tensors = Tensors()
     read: Read = Read()
     errors: Errors = Errors()
     alerts: Alerts | None = None

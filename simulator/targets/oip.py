@@ -24,7 +24,6 @@ from simulator.world.population import Field
 _SOURCE_OF_ONE: Final = {(name,): (source,) for name, source in SOURCES.items()}
 _NO_SOURCE: Final = (Source.NONE,)
 _NO_SCORE: Final = (math.nan,)
-DATATYPE: Final = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
 
 
 class _Tensor(msgspec.Struct, gc=False):
@@ -63,10 +62,14 @@ class OipV2:
         self.path = target.path or f"/v2/models/{target.model}/infer"
         self._target = target
         self._fields = tuple(fields)
-        self._datatypes = {f.name: DATATYPE[f.kind].encode() for f in fields}
+        kinds = {f.name: target.tensors.datatype(f.kind) for f in fields}
+        self._datatypes = {name: kind.encode() for name, kind in kinds.items()}
+        self._shape = b"[%d,1]" if target.tensors.shape == "column" else b"[%d]"
         self._decode = msgspec.json.Decoder(_OipReply).decode
+        shape = self._shape.decode()
         tensors = ",".join(
-            f'{{"name":{json.dumps(f.name)},"shape":[%d],"datatype":"{DATATYPE[f.kind]}","data":[%b]}}' for f in fields
+            f'{{"name":{json.dumps(name)},"shape":{shape},"datatype":"{kind}","data":[%b]}}'
+            for name, kind in kinds.items()
         )
         self._one = ('{"id":"%b","inputs":[' + tensors.replace("%d", "1") + "]}").encode().split(b"%b")
         self._many = ('{"id":"%b","inputs":[' + tensors + "]}").encode()
@@ -105,8 +108,8 @@ class OipV2:
         parts = []
         for key in rows[0] if len(rows) == 1 else dict.fromkeys(key for row in rows for key in row):
             data = [row.get(key) for row in rows]
-            head = b'{"name":%b,"shape":[%d],"datatype":"%b","data":[' % (
-                msgspec.json.encode(key), len(rows), _datatype(data, self._datatypes.get(key)),
+            head = b'{"name":%b,"shape":%b,"datatype":"%b","data":[' % (
+                msgspec.json.encode(key), self._shape % len(rows), _datatype(data, self._datatypes.get(key)),
             )  # fmt: skip
             parts.append(head + b",".join([_literal(value) for value in data]) + b"]}")
         return b'{"id":%b,"inputs":[%b]}' % (msgspec.json.encode(name), b",".join(parts))
@@ -151,11 +154,13 @@ def _literal(value: Any) -> bytes:
 
 _BY_VALUE: Final = {bool: b"BOOL", str: b"BYTES", list: b"BYTES", dict: b"BYTES", int: b"INT64", float: b"FP64"}
 
+# Declared type → types of values that are no change: a whole number in a float field, a narrower width.
+_NO_CHANGE: Final = {b"FP64": (b"INT64",), b"FP32": (b"INT64", b"FP64"), b"INT32": (b"INT64",)}
+
 
 def _datatype(data: list[Any], declared: bytes | None) -> bytes:
     seen = next((v for v in data if v is not None), None)
     if seen is None:
         return declared or b"BYTES"
     by_value = _BY_VALUE[type(seen)]
-    # A whole number in a float field is no change of type.
-    return b"FP64" if declared == b"FP64" and by_value == b"INT64" else by_value
+    return declared if declared is not None and by_value in _NO_CHANGE.get(declared, ()) else by_value

@@ -21,6 +21,8 @@ NEEDS = {
     "mlflow": ["mlflow==3.17.2", "scikit-learn", OURS],
     # Its client and the models of its manifests; it serves nothing here.
     "kserve": ["kserve==0.21.0"],
+    # The wheel carries a whole Triton with its Python backend; it needs numpy<2 by itself.
+    "triton": ["nvidia-pytriton==0.7.0"],
     "ray": ["ray[serve]==2.60.0"],
     # What docs/how-to/connect.md runs: these want other versions of our own dependencies, so they stay out of the lock.
     "prefect": ["prefect==3.9.1", OURS],
