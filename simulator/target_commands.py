@@ -126,7 +126,7 @@ def init(url: str) -> int:
     with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
         try:
             http.get("/")
-            click.echo(draft(url.rstrip("/"), http.get), nl=False)
+            click.echo(draft(url.rstrip("/"), http.get, http.post), nl=False)
         except (httpx.HTTPError, Unknown) as error:
             click.echo(f"no draft: {error}", err=True)
             return EXIT_HARNESS_FAULT

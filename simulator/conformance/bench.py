@@ -22,6 +22,7 @@ from simulator.verdict import Status
 _TYPE: Final = "content-type: application/json"
 _DECLARED: Final = (Source.DEFAULT, Source.FALLBACK, Source.REJECTED)
 _ATTEMPTS: Final = 3  # a server may close a kept connection at any time, also as we write to it
+QUOTED: Final = 300  # characters of an error that a person is shown
 KEPT: Final = 4096  # bytes of a reply that evidence holds
 
 
@@ -59,6 +60,11 @@ class Answer:
             return self.exchange.failure
         unread = " that cannot be read" if self.reply.outcome is Outcome.UNPARSEABLE else ""
         return f"status {self.exchange.status}{unread}"
+
+    def quoted(self) -> str:
+        """The same, and what the service says to it: for whoever has to mend a target file."""
+        said = " ".join(self.exchange.reply.decode("utf-8", "replace").split())[:QUOTED]
+        return self.told() if self.scores or not said else f"{self.told()}: {said}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,19 @@ class Unknown(LookupError):  # noqa: N818 - says what is the case
     """The service says nothing that a draft could be made of."""
 
 
-def draft(url: str, get: Callable[[str], httpx.Response]) -> str:
-    """The text of a target file; `get` fetches a path of the service. Raises Unknown."""
+Ask = Callable[[str], httpx.Response]
+
+
+def draft(url: str, get: Ask, post: Ask | None = None) -> str:
+    """The text of a target file. Raises Unknown.
+
+    Args:
+        url: of the service.
+        get: fetches a path of it.
+        post: posts nothing to a path of it: only to Triton's index of models, where a server says that it has one.
+    """
     lines = ["target: 1", "environment: staging  # never production", f'start: {{url: "{url}"{_ready(get)}}}']
-    found = _oip(get) or _mlflow(get) or _tf_serving(get) or _openapi(get)
+    found = _oip(get, post) or _mlflow(get) or _tf_serving(get) or _openapi(get)
     if found is None:
         raise Unknown(f"{url} speaks no inference protocol that is known here, and has no OpenAPI document")
     lines += [*found, *_REST]
@@ -36,7 +45,7 @@ _REST: Final = (
 )
 
 
-def _document(get: Callable[[str], httpx.Response], path: str) -> Any:
+def _document(get: Ask, path: str) -> Any:
     try:
         response = get(path)
         return response.json() if response.status_code == 200 else None  # noqa: PLR2004 - OK
@@ -44,7 +53,7 @@ def _document(get: Callable[[str], httpx.Response], path: str) -> Any:
         return None
 
 
-def _ready(get: Callable[[str], httpx.Response]) -> str:
+def _ready(get: Ask) -> str:
     for path in _READY:
         try:
             if get(path).status_code == 200:  # noqa: PLR2004 - OK
@@ -54,11 +63,13 @@ def _ready(get: Callable[[str], httpx.Response]) -> str:
     return ""
 
 
-def _oip(get: Callable[[str], httpx.Response]) -> list[str] | None:
+def _oip(get: Ask, post: Ask | None) -> list[str] | None:
     server = _document(get, "/v2")
     if not isinstance(server, Mapping) or "name" not in server:
         return None
     index = _document(get, "/v2/models")
+    if index is None and post is not None and "model_repository" in server.get("extensions", ()):
+        index = _document(post, "/v2/repository/index")
     models = index.get("models", index) if isinstance(index, Mapping) else index
     first = models[0] if isinstance(models, list) and models else None
     name = first.get("name") if isinstance(first, Mapping) else first
@@ -69,18 +80,39 @@ def _oip(get: Callable[[str], httpx.Response]) -> list[str] | None:
             "read: {score: score}",
         ]
     about = _document(get, f"/v2/models/{name}")
-    outputs = about.get("outputs", []) if isinstance(about, Mapping) else []
-    tensors = [o["name"] for o in outputs if isinstance(o, Mapping) and isinstance(o.get("name"), str)]
+    inputs, outputs = (_tensors(about, key) for key in ("inputs", "outputs"))
+    tensors = [tensor["name"] for tensor in outputs]
     known = [t for t in ("score", "decision", "source", "reasons") if t in tensors]
     if "score" not in known and tensors:
         known, score = [t for t in known if t != tensors[0]], tensors[0]
         read = [f"score: {score}", *(f"{t}: {t}" for t in known)]
     else:
         read = [f"{t}: {t}" for t in known or ["score"]]
-    return ["protocol: oip-v2", f"model: {name}", f"read: {{{', '.join(read)}}}"]
+    others = len(models) - 1
+    which = f"  # it has {others} more: {', '.join(_names(models)[1:4])}" if others else ""
+    return ["protocol: oip-v2", f"model: {name}{which}", *_insists(inputs), f"read: {{{', '.join(read)}}}"]
 
 
-def _mlflow(get: Callable[[str], httpx.Response]) -> list[str] | None:
+def _names(models: list[Any]) -> list[str]:
+    return [str(model.get("name")) if isinstance(model, Mapping) else str(model) for model in models]
+
+
+def _tensors(about: Any, key: str) -> list[Mapping[str, Any]]:
+    found = about.get(key) if isinstance(about, Mapping) else None
+    found = found if isinstance(found, list) else []
+    return [tensor for tensor in found if isinstance(tensor, Mapping) and isinstance(tensor.get("name"), str)]
+
+
+def _insists(inputs: list[Mapping[str, Any]]) -> list[str]:
+    """How its tensors have to look, where that is not what is sent anyway."""
+    shapes, kinds = [tensor.get("shape") for tensor in inputs], {tensor.get("datatype") for tensor in inputs}
+    said = ["shape: column"] if shapes and all(isinstance(s, list) and s[1:] == [1] for s in shapes) else []
+    for name, narrow, wide in (("number", "FP32", "FP64"), ("integer", "INT32", "INT64")):
+        said += [f"{name}: {narrow}"] if narrow in kinds and wide not in kinds else []
+    return [f"tensors: {{{', '.join(said)}}}"] if said else []
+
+
+def _mlflow(get: Ask) -> list[str] | None:
     try:
         version, ping = get("/version"), get("/ping")
     except httpx.HTTPError:
@@ -89,7 +121,7 @@ def _mlflow(get: Callable[[str], httpx.Response]) -> list[str] | None:
     return ["protocol: mlflow", "read: {score: $.predictions}"] if plain else None
 
 
-def _tf_serving(get: Callable[[str], httpx.Response]) -> list[str] | None:
+def _tf_serving(get: Ask) -> list[str] | None:
     """It lists no models, but says of one that it has not what it would not say of a path that it does not know."""
     try:
         about = get("/v1/models/model").json()
@@ -106,7 +138,7 @@ def _tf_serving(get: Callable[[str], httpx.Response]) -> list[str] | None:
     return ["protocol: tf-serving", name, "read: {score: $.predictions}"]
 
 
-def _openapi(get: Callable[[str], httpx.Response]) -> list[str] | None:
+def _openapi(get: Ask) -> list[str] | None:
     for place in _OPENAPI:
         document = _document(get, place)
         if isinstance(document, Mapping) and isinstance(document.get("paths"), Mapping):

@@ -34,7 +34,7 @@ async def _scores(bench: Bench) -> list[Ability]:
         await asyncio.sleep(0.25)
         answer = await bench.score(bench.rows[0])
     reply, read = answer.reply, bench.target.read
-    found = [Ability("scores a row", bool(answer.scores), answer.told())]
+    found = [Ability("scores a row", bool(answer.scores), answer.quoted())]
     if answer.scores:
         # A path that is written down and finds nothing is worse than one that is not: it would look like an answer.
         if read.version is not None or bench.target.protocol == "oip-v2":

@@ -14,9 +14,9 @@ import pytriton
 HERE = Path(__file__).resolve().parent
 BINARIES = Path(pytriton.__file__).parent / "tritonserver"
 MODEL = """
-name: "fraud"
+name: "%s"
 backend: "python"
-default_model_filename: "triton_model.py"
+default_model_filename: "%s"
 max_batch_size: 8
 dynamic_batching { max_queue_delay_microseconds: 20000 }
 response_cache { enable: true }
@@ -24,16 +24,33 @@ instance_group [{ kind: KIND_CPU, count: 1 }]
 input [%s]
 output [{ name: "score", data_type: TYPE_FP64, dims: [1] }]
 """
-COLUMNS = dict.fromkeys(("amount", "hour", "device_age_days", "ip_risk", "attempts"), "TYPE_FP64")
-COLUMNS |= dict.fromkeys(("country", "channel"), "TYPE_STRING")
+FRAUD = {
+    "TYPE_FP64": ("amount", "hour", "device_age_days", "ip_risk", "attempts"),
+    "TYPE_STRING": ("country", "channel"),
+}
+PAYMENTS = {
+    "TYPE_FP64": ("amount", "device_age_days", "ip_risk", "distance_km", "email_age_days"),
+    "TYPE_INT64": ("customer_id", "hour", "basket_size", "attempts_1h"),
+    "TYPE_STRING": ("merchant_category", "payment_method", "country", "channel"),
+    "TYPE_BOOL": ("is_new_device",),
+}
+
+
+def put(repository, name, script, columns, *modules):
+    """A model in Triton's repository, beside what it imports: no path of the environment reaches its process."""
+    (repository / name / "1").mkdir(parents=True)
+    inputs = [
+        f'{{ name: "{column}", data_type: {kind}, dims: [1] }}' for kind, names in columns.items() for column in names
+    ]
+    (repository / name / "config.pbtxt").write_text(MODEL % (name, script, ", ".join(inputs)))
+    for module in (script, *modules):
+        shutil.copy(HERE / module, repository / name / "1" / module)
+
 
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp(prefix="seatrial-triton-"))
-    (folder / "models/fraud/1").mkdir(parents=True)
-    inputs = ", ".join(f'{{ name: "{name}", data_type: {kind}, dims: [1] }}' for name, kind in COLUMNS.items())
-    (folder / "models/fraud/config.pbtxt").write_text(MODEL % inputs)
-    for module in ("triton_model.py", "model.py"):  # no path of the environment reaches the model's process
-        shutil.copy(HERE / module, folder / "models/fraud/1" / module)
+    put(folder / "models", "fraud", "triton_model.py", FRAUD, "model.py")
+    put(folder / "models", "payments", "triton_payments.py", PAYMENTS)
     shutil.copytree(BINARIES / "backends", folder / "backends")
     stub = BINARIES / "python_backend_stubs" / "{}.{}".format(*sys.version_info[:2])
     shutil.copy(stub / "triton_python_backend_stub", folder / "backends/python")

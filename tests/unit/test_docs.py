@@ -211,8 +211,9 @@ def test_the_target_reference_names_every_key():
     page = (ROOT / "docs/reference/target-file.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", page))))
     parts = (
-        target_model.Target, target_model.Start, target_model.Read, target_model.Errors, target_model.Alerts,
-        target_model.Heartbeat, target_model.LabelIntake, target_model.Admin, target_model.ServiceTime,
+        target_model.Target, target_model.Tensors, target_model.Start, target_model.Read, target_model.Errors,
+        target_model.Alerts, target_model.Heartbeat, target_model.LabelIntake, target_model.Admin,
+        target_model.ServiceTime,
     )  # fmt: skip
     assert keys_of(*parts) - named == set()
 

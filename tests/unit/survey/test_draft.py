@@ -19,7 +19,7 @@ def drafted(tmp_path, replies, url="http://127.0.0.1:8080"):
         return httpx.Response(200, text=found) if isinstance(found, str) else httpx.Response(200, json=found)
 
     with httpx.Client(base_url=url, transport=httpx.MockTransport(answer)) as http:
-        text = draft(url, http.get)
+        text = draft(url, http.get, http.post)
     path = tmp_path / "x.target.yaml"
     path.write_text(text, encoding="utf-8")
     return load(path)
@@ -58,6 +58,25 @@ def test_a_model_with_one_output_of_another_name(tmp_path):
     about = {"name": "payments", "outputs": [{"name": "predict"}]}
     assert drafted(tmp_path, OIP | {"/v2/models/payments": about}).read.score == "predict"
     assert drafted(tmp_path, {"/v2": {"name": "x"}}).model == "model"
+
+
+def test_triton_lists_its_models_elsewhere_and_insists_on_columns(tmp_path):
+    replies = {
+        "/v2": {"name": "triton", "extensions": ["statistics", "model_repository"]},
+        "/v2/repository/index": [{"name": "fraud", "state": "READY"}, {"name": "payments", "state": "READY"}],
+        "/v2/models/fraud": {
+            "name": "fraud",
+            "inputs": [
+                {"name": "amount", "datatype": "FP32", "shape": [-1, 1]},
+                {"name": "country", "datatype": "BYTES", "shape": [-1, 1]},
+            ],
+            "outputs": [{"name": "p", "datatype": "FP32", "shape": [-1, 1]}],
+        },
+    }
+    target = drafted(tmp_path, replies)
+    assert (target.model, target.read.score) == ("fraud", "p")
+    assert (target.tensors.shape, target.tensors.number, target.tensors.integer) == ("column", "FP32", "INT64")
+    assert drafted(tmp_path, replies | {"/v2": {"name": "x"}}).model == "model"  # only where it says that it has one
 
 
 def test_mlflow_is_known_by_its_version(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulator.history.schema import Outcome, Source
 from simulator.plan import Chunk
 from simulator.targets.codecs import codec
-from simulator.targets.model import Read, Target
+from simulator.targets.model import Read, Target, Tensors
 from simulator.targets.rows import record, spans
 from simulator.world.chunk import taken
 from simulator.world.population import Field
@@ -62,10 +62,14 @@ def chunk(values, batch=1, overrides=None):
     )  # fmt: skip
 
 
-@given(rows, st.integers(1, 4))
-def test_both_roads_write_the_same_document(values, batch):
+COLUMNS = TARGET.model_copy(update={"tensors": Tensors(shape="column", number="FP32", integer="INT32")})
+
+
+@pytest.mark.parametrize("target", [TARGET, COLUMNS], ids=["vectors", "columns"])
+@given(values=rows, batch=st.integers(1, 4))
+def test_both_roads_write_the_same_document(target, values, batch):
     made = chunk(values, batch)
-    oip = codec(TARGET, FIELDS)
+    oip = codec(target, FIELDS)
     for body, (first, last) in zip(oip.encode(made), spans(made), strict=True):
         fast = msgspec.json.decode(body)
         slow = msgspec.json.decode(
@@ -74,8 +78,16 @@ def test_both_roads_write_the_same_document(values, batch):
         assert fast == slow
         assert fast["id"] == f"main-{first}"
         for tensor, column in zip(fast["inputs"], zip(*values[first:last], strict=True), strict=True):
-            assert tensor["shape"] == [last - first]
+            assert tensor["shape"] == target.tensors.of(last - first)
             assert tensor["data"] == list(column)
+
+
+def test_a_server_that_insists_gets_the_types_that_it_wants():
+    body = codec(COLUMNS, FIELDS).encode(chunk([(1.5, 2, True, "card")]))[0]
+    wanted = [("amount", "FP32"), ("hour", "INT32"), ("new", "BOOL"), ("method", "BYTES")]
+    assert [(t["name"], t["datatype"]) for t in json.loads(body)["inputs"]] == wanted
+    changed = codec(COLUMNS, FIELDS).encode(chunk([(1.5, 2, True, "card")], overrides={0: {"amount": 2, "hour": 2.5}}))
+    assert [t["datatype"] for t in json.loads(changed[0])["inputs"]] == ["FP32", "FP64"]
 
 
 def test_what_a_disturbance_changed_is_sent_as_it_is():
