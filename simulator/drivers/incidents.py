@@ -22,7 +22,8 @@ from simulator.history.schema import NEVER
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import PROCESS, Event
 
-_NOTHING_TO_TAKE_BACK: Final = 409  # the service was quicker and rolled back by itself
+_NOTHING_TO_TAKE_BACK: Final = 409  # the service rolled back by itself, or keeps what was released for good
+_REFUSED: Final = range(400, 500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class Incidents:
         self.scene, self.receipts = scene, receipts
         self._processes = ProcessFaults(scene.service, scene.now, scene.until, receipts)
         self._releasing = False  # a version was released and has to be taken back
+        self._moved = False  # an operator put another version in the place of what served
         self._retrainings: list[Retraining] = []
+        self._serving = scene.spec.scenario.given.serving
 
     async def begin(self, k: int, event: Event) -> None:
         """One event, by its place in the scenario, from its moment on."""
@@ -81,8 +84,9 @@ class Incidents:
         body = msgspec.json.encode({"version": release.version, "by": release.by, "share": release.share})
         # What the version answers before we hear that it was accepted is touched, too: else it would be a bystander.
         self.scene.recorder.released(release.version, 1 << k)
+        before, self._releasing = self._releasing, True  # also if we are interrupted before we hear of it
         status = await self._act(event, f"release {release.version}", target.admin.release, body)
-        self._releasing |= accepted(status)
+        self._releasing = before or accepted(status) or not status  # who does not answer may have done it
         if not accepted(status):
             self.scene.recorder.released(release.version, 0)
 
@@ -111,7 +115,9 @@ class Incidents:
         if action is None:
             self.receipts[event.event] = lacking(f"admin.{event.params.does}")
             return
-        await self._act(event, event.params.does, action, body)
+        status = await self._act(event, event.params.does, action, body)
+        elsewhere = event.params.does == "rollback" and event.params.version not in {None, self._serving}
+        self._moved |= accepted(status) and elsewhere
 
     async def _act(self, event: Event, what: str, action: str, body: bytes) -> int:
         """Ask the control plane for it; the status."""
@@ -134,21 +140,34 @@ class Incidents:
 
     async def heal(self) -> None:
         """Take back what outlives its request, look, and leave a note."""
-        # Only a release outlives its request, and it would be there in the twin, too.
+        # Only what changes who serves outlives its request, and it would be there in the twin, too.
         healed, why = True, "nothing was broken that outlives its request"
         target = self.scene.spec.target
         action = target.admin.rollback
         releasing = self._releasing or any(retraining.met for retraining in self._retrainings)
-        if releasing and target.start.command:
+        if (releasing or self._moved) and target.start.command:
             why = "the service that was started for this run ends with it"
-        elif releasing and action is None:
-            healed, why = False, "a version was released, and the target file has no admin.rollback"
-        elif releasing and action is not None:
-            method, _, path = action.partition(" ")
-            status, _ = await self.scene.call(method, path, b"")
-            healed = accepted(status) or status == _NOTHING_TO_TAKE_BACK
-            why = f"{path} answered {status}"
+        elif (releasing or self._moved) and action is None:
+            healed, why = False, "another version was put to serve, and the target file has no admin.rollback"
+        elif (releasing or self._moved) and action is not None:
+            healed, why = await self._back(action, releasing=releasing)
         for broken in await asyncio.gather(self.scene.dependencies.whole(), self._processes.whole()):
             if broken is not None:
                 healed, why = False, broken
         self.scene.recorder.note(self.scene.now(), "heal", healed=healed, why=why)
+
+    async def _back(self, action: str, *, releasing: bool) -> tuple[bool, str]:
+        """Take back what was released, or, where nothing can be, ask by its name for what served before."""
+        method, _, path = action.partition(" ")
+        status, why = _NOTHING_TO_TAKE_BACK, "an operator put another version in its place"
+        if releasing:
+            status, _ = await self.scene.call(method, path, b"")
+            why = f"{path} answered {status}"
+        healed = accepted(status)
+        if self._moved or status == _NOTHING_TO_TAKE_BACK:
+            # Rolled back by itself, or settled by now and there to stay: then only its name leads back. Who has never
+            # been asked so may not know how, and has said that there is nothing to take back.
+            named, _ = await self.scene.call(method, path, msgspec.json.encode({"to": self._serving}))
+            why += f"; asked for {self._serving}, {named}"
+            healed = accepted(named) or (named in _REFUSED and not self._moved)
+        return healed, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from dataclasses import replace
@@ -31,6 +32,10 @@ from simulator.targets.load import load as load_target
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_UNKNOWN, Status
 
 NEW = Event(event="new", at="1s", release=Release(version="v2", by="swap"))
+ELSEWHERE, HOME = (
+    Event.model_validate({"event": to, "at": "1s", "operator": {"does": "rollback", "version": to}})
+    for to in ("v2", "v1")
+)
 SERVICE = Service("http://127.0.0.1:9", None, None)  # somebody else's
 SOUND = "renamed_field"  # the trial whose evidence is tampered with
 
@@ -232,23 +237,31 @@ async def unasked(*_):
 
 
 @pytest.mark.parametrize(
-    ("released", "action", "status", "healed"),
+    ("befell", "action", "statuses", "healed"),
     [
-        (False, None, None, True),
-        (True, None, None, False),
-        (True, "POST /back", 202, True),
-        (True, "POST /back", 409, True),
-        (True, "POST /back", 500, False),
-        (True, "POST /back", 0, False),  # no answer
+        ((), None, (), True),
+        ((NEW,), None, (), False),
+        ((NEW,), "POST /back", (202,), True),
+        ((NEW,), "POST /back", (409, 202), True),  # settled: it would serve from now on
+        ((NEW,), "POST /back", (409, 409), True),  # rolled back by itself, and not to be asked for a version
+        ((NEW,), "POST /back", (409, 503), False),
+        ((NEW,), "POST /back", (409, 0), False),
+        ((NEW,), "POST /back", (500,), False),
+        ((NEW,), "POST /back", (0,), False),  # no answer
+        ((ELSEWHERE,), "POST /back", (202, 202), True),
+        ((ELSEWHERE,), "POST /back", (202, 409), False),
+        ((ELSEWHERE,), "POST /back", (404,), True),  # it never went there
+        ((HOME,), "POST /back", (202,), True),
+        ((NEW, ELSEWHERE), "POST /back", (202, 202, 202), True),
     ],
 )
-def test_a_live_run_takes_back_what_it_released(live, released, action, status, healed):
-    called = []
+def test_a_live_run_puts_back_who_served_before(live, befell, action, statuses, healed):
+    called, left = [], list(statuses)
 
-    async def call(method, path, _):
+    async def call(method, path, body):
         if method == "POST" and path == "/back":
-            called.append(path)
-            return status, b""
+            called.append(body)
+            return left.pop(0), b""
         return 202, b""
 
     admin = live.spec.target.admin.model_copy(update={"rollback": action})
@@ -256,14 +269,38 @@ def test_a_live_run_takes_back_what_it_released(live, released, action, status, 
 
     async def whole():
         incidents = befalling(live, call)
-        if released:
-            await incidents.begin(0, NEW)
+        for event in befell:
+            await incidents.begin(0, event)
         await incidents.heal()
 
     asyncio.run(whole())
     (note,) = (n for n in live.recorder.notes if n.kind == "heal")
     assert note.data["healed"] is healed, note
-    assert called == (["/back"] if released and action else [])
+    assert not left
+    assert len(statuses) < 2 or called[-1] == b'{"to":"v1"}'
+
+
+@pytest.mark.parametrize("heard", ["never", "too late"])
+def test_what_was_released_unheard_is_taken_back_as_well(live, heard):
+    called = []
+
+    async def call(_method, path, _body):
+        called.append(path)
+        if path != "/back" and heard == "too late":
+            raise asyncio.CancelledError  # the run is interrupted while the service does it
+        return 202 if path == "/back" else 0, b""
+
+    admin = live.spec.target.admin.model_copy(update={"rollback": "POST /back"})
+    live.spec = replace(live.spec, target=live.spec.target.model_copy(update={"admin": admin}))
+
+    async def whole():
+        incidents = befalling(live, call)
+        with contextlib.suppress(asyncio.CancelledError):
+            await incidents.begin(0, NEW)
+        await incidents.heal()
+
+    asyncio.run(whole())
+    assert called[-1] == "/back"
 
 
 def test_a_dependency_that_cannot_be_healed_fails_the_run(live):
