@@ -13,6 +13,7 @@ from simulator.conformance.berth import Berth, moored
 from simulator.conformance.finding import Finding, Report
 from simulator.conformance.probes import (
     abandoned,
+    admission,
     columns,
     control,
     errors,
@@ -57,6 +58,8 @@ async def run(
                 found.append(await identity.swap(bench, versions, berth.token))
             tell("readiness")
             found.append(await readiness.probe(bench, target.start.ready))
+            tell("admission")
+            found += await admission.probe(bench, berth.token)
             found += await errors.probe(bench)
             found += await _process(bench, berth, tell)
         return Report(path.name.removesuffix(".target.yaml"), berth.url, bench.requests, tuple(found))

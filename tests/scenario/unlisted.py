@@ -10,11 +10,12 @@ import numpy as np
 from saboteurs import saboteur
 
 from reference_service import pipeline, validation, values
-from reference_service.api import keyed
+from reference_service.api import core, keyed
 from reference_service.api.oip import Replies
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.guards.fallback import Heuristic
 from reference_service.guards.kept_answers import KeptAnswers
+from reference_service.guards.limiter import Limiter
 from reference_service.monitor.drift import DriftDetector
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
@@ -384,3 +385,25 @@ def reviewers_get_anybody():
         return one(self, request_id, score, b"review" if chosen else b"approve", source)
 
     Replies.one = drawn
+
+
+# ---------------------------------------------------------------- what callers are told, and who may do what
+
+
+@saboteur
+def any_token_will_do():
+    """Whoever shows a token, whichever, is at the control plane."""
+    core.authorised = lambda headers, _token: any(name.lower() == b"authorization" for name, _ in headers)
+
+
+@saboteur
+def come_back_at_once():
+    """Who is refused for load is told to come back after no time at all."""
+    Limiter.retry_after_s = lambda *_: 0
+
+
+@saboteur
+def names_only_the_first():
+    """A refusal names the first of several mistakes."""
+    refuse = pipeline.refusal
+    pipeline.refusal = lambda status, title, detail, errors=(): refuse(status, title, detail, errors[:1])

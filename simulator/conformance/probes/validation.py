@@ -6,6 +6,7 @@ What counts as legal is what the sample rows hold, no more: a column that is nul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -76,6 +77,7 @@ CASES: Final = (
     Case("nan", "with the token NaN", _number(Raw("NaN"))),
     Case("infinity", "with the token Infinity", _number(Raw("Infinity"))),
     Case("overflow", "with 1e309, which is no double", _number(Raw("1e309"))),
+    Case("huge_integer", "with an integer of 401 digits", _number(Raw(f"1{'0' * 400}"))),
     Case("out_of_range", f"with {_FAR:g} times the largest value of the sample", _set(_far)),
     Case("unseen_category", "with a category that does not exist",
          _set(lambda c, _: "seatrial-unseen" if c.kind == "category" else None)),
@@ -102,7 +104,7 @@ async def probe(bench: Bench) -> list[Finding]:
         return [unknown("validation", "all", bench.doubt)]
     pairs = (await influences(bench))[:COLUMNS]
     found = [await _case(bench, case, pairs) for case in CASES]
-    return [*found, await _extra(bench), await _empty(bench), await _shapes(bench)]
+    return [*found, await _extra(bench), await _named(bench, pairs), await _empty(bench), await _shapes(bench)]
 
 
 async def _case(bench: Bench, case: Case, pairs: Sequence[Pair]) -> Finding:
@@ -193,6 +195,29 @@ async def _extra(bench: Bench) -> Finding:
             found = await _tried(bench, case, pair, row)
             tried.append(Tried(f"extra {where}", found.word, found.why, found.evidence, found.bodies))
     return judged(bench, "extra", tried)
+
+
+async def _named(bench: Bench, pairs: Sequence[Pair]) -> Finding:
+    """A caller with several mistakes hears of all of them, where each by itself is named."""
+    one = bench.alone[0]
+    wrong = {pair.column.name: _other_type(pair.column, None) for pair in pairs}
+    row = {name: wrong.get(name, value) for name, value in one.row.items()}
+    alone = {name: await bench.score(poison.replaced(one.row, name, value)) for name, value in wrong.items()}
+    named = [name for name, answer in alone.items() if _names(answer, name)]
+    if len(named) < 2:  # noqa: PLR2004 - several
+        return unknown("validation", "all_named", "no two columns are named where they alone are wrong")
+    answer = await bench.score(row)
+    if not (answer.refused or answer.scores):  # other cases are held to that
+        return unknown("validation", "all_named", f"with {listed(wrong)} wrong at once: {answer.told()}")
+    if unsaid := [name for name in named if not _names(answer, name)]:
+        why = f"with {listed(wrong)} wrong at once nothing is said of {listed(unsaid)}, which are named when alone"
+        evidence = (alone[unsaid[0]].noted(f"{unsaid[0]} alone"), answer.noted("all at once"))
+        return failed("validation", "all_named", why, evidence, bench.curl(answer.exchange.body))
+    return passed("validation", "all_named", f"all of {listed(named)} are named at once")
+
+
+def _names(answer: Answer, column: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)".encode(), answer.exchange.reply) is not None
 
 
 async def _empty(bench: Bench) -> Finding:

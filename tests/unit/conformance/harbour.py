@@ -39,12 +39,15 @@ def checked(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     if not columns["amount"]:
         raise RefusedError("no rows")
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*(columns[n] for n in COLUMNS), strict=True)]
-    for k, row in enumerate(rows):
-        for name, (low, high) in RANGES.items():
-            if type(row[name]) not in {int, float} or not low <= row[name] <= high:
-                raise RefusedError(f"row {k}: {name}")
-        if type(row["country"]) is not str or row["country"] not in COUNTRIES:
-            raise RefusedError(f"row {k}: country")
+    wrong = [
+        f"row {k}: {name}"
+        for k, row in enumerate(rows)
+        for name in COLUMNS
+        if (type(row[name]) not in {int, float} or not RANGES[name][0] <= row[name] <= RANGES[name][1]
+            if name in RANGES else type(row[name]) is not str or row[name] not in COUNTRIES)
+    ]  # fmt: skip
+    if wrong:
+        raise RefusedError("; ".join(wrong))
     return rows
 
 

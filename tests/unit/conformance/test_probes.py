@@ -28,7 +28,7 @@ from harbour import (
 )
 
 from simulator.conformance.bench import Bench
-from simulator.conformance.probes import errors, identity, readiness
+from simulator.conformance.probes import admission, errors, identity, readiness
 from simulator.conformance.suite import asked
 from simulator.targets.model import Target
 from simulator.verdict import Status
@@ -194,6 +194,13 @@ SABOTEURS = {
         {"validation.extra"},
     ),
     "stack traces": (Parts(refusal=trace), {"errors.leak"}),
+    "only the first mistake is named": (
+        Parts(refusal=lambda error: (422, str(error).partition(";")[0].encode())), {"validation.all_named"},
+    ),
+    "huge integers crash": (
+        Parts(check=lambda c: checked({k: [v if k == "country" or v is None else float(v) for v in vs]
+                                       for k, vs in c.items()})), {"validation.huge_integer"},
+    ),
     "refusals without a word": (Parts(refusal=lambda _: (400, b"")), {"errors.body"}),
     "200 with NaN": (
         Parts(check=filling(math.nan, careless), scored=lambda rows: [score(r) for r in rows]), {"validation.null"},
@@ -223,6 +230,25 @@ def test_versions_are_told_apart_after_a_swap():
     found = tried(Parts(scored=kept, state=state), swapped)
     assert found["identity.swap"].status is Status.FAIL
     assert "asked before it was released" in found["identity.swap"].why
+
+
+def test_strangers_at_the_control_plane_are_seen():
+    async def knock(bench):
+        return await admission.probe(bench, "token")
+
+    found = tried(Parts(), knock)  # the small service lets everybody release
+    assert found["admission.token"].status is Status.FAIL
+    assert "without a token: 202; with another token: 202" in found["admission.token"].why
+    assert found["admission.retry_after"].status is Status.UNKNOWN  # nobody is ever refused
+
+
+@pytest.mark.parametrize(
+    ("said", "away"),
+    [("1", True), ("120", True), ("Sun, 29 Nov 2026 16:00:00 GMT", True), ("0", False), ("soon", False), ("-1", False),
+     ("", False), ("1.5", False)],
+)  # fmt: skip
+def test_what_sends_a_caller_away(said, away):
+    assert admission.later(said) is away
 
 
 # ---------------------------------------------------------------- no false accusation
