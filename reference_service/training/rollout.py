@@ -13,6 +13,7 @@ from reference_service.clock import SECOND, Clock
 Call = Callable[[str, str, dict[str, Any] | None], Awaitable[tuple[int, dict[str, Any]]]]
 Outcome = Literal["promoted", "rolled_back", "refused"]
 _ACCEPTED: Final = 300
+_PROMOTED: Final = frozenset({"held_back", "settled"})  # by the service, which had seen enough of a canary
 _POLL_NS: Final = 10 * SECOND
 
 
@@ -46,10 +47,17 @@ async def roll_out(
         while clock.now_ns() < until_ns:
             await clock.sleep(min(_POLL_NS, until_ns - clock.now_ns()))
             state, why = await _state(call, number)
+            if state in _PROMOTED:
+                return "promoted", why
             if state != "on_trial":
                 return "rolled_back", f"{by}: {why or state}"
     status, reply = await call("POST", "/v1/releases/promote", None)
-    return ("promoted", "") if status < _ACCEPTED else ("refused", f"promote: {reply.get('detail', status)}")
+    if status < _ACCEPTED:
+        return "promoted", ""
+    state, why = await _state(call, number)  # the service may have been quicker, either way
+    if state in _PROMOTED:
+        return "promoted", why
+    return ("refused" if state == "on_trial" else "rolled_back"), f"promote: {reply.get('detail', status)}"
 
 
 async def _state(call: Call, number: int) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import MINUTE, SECOND, plain, run
+from conftest import MINUTE, SECOND, HandClock, plain, run
 
 from reference_service import bundle as bundles
 from reference_service.contract import Contract, Field
@@ -176,6 +176,37 @@ def test_a_sound_version_is_shadowed_put_before_a_few_and_promoted(harness):
         assert [each.by for each in h.service.releases.history][:2] == ["shadow", "canary"]
 
     run(body())
+
+
+@pytest.mark.parametrize("after", [40 * SECOND, 2 * MINUTE - SECOND])  # between two looks, and before the last word
+def test_a_version_that_the_service_promotes_by_itself_is_promoted(harness, after):
+    async def body():
+        h = harness(policy={"promote_after_ns": after, "promote_answers": 20})
+        assert await rolled(h) == ("promoted", "watched without a finding")
+        assert h.service.releases.champion.version == "v2"
+
+    run(body())
+
+
+def test_a_version_that_is_promoted_between_the_last_look_and_the_last_word_is_promoted():
+    said = {"canary": []}
+
+    async def call(method, path, _):
+        if method == "GET":
+            said["canary"].append("held_back" if "promote" in said else "on_trial")
+            return 200, {"releases": [{"id": 1, "state": said["canary"][-1], "reason": "seen enough"}]}
+        if path.endswith("promote"):
+            said["promote"] = True
+            return 409, {"detail": "no canary is on trial"}
+        return 202, {"id": 1}
+
+    async def body():
+        clock = HandClock()
+        task = asyncio.get_running_loop().create_task(roll_out(call, "v2", clock, shadow_ns=0, canary_ns=SECOND))
+        await clock.advance(MINUTE)
+        return await task
+
+    assert run(body()) == ("promoted", "seen enough")
 
 
 def test_a_version_that_fails_comes_back_and_is_not_promoted(harness):
