@@ -140,9 +140,12 @@ def _spent(pid: int, before: dict[int, float]) -> float:
 def memory(session: int, headroom: int) -> None:
     """RLIMIT_AS of each process is what it has mapped and `headroom` bytes more: whoever asks for more is refused."""
     before = {pid: (_mapped(pid), resource.prlimit(pid, resource.RLIMIT_AS)[0]) for pid in session_of(session)}
-    for pid, ((mapped, _), _) in before.items():
-        _soft_limit(pid, mapped + headroom)
-    _say(holds=bool(before), why=f"{len(before)} processes, {headroom} bytes more for each")
+    for pid, ((mapped, _), soft) in before.items():
+        # One that it had already is never widened.
+        _soft_limit(pid, mapped + headroom if soft == resource.RLIM_INFINITY else min(soft, mapped + headroom))
+    limited = sum(_limit(pid) in range(mapped + headroom + 1) for pid, ((mapped, _), _) in before.items())
+    why = f"{limited} of {len(before)} processes, {headroom} bytes more for each"
+    _say(holds=0 < limited == len(before), why=why)
     took = dict.fromkeys(before, 0)
     while not _over(_SAMPLE):
         for pid, ((mapped, peak), _) in before.items():
@@ -162,6 +165,14 @@ def _soft_limit(pid: int, soft: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         hard = resource.prlimit(pid, resource.RLIMIT_AS)[1]
         resource.prlimit(pid, resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _limit(pid: int) -> int:
+    """The soft limit of its address space; -1 of none, or if it has gone."""
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_AS)[0]
+    except (ProcessLookupError, PermissionError):
+        return resource.RLIM_INFINITY
 
 
 def _mapped(pid: int) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class ProcessFaults:
     async def _restart(self, event: Event, process: Process, end_ns: int) -> str:
         how, since = event.params.how, self._now()
         self._receipts[event.event] = ServiceReceipt(since, 1, 0, 0, detail="it was never seen to be gone")
-        what = "SIGKILL"
+        what, there = "SIGKILL", bool(hold.session_of(process.session))
         self._ended += 1
         if how == "stop":
             what = "SIGTERM" if await process.end() else "SIGTERM, and SIGKILL as it did not end by itself"
@@ -61,7 +61,9 @@ class ProcessFaults:
             await process.kill()
         refused = await _refused(self._service.url)
         seen = "connections were refused" if refused else "something still answers at its address"
-        self._receipts[event.event] = ServiceReceipt(since, 1, 1, int(refused), detail=f"{what}; {seen}")
+        if not there:
+            what = "nothing was there to be ended: it had gone by itself"
+        self._receipts[event.event] = ServiceReceipt(since, 1, 1, int(refused and there), detail=f"{what}; {seen}")
         await self._until(end_ns)
         return f"restart, {how}: {what}; {seen}; {await self._again()}"
 

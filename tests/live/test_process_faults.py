@@ -20,7 +20,9 @@ from simulator.drivers import hold, process_faults
 from simulator.drivers.incidents import Incidents
 from simulator.drivers.live import run_live
 from simulator.drivers.locust.fleet import run_fleet
+from simulator.drivers.process import Process
 from simulator.drivers.spec import RunSpec
+from simulator.drivers.start import Service
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.errors import BadInput
 from simulator.scenario.load import load
@@ -222,3 +224,46 @@ def test_a_run_that_is_told_to_end_while_it_heals_heals_to_the_end(tmp_path, mon
     _, run = carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "for": "200ms", "pause": {}}], length=1)
     assert healing == ["begun", "done"]
     assert healed(run)
+
+
+def test_who_had_gone_by_itself_was_not_killed(tmp_path):
+    """A crash just before the event is the service's own, and no fault that was put on."""
+    command = [sys.executable, "-c", "pass"]
+    (killed,) = load(written(tmp_path, [{"event": "killed", "at": "1s", "for": "1s", "restart": {"how": "kill"}}]))
+    found = {}
+
+    async def at_once(_):
+        pass
+
+    async def befallen():
+        process = Process(command, {})
+        await process.start()
+        await process._leader.wait()
+        service = Service("http://127.0.0.1:9", process, None)
+        faults = process_faults.ProcessFaults(service, lambda: 7, at_once, found)
+        return await faults.befall(killed.scenario.when[0], 7)
+
+    assert "had gone by itself" in asyncio.run(befallen())
+    assert (found["killed"].delivered, found["killed"].potent) == (1, 0)
+
+
+@pytest.mark.parametrize(("allowed", "holds"), [(True, True), (False, False)])
+def test_a_limit_of_memory_that_was_not_put_on_does_not_hold(monkeypatch, allowed, holds):
+    said, prlimit = [], hold.resource.prlimit
+
+    def refusing(pid, what, limits=None):
+        if limits is not None and not allowed:
+            raise PermissionError
+        return prlimit(pid, what, limits) if limits is not None else prlimit(pid, what)
+
+    monkeypatch.setattr(hold.resource, "prlimit", refusing)
+    monkeypatch.setattr(hold, "_say", lambda **what: said.append(what))
+    monkeypatch.setattr(hold, "_over", lambda _: True)
+    service = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        hold.memory(service.pid, 1 << 30)
+        assert prlimit(service.pid, hold.resource.RLIMIT_AS)[0] == prlimit(os.getpid(), hold.resource.RLIMIT_AS)[0]
+    finally:
+        service.kill()
+        service.wait()
+    assert said[0]["holds"] is holds
