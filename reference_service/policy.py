@@ -98,7 +98,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Fairness
     group_field: str = ""  # a category of the contract by whose values service is compared; empty: by none
     fairness_gap: float = 0.05  # a group may be answered otherwise than by the model so much more often than the rest
-    error_gap: float = 0.0  # so much more often may the model err about a group; 0: shown and never told
+    error_gap: float = 0.0  # so much more often may the model err about a group; 0: as in training, and a little more
+    error_excess: float = 0.01  # how little: a point above what training does not exclude
     error_rows: int = 20_000  # matured labels that are looked at together: those of this batch and of the one before
 
     # Cost

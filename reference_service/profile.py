@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import msgspec
 import numpy as np
@@ -28,11 +28,13 @@ class Profile:
     fallback_field: str  # the category that the heuristic looks at
     fallback_rates: Mapping[str, float]  # category → positive rate in training
     fallback_otherwise: float  # null or unseen
+    # Category of the policy's group field → (wrong, of) of its negatives, and of its positives, among held-out rows.
+    group_errors: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
 
 
 def to_json(profile: Profile) -> bytes:
     """The profile as JSON; floats are written so that reading gives the same bits."""
-    plain = {field.name: getattr(profile, field.name) for field in fields(Profile)}
+    plain = {each.name: getattr(profile, each.name) for each in fields(Profile)}
     return msgspec.json.encode(
         {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in plain.items()}
     )

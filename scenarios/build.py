@@ -132,5 +132,6 @@ def _build(
             report=report,
             fallback_field=fallback_field,
             sent=columns,
+            held_out=later,
         )
         click.echo(f"{folder.name} {name}: AUC {report.auc:.4f}, Brier {report.brier:.5f} on {report.n} later rows")

@@ -5,22 +5,28 @@ approvals of all positives. Each rate has an interval (Clopper and Pearson). Lik
 older than the label horizon only: early labels differ between groups for reasons of their own. Where a refusal keeps
 its truth from being known, the rates are about decisions that were no refusals.
 
-Groups may differ lawfully, for their base rates do (Chouldechova, Big Data 2017), so which gap is unfair is for the
-operator to say (`error_gap`). A group is harmed while its rate is surely above all others' by more than that.
+Groups may differ lawfully, for their base rates do (Chouldechova, Big Data 2017), so what is unfair is no constant. The
+gap that is allowed is learned from training: what the rows that the model was held out from do not exclude, and a
+little above (`error_excess`). An operator who knows better says it (`error_gap`). A group is harmed while its rate is
+surely above all others' by more than that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from reference_service.bounds import apart, lower, upper
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
-from reference_service.monitor.groups import NOBODY, GroupMonitor, lower, upper
+from reference_service.monitor.groups import NOBODY, GroupMonitor
 from reference_service.monitor.keeping import keep, recall
 from reference_service.policy import Policy
 
+Learned = Mapping[str, Sequence[Sequence[int]]]
+_DOUBT: Final = 0.01  # that training excludes by bad luck what is so, about any group
 KINDS: Final = ("false_positive", "false_negative")  # of a label of 0, of 1
 
 
@@ -30,17 +36,19 @@ class GroupErrors:
     Args:
         groups: the groups; none if the policy names no field.
         policy: the label horizon, the gap, and how many labels are looked at together.
+        learned: `Profile.group_errors` of the version.
     """
 
     KEPT: ClassVar[tuple[str, ...]] = ("_before", "_now", "firing", "worst")
 
-    def __init__(self, groups: GroupMonitor, policy: Policy) -> None:
+    def __init__(self, groups: GroupMonitor, policy: Policy, learned: Learned) -> None:
         self._groups = groups
         self._policy = policy
         self._young: dict[int, np.ndarray] = {}  # start of a cohort → int64[cells, label, (right, wrong)]
         # Of matured labels, the batch that is being filled and the one before: the recent past, and no more.
         self._now = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
         self._before = np.zeros_like(self._now)
+        self._allowed = self._gaps(learned)  # float64[cells, kind]; None: nothing is told
         self._judged_ns = 0  # cohorts that began before are in it
         self.firing = False
         self.worst = ""
@@ -64,7 +72,7 @@ class GroupErrors:
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
-        gap = self._policy.error_gap
+        allowed = self._allowed
         matured = self._matured_ns(now_ns)
         due = sorted(start for start in self._young if start < matured) if matured > self._judged_ns else ()
         self._judged_ns = matured
@@ -72,20 +80,19 @@ class GroupErrors:
             self._now += self._young.pop(start)
             if self._now.sum() >= self._policy.error_rows:
                 self._before, self._now = self._now, np.zeros_like(self._now)
-        if self._groups.position == NOBODY or not gap:
+        if allowed is None:
             return []
         wrong, total = self._counts()
-        others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
-        alpha = self._policy.alpha
-        proven = lower(wrong, total, alpha) - upper(others_wrong, others, alpha)
-        if proven.max() > gap:
-            cell, kind = np.unravel_index(int(proven.argmax()), proven.shape)
+        beyond = apart(wrong, total, self._policy.alpha)[0] - allowed
+        if beyond.max() > 0:
+            cell, kind = np.unravel_index(int(beyond.argmax()), beyond.shape)
             self.firing = True
             self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"
         elif self.firing:
+            others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
             seen = (total > 0) & (others > 0)
-            apart = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
-            self.firing = bool(apart.max() > gap / 2)
+            gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
+            self.firing = bool((gaps > allowed / 2).any())
         return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
 
     def view(self) -> dict[str, dict[str, Any]]:
@@ -100,6 +107,7 @@ class GroupErrors:
                         "rate": float(wrong[cell, k] / total[cell, k]),
                         "from": float(low[cell, k]),
                         "to": float(high[cell, k]),
+                        "gap_allowed": None if self._allowed is None else float(self._allowed[cell, k]),
                     }
                     if total[cell, k]
                     else None
@@ -117,6 +125,19 @@ class GroupErrors:
         """The reverse of `keep`."""
         recall(self, kept["self"])
         self._young = {start: np.array(counts, dtype=np.int64) for start, counts in kept["young"]}
+
+    def _gaps(self, learned: Learned) -> np.ndarray | None:
+        """float64[cells, kind]: how much more often it may be wrong about each group than about the others."""
+        policy = self._policy
+        if self._groups.position == NOBODY or not (policy.error_gap or learned):
+            return None
+        if policy.error_gap:
+            return np.full((N_VALUE_CELLS, 2), policy.error_gap)
+        counts = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
+        for name, both in learned.items():
+            counts[self._groups.named(name)] += np.array(both)
+        _, most = apart(counts[:, :, 0], counts[:, :, 1], _DOUBT / counts[:, :, 0].size)
+        return np.asarray(most + policy.error_excess)
 
     def _matured_ns(self, now_ns: int) -> int:
         edge = now_ns - self._policy.label_horizon_ns

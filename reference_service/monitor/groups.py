@@ -12,8 +12,8 @@ from collections import Counter, deque
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from scipy.special import betaincinv
 
+from reference_service.bounds import apart
 from reference_service.bundle import Bundle
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
@@ -72,6 +72,10 @@ class GroupMonitor:
         """The group of a value as encoded, by number."""
         return self._cell.get(value, N_VALUE_CELLS - 1)
 
+    def named(self, category: str) -> int:
+        """The group of a category, by number."""
+        return self._labels.index(category) if category in self._labels else N_VALUE_CELLS - 1
+
     def label(self, cell: int) -> str:
         """The category of a group, "" where it holds several."""
         return self._labels[cell]
@@ -87,8 +91,7 @@ class GroupMonitor:
     def _close(self) -> None:
         policy = self._policy
         total = np.maximum(self._total, self._bad)
-        others_bad, others = self._bad.sum() - self._bad, total.sum() - total
-        gap = lower(self._bad, total, policy.alpha) - upper(others_bad, others, policy.alpha)
+        gap, _ = apart(self._bad, total, policy.alpha)
         hot = bool(gap.max() > policy.fairness_gap)
         if hot:
             self.worst = self._labels[int(gap.argmax())] or "a group"
@@ -101,18 +104,6 @@ class GroupMonitor:
             self._hot.clear()
         self._bad[:] = 0
         self._total[:] = 0
-
-
-def lower(bad: np.ndarray, total: np.ndarray, alpha: float) -> np.ndarray:
-    """float64[...]: the share that so many of `total` prove, one-sided (Clopper and Pearson, Biometrika 1934)."""
-    found = betaincinv(np.maximum(bad, 1), total - bad + 1, alpha)
-    return np.where((bad > 0) & (total > 0), found, 0.0)
-
-
-def upper(bad: np.ndarray, total: np.ndarray, alpha: float) -> np.ndarray:
-    """float64[...]: the share that so many of `total` do not exclude."""
-    found = betaincinv(bad + 1, np.maximum(total - bad, 1), 1 - alpha)
-    return np.where(bad < total, found, 1.0)
 
 
 def _labels(bundle: Bundle, position: int) -> list[str]:

@@ -80,7 +80,7 @@ class Watch:
         self.review.start()
         self.inputs = InputMonitors(bundle, self._policy, now_ns)
         self.groups = GroupMonitor(bundle, self._policy, now_ns)
-        self.errors = GroupErrors(self.groups, self._policy)
+        self.errors = GroupErrors(self.groups, self._policy, bundle.profile.group_errors)
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),

@@ -6,11 +6,20 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from reference_service import bundle as bundles
+from reference_service.bounds import apart
 from reference_service.bundle import Bundle
+from reference_service.training import features
 from reference_service.training.pull import Refused, pull
-from reference_service.training.validate import auc
+from reference_service.training.validate import auc, errors_by_group
+
+_NOBODY: Final = ((0, 0), (0, 0))
+_DOUBT: Final = 0.01  # that a fair model is refused, or the champion's gap was larger than it seemed, by bad luck
+_EXCESS: Final = 0.01  # a point more is tolerated, as the monitor does
 
 Gate = Callable[[Path], None]
 """Called with the bundle's folder; raises Refused."""
@@ -39,7 +48,9 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
     """An examination on rows whose labels somebody has looked into, which no feed of labels can turn round.
 
     A model that has learned what is not so, from labels that say the opposite or from a field that knew them, is
-    good on its own later rows and bad here. The area under the ROC curve may be so much below the champion's.
+    good on its own later rows and bad here. The area under the ROC curve may be so much below the champion's; and about
+    no group may it surely be wrong more often, beside the others, than the champion's training allows: what a model has
+    learned to do to a group would be usual to its own monitors.
 
     Args:
         audited: a Parquet file, as `pull` reads it.
@@ -55,5 +66,24 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
         new, old = (auc(labels, each.margin(each.codes(rows))) for each in (bundle, champion))
         if not new >= old - most:
             raise Refused(f"gate: AUC {new:.3f} on {len(labels)} audited rows, the champion's is {old:.3f}")
+        harmed = _harmed(bundle, champion, rows, labels)
+        if harmed:
+            raise Refused(f"gate: about {harmed} it is wrong more often, beside the others, than the champion was")
 
     return judge
+
+
+def _harmed(bundle: Bundle, champion: Bundle, rows: np.ndarray, labels: np.ndarray) -> str:
+    """The group that is worst off, if it surely is by more than the champion's held-out rows do not exclude; or ""."""
+    learned = champion.profile.group_errors
+    if not learned:
+        return ""
+    field = champion.policy["group_field"]
+    approved = np.array([bundle.probability(margin) < bundle.policy["review_from"] for margin in bundle.scores(rows)])
+    groups = ["" if name is None else name for name in features.decode(bundle.contract, rows)[field].tolist()]
+    found = errors_by_group(groups, labels, approved)
+    new, old = (np.array([each.get(name, _NOBODY) for name in learned]) for each in (found, learned))
+    least, _ = apart(new[:, :, 0], new[:, :, 1], _DOUBT / old[:, :, 0].size)
+    _, most = apart(old[:, :, 0], old[:, :, 1], _DOUBT / old[:, :, 0].size)
+    beyond = (least - most).max(axis=1)
+    return list(learned)[int(beyond.argmax())] if beyond.max() > _EXCESS else ""

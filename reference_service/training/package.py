@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from reference_service.core.cells import N_CELLS, NULL_CELL
 from reference_service.core.compiled import Compiled, compile_model
 from reference_service.core.trees import Model, parse
 from reference_service.training import features
-from reference_service.training.validate import Report
+from reference_service.training.validate import Report, errors_by_group
 
 _HOUR_NS: Final = 3600 * 1_000_000_000
 _HOURS: Final = 24
@@ -45,6 +45,7 @@ def package(
     report: Report,
     fallback_field: str,
     sent: Mapping[str, np.ndarray] | None = None,
+    held_out: np.ndarray | None = None,
 ) -> Bundle:
     """Write the bundle of a trained model.
 
@@ -58,6 +59,8 @@ def package(
         fallback_field: The category whose positive rates answer when the model cannot.
         sent: The rows of the window as clients sent them, by field: what `features.encode` takes. Absent: nobody can
             tell whether serving makes the same features of a request as training did.
+        held_out: int64 positions of rows of the window whose labels are known and which the model has not learned
+            from. Absent, or without a group field in the policy: nobody can tell how its errors differ between groups.
 
     Raises:
         TooManyCuts, ModelError: The model cannot be compiled.
@@ -73,7 +76,10 @@ def package(
         path,
         contract=contract,
         policy=policy,
-        profile=_profile(contract, compiled, window, report, fallback_field),
+        profile=replace(
+            _profile(contract, compiled, window, report, fallback_field),
+            group_errors={} if held_out is None else _group_errors(contract, policy, booster, window, held_out),
+        ),
         model_text=text,
         compiled=compiled,
         golden=Golden(
@@ -94,6 +100,22 @@ def _requests(
     margins = booster.predict(features.for_model(contract, window.values[chosen]), raw_score=True, num_threads=1)
     rows = [{field.name: _plain(field.kind, sent[field.name][i]) for field in contract.fields} for i in chosen.tolist()]
     return rows, np.asarray(margins).tolist()
+
+
+def _group_errors(
+    contract: Contract, policy: Mapping[str, Any], booster: lightgbm.Booster, window: Window, rows: np.ndarray
+) -> dict[str, list[list[int]]]:
+    """How often the model errs about each group, by rows that it did not learn from."""
+    names = [field.name for field in contract.fields]
+    if policy.get("group_field") not in names:
+        return {}
+    j = names.index(policy["group_field"])
+    scores = np.asarray(booster.predict(features.for_model(contract, window.values[rows]), num_threads=1))
+    groups = features.decode(contract, window.values[rows])[names[j]].tolist()
+    known = set(contract.fields[j].categories)
+    return errors_by_group(
+        [group if group in known else "" for group in groups], window.labels[rows], scores < policy["review_from"]
+    )
 
 
 def _plain(kind: str, value: Any) -> float | str | bool | None:

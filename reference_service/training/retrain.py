@@ -37,6 +37,7 @@ class Candidate:
     booster: lightgbm.Booster
     window: Window
     sent: Mapping[str, np.ndarray]  # the rows of the window as clients send them, by field
+    held_out: np.ndarray  # int64, positions in the window of the rows that both reports are of
     report: Report
     champion: Report
 
@@ -63,6 +64,7 @@ def fit(champion: Bundle, data: Data, recipe: Recipe) -> Candidate:
         booster,
         Window(values=values, event_ns=data.event_ns, labels=data.labels),
         data.sent,
+        later,
         validate(labels, new, event_ns),
         validate(labels, old, event_ns),
     )
@@ -94,6 +96,7 @@ def pack(champion: Bundle, candidate: Candidate, version: str, staging: Path) ->
         report=candidate.report,
         fallback_field=champion.profile.fallback_field,
         sent=candidate.sent,
+        held_out=candidate.held_out,
     )
     return place
 

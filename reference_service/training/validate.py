@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,23 @@ def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray
         calibration_cuts=cuts,
         calibration=calibration,
     )
+
+
+def errors_by_group(groups: Sequence[str], labels: np.ndarray, approved: np.ndarray) -> dict[str, list[list[int]]]:
+    """Group → [[wrong, of] of its negatives, [wrong, of] of its positives].
+
+    Args:
+        groups: n names; rows of "" are left out.
+        labels: int64[n], 0 or 1.
+        approved: bool[n]: wrong of a positive; anything else is wrong of a negative.
+    """
+    names, wrong = np.asarray(groups, object), approved == (labels == 1)
+    return {
+        name: [
+            [int((wrong & of).sum()), int(of.sum())] for of in ((names == name) & (labels == label) for label in (0, 1))
+        ]
+        for name in sorted(set(names.tolist()) - {""})
+    }
 
 
 def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

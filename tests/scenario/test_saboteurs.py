@@ -93,6 +93,12 @@ def test_arms_that_are_wired_wrongly_are_refused(grounds):
     test_a_saboteur_is_refused(grounds, "arms_by_the_request", "rules_beside_the_model", {"always_the_same"})
 
 
+@pytest.mark.slow
+def test_a_limit_of_fairness_that_was_typed_in_is_refused(grounds):
+    test_the_honest_service_passes(grounds, "one_country_is_suspected")
+    test_a_saboteur_is_refused(grounds, "a_gap_set_by_hand", "one_country_is_suspected", {"told"})
+
+
 def test_a_cache_hides_nothing_from_the_monitors(grounds):
     """What saboteur 27 is refused for is its defect, not its cache."""
     factory = "saboteurs:a_cache_in_front"

@@ -9,7 +9,7 @@ from reference_service.contract import Contract, Field
 from reference_service.core.trees import parse
 from reference_service.training import features
 from reference_service.training.train import Recipe, train
-from reference_service.training.validate import DAY_NS, DAY_ROWS, auc, split_by_time, validate
+from reference_service.training.validate import DAY_NS, DAY_ROWS, auc, errors_by_group, split_by_time, validate
 
 CONTRACT = Contract(
     model="m",
@@ -104,3 +104,9 @@ def test_the_worst_day_is_a_day_with_enough_rows():
     labels[0] = 1
     report = validate(labels, probabilities, days * DAY_NS)
     assert report.worst_day_brier == pytest.approx(0.81)
+
+
+def test_errors_are_counted_by_group_and_by_what_was_true():
+    groups, labels = ["a", "a", "b", "", "a", "b"], np.array([0, 1, 0, 0, 0, 1])
+    approved = np.array([True, True, False, False, False, False])
+    assert errors_by_group(groups, labels, approved) == {"a": [[1, 2], [1, 1]], "b": [[1, 1], [0, 1]]}

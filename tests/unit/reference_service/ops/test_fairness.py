@@ -7,8 +7,9 @@ import pytest
 from conftest import MINUTE, SECOND, START, LinearBundle, plain, run
 from scipy.stats import beta
 
+from reference_service.bounds import lower, upper
 from reference_service.core.cells import N_CELLS
-from reference_service.monitor.groups import GroupMonitor, lower, upper
+from reference_service.monitor.groups import GroupMonitor
 from reference_service.policy import Policy
 
 POLICY = Policy(group_field="method")
