@@ -28,6 +28,7 @@ class Profile:
     fallback_field: str  # the category that the heuristic looks at
     fallback_rates: Mapping[str, float]  # category → positive rate in training
     fallback_otherwise: float  # null or unseen
+    auc_error: float = 1.0  # its standard error, over tenths of their time; 1 where it is not known
     # Category of the policy's group field → (wrong, of) of its negatives, and of its positives, among held-out rows.
     group_errors: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
 

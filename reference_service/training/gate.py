@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from math import hypot
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from reference_service.training.validate import auc, errors_by_group
 
 _NOBODY: Final = ((0, 0), (0, 0))
 _DOUBT: Final = 0.01  # that a fair model is refused, or the champion's gap was larger than it seemed, by bad luck
+_SURE: Final = 4.3  # standard errors: Student's t at 99.9 %, with one less than the tenths of the time
 _EXCESS: Final = 0.01  # a point more is tolerated, as the monitor does
 
 Gate = Callable[[Path], None]
@@ -48,9 +50,10 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
     """An examination on rows whose labels somebody has looked into, which no feed of labels can turn round.
 
     A model that has learned what is not so, from labels that say the opposite or from a field that knew them, is
-    good on its own later rows and bad here. The area under the ROC curve may be so much below the champion's; and about
-    no group may it surely be wrong more often, beside the others, than the champion's training allows: what a model has
-    learned to do to a group would be usual to its own monitors.
+    good on its own later rows and bad here. Refused is who ranks these rows so much worse than the champion; who is
+    wrong about a group more often, beside the others, than the champion's training allows (what a model has learned to
+    do to a group would be usual to its own monitors); and who is so much worse here than on its own later rows as no
+    model is by chance, by how its quality moved over time in training: it has learned of a field that knew the label.
 
     Args:
         audited: a Parquet file, as `pull` reads it.
@@ -69,6 +72,12 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
         harmed = _harmed(bundle, champion, rows, labels)
         if harmed:
             raise Refused(f"gate: about {harmed} it is wrong more often, beside the others, than the champion was")
+        claimed = bundle.profile.auc
+        if claimed - new > _SURE * hypot(bundle.profile.auc_error, champion.profile.auc_error):
+            raise Refused(
+                f"gate: AUC {claimed:.3f} on its own later rows and {new:.3f} on audited ones: "
+                "too good to be true, so look for a field that knows the label"
+            )
 
     return judge
 

@@ -175,6 +175,7 @@ def _profile(contract: Contract, compiled: Compiled, window: Window, report: Rep
         positive_rate=report.positive_rate,
         brier=report.brier,
         auc=report.auc,
+        auc_error=report.auc_error,
         fallback_field=fallback_field,
         fallback_rates=rates,
         fallback_otherwise=otherwise,

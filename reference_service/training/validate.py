@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 DAY_ROWS: Final = 100
+BATCHES: Final = 10
+_FEW: Final = 2
 # Levels between the cells of the calibration: even ones, and finer ones where the rare positives are.
 _LEVELS: Final = np.concatenate([np.arange(1, 20) / 20, [0.97, 0.98, 0.99, 0.995, 0.999]])
 
@@ -21,6 +23,7 @@ class Report:
 
     n: int
     auc: float
+    auc_error: float  # its standard error, by how it moves from one tenth of the time to the next
     brier: float
     worst_day_brier: float
     positive_rate: float
@@ -43,6 +46,7 @@ def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray
     return Report(
         n=len(labels),
         auc=auc(labels, probabilities),
+        auc_error=_auc_error(labels, probabilities, event_ns),
         brier=float(np.mean(loss)),
         worst_day_brier=_worst_day(loss, event_ns),
         positive_rate=float(np.mean(labels)),
@@ -85,6 +89,16 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray
             last, before = blocks.pop(), blocks.pop()
             blocks.append((before[0] + last[0], before[1] + last[1], before[2] + last[2]))
     return cuts, np.repeat([p / max(n, 1.0) for p, n, _ in blocks], [k for _, _, k in blocks])
+
+
+def _auc_error(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> float:
+    """Of the mean over tenths of the time, which are nearly independent where rows are not; 1 of fewer than three.
+
+    Batch means: Law, Simulation Modeling and Analysis. A tenth without both outcomes is left out.
+    """
+    tenths = np.array_split(np.argsort(event_ns, kind="stable"), BATCHES)
+    found = [auc(labels[rows], probabilities[rows]) for rows in tenths if len(set(labels[rows].tolist())) > 1]
+    return float(np.std(found, ddof=1) / np.sqrt(len(found))) if len(found) > _FEW else 1.0
 
 
 def _worst_day(loss: np.ndarray, event_ns: np.ndarray) -> float:

@@ -28,6 +28,9 @@ class Bounds(Frozen):
         return self
 
 
+Outcome = Literal["any", "positive", "negative"]
+
+
 class Selective(Frozen):
     """Which rows of the event's window are touched: a keyed share of those that match `where`.
 
@@ -40,9 +43,14 @@ class Selective(Frozen):
 
 
 class Nulls(Selective):
-    """A value goes missing, in one of its spellings (W1)."""
+    """A value goes missing, in one of its spellings (W1).
+
+    With an `outcome` it is missing by what is to be predicted: a field that knows its label, and a leak for whoever
+    learns of it (Kaufman et al., Leakage in Data Mining, ACM TKDD 6, 2012).
+    """
 
     field: str
+    outcome: Outcome = "any"
     spelling: Literal["null", "nan", "empty", "na", "missing"] = "null"
 
 
@@ -161,7 +169,7 @@ class Prior(Selective):
 class OfOutcome(Selective):
     """What happens to labels may depend on what they say (W5)."""
 
-    outcome: Literal["any", "positive", "negative"] = "any"
+    outcome: Outcome = "any"
 
 
 class LabelDelay(OfOutcome):

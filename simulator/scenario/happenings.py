@@ -132,7 +132,11 @@ _PAYLOADS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 _HAPPENS: Final[Mapping[str, Callable[[Any], str]]] = {
-    "nulls": lambda p: f"{p.field} goes missing" + ("" if p.spelling == "missing" else f", sent as {p.spelling}"),
+    "nulls": lambda p: (
+        f"{p.field} goes missing"
+        + ("" if p.spelling == "missing" else f", sent as {p.spelling}")
+        + ("" if p.outcome == "any" else f", of {p.outcome}s")
+    ),
     "rename": lambda p: f"{p.field} arrives as {p.to}",
     "drop": lambda p: f"{p.field} is no longer sent",
     "add": lambda p: f"a new field {p.field} is sent, {_plain(p.value)}",

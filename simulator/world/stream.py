@@ -96,7 +96,7 @@ class _Making:
         rows, truth = self._world()
         label_due_ns = self._labels(rows, truth)
         reported = self._reported(rows, truth, label_due_ns)
-        overrides = self._representation(rows)
+        overrides = self._representation(rows, truth)
         self._garbled(rows)
         self._badly_sent(rows)
         scheduled_ns = self._late(rows)
@@ -214,8 +214,8 @@ class _Making:
             hit = transport.of_request(self._hit(event, rows), self.row)
             self._mark(k, hit, hit)
 
-    def _representation(self, rows: Rows) -> dict[int, representation.Record]:
-        hits = [(k, event, self._hit_by(k, event, rows)) for k, event in self._of(*representation.VERBS)]
+    def _representation(self, rows: Rows, truth: Truth) -> dict[int, representation.Record]:
+        hits = [(k, event, self._hit_by(k, event, rows, truth)) for k, event in self._of(*representation.VERBS)]
         hits = [(k, event, hit) for k, event, hit in hits if hit.any()]
         if not hits:
             return {}
@@ -244,10 +244,12 @@ class _Making:
             self._mark(k, hit, changed & sent)
         return others
 
-    def _hit_by(self, k: int, event: Event, rows: Rows) -> np.ndarray:
+    def _hit_by(self, k: int, event: Event, rows: Rows, truth: Truth) -> np.ndarray:
         """Rows that a representation event touches: of a respelling those of its category, of outliers a few."""
         hit = self._hit(event, rows)
-        if event.verb == "respell":
+        if event.verb == "nulls":
+            hit = hit & transport.of_outcome(event, truth.label)
+        elif event.verb == "respell":
             hit = hit & (rows.sent[event.params.field] == event.params.category)
         elif event.verb == "outlier":
             if self.stream.load is not None:  # the count is one of the main stream

@@ -398,6 +398,12 @@ def retrained_models_skip_the_gate():
 
 
 @saboteur
+def a_gate_that_looks_at_ranks_alone():
+    """Of no list: retraining's gate asks whether a model ranks audited rows well, and not how well it said it does."""
+    gate._SURE = math.inf
+
+
+@saboteur
 def retrained_models_go_straight_to_everybody():
     """55. A retrained model serves everybody from the first moment; its journal tells of a shadow and a canary."""
 

@@ -99,6 +99,13 @@ def test_a_limit_of_fairness_that_was_typed_in_is_refused(grounds):
     test_a_saboteur_is_refused(grounds, "a_gap_set_by_hand", "one_country_is_suspected", {"told"})
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("saboteur", ["retrained_models_skip_the_gate", "a_gate_that_looks_at_ranks_alone"])
+def test_a_gate_that_does_not_look_for_leaks_is_refused(grounds, saboteur):
+    test_the_honest_service_passes(grounds, "a_field_knew_the_labels")
+    test_a_saboteur_is_refused(grounds, saboteur, "a_field_knew_the_labels", {"stopped"})
+
+
 def test_a_cache_hides_nothing_from_the_monitors(grounds):
     """What saboteur 27 is refused for is its defect, not its cache."""
     factory = "saboteurs:a_cache_in_front"

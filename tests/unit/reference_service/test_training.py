@@ -110,3 +110,15 @@ def test_errors_are_counted_by_group_and_by_what_was_true():
     groups, labels = ["a", "a", "b", "", "a", "b"], np.array([0, 1, 0, 0, 0, 1])
     approved = np.array([True, True, False, False, False, False])
     assert errors_by_group(groups, labels, approved) == {"a": [[1, 2], [1, 1]], "b": [[1, 1], [0, 1]]}
+
+
+def test_how_far_an_area_moves_over_time_is_known_where_each_tenth_has_both_outcomes():
+    draw, n = np.random.default_rng(3), 4000
+    labels, at = draw.integers(0, 2, n), np.arange(n)
+    scores = np.clip(0.3 * labels + draw.random(n), 0, 1)
+    errors = [validate(labels, scores, at).auc_error, validate(labels, np.roll(scores, 1), at).auc_error]
+    assert all(0.002 < error < 0.02 for error in errors)  # of 4,000 by Hanley and McNeil .008
+    drifting = np.where(at < n / 2, scores, draw.random(n))  # half of the time it knows nothing
+    assert validate(labels, drifting, at).auc_error > 3 * errors[0]
+    assert validate(np.array([0, 1] * 10), np.linspace(0, 1, 20), np.repeat([0, 1], 10)).auc_error < 1
+    assert validate(np.array([1] + [0] * 29), np.linspace(0, 1, 30), np.arange(30)).auc_error == 1.0

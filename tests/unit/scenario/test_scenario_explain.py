@@ -49,6 +49,7 @@ up          |===================================================================
 
 EVENTS = {
     "nulls: {field: amount}": "amount goes missing, sent as null",
+    "nulls: {field: amount, outcome: positive}": "amount goes missing, sent as null, of positives",
     "nulls: {field: amount, spelling: missing, share: 5%}": "amount goes missing, in 5% of rows",
     "rename: {field: amount, to: betrag}": "amount arrives as betrag",
     "drop: {field: amount}": "amount is no longer sent",

@@ -225,6 +225,12 @@ def test_bounds_choose_rows_by_value():
     np.testing.assert_array_equal(hit(items), inside(items.scheduled_ns) & (amount > 50) & (amount < 200))
 
 
+def test_a_field_may_go_missing_by_what_is_to_be_predicted():
+    items = whole(event("leak", "nulls", field="ip_risk", outcome="positive"))
+    np.testing.assert_array_equal(hit(items), inside(items.scheduled_ns) & (items.truth == 1))
+    np.testing.assert_array_equal(items.truth, CLEAN.truth)  # the world is as it was
+
+
 def test_a_bot_sends_few_different_rows():
     items = whole(event("bot", "load", to="3x", distinct=2))
     bot = items.stream == "load:bot"

@@ -132,6 +132,22 @@ def test_an_examination_refuses_what_was_learned_from_labels_that_say_the_opposi
         gate(place)
 
 
+def test_an_examination_refuses_what_is_too_good_to_be_true(champion, tmp_path):
+    old = bundles.load(champion)
+    data = pull(file_of(tmp_path, seed=9), old.contract)
+    # Nine positives of ten have a size that nothing else has; the others are told by what there always was.
+    leaked = (data.labels == 1) & (np.arange(len(data.labels)) % 10 > 0)
+    values = np.where(leaked[:, None] & [True, False], 0.987654321, data.values)
+    fitted = retraining.compare(retraining.fit(old, Data(values, data.event_ns, data.labels, data.sent), RECIPE))
+    place = retraining.pack(old, fitted, "v3", tmp_path / "staging")
+    claimed = bundles.load(place).profile
+    assert claimed.auc > 0.9
+    assert 0 < claimed.auc_error < 0.01
+    (tmp_path / "audited").mkdir()
+    with pytest.raises(Refused, match="too good to be true, so look for a field that knows the label"):
+        examination(file_of(tmp_path / "audited", seed=6), old, most=1.0)(place)
+
+
 @pytest.mark.parametrize("told_lies", [False, True])
 def test_an_examination_refuses_what_has_learned_to_suspect_one_group(champion, tmp_path, told_lies):
     old, found = bundles.load(champion), rows(20_000, seed=7)
