@@ -33,11 +33,14 @@ class Reactions:
         self._trying: dict[str, bytes] = {}  # id of a first try → its body
         self.left = self.withheld = self.again = 0
 
-    def written(self, chunk: Chunk) -> np.ndarray:
-        """bool[n]: the requests that need a body of their own: first tries of those who are not away for longer."""
+    def may_come(self, chunk: Chunk, now_ns: int) -> np.ndarray:
+        """bool[n]: all but those who will still be away, and their second tries; those who are, are done with."""
         until = self._away_until
         away = np.fromiter([until.get(entity, 0) for entity in chunk.entity.tolist()], np.int64) > chunk.scheduled_ns
-        return np.asarray(~away & (chunk.copy != AGAIN))
+        first = chunk.copy != AGAIN
+        self.withheld += int((away & first).sum())
+        # A second try stays away with its first one, unless that has been sent before.
+        return np.asarray(~away | ~first & (chunk.scheduled_ns - self._feedback.after <= now_ns))
 
     def comes(self, planned: Planned, now_ns: int) -> Planned | None:
         """This request as it is sent; None if it is not. A second try says what the first one said, under its id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from operator import itemgetter
@@ -27,6 +27,7 @@ from simulator.targets.leaks import leak
 from simulator.targets.protocol import Codec, Reply
 from simulator.targets.rows import request_ids, spans
 from simulator.world.chunk import taken
+from simulator.world.disturbances.transport import AGAIN
 
 _ITEM: Final = itemgetter(0)  # of a Due
 _NO_SOURCE: Final = Source.NONE
@@ -63,8 +64,8 @@ class Sent(Protocol):
     failure: Outcome | None  # why there is no reply to decode
 
 
-def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned]:
-    """The chunk's requests as plain Python values, ready to be sent; `first_item` is the ordinal of its first row."""
+def requests(chunk: Chunk, bodies: list[bytes], items: Sequence[int]) -> list[Planned]:
+    """The chunk's requests as plain Python values, ready to be sent; `items` are the ordinals of its rows."""
     labels_say, due = chunk.reported.tolist(), chunk.label_due_ns.tolist()
     where = spans(chunk)
     firsts = [i for i, _ in where]
@@ -77,7 +78,7 @@ def requests(chunk: Chunk, bodies: list[bytes], first_item: int) -> list[Planned
     for k in np.flatnonzero(chunk.copy[firsts]).tolist():
         labels[k] = None
     columns = zip(
-        [first_item + i for i in firsts], request_ids(chunk, firsts), chunk.scheduled_ns[firsts].tolist(), bodies,
+        [items[i] for i in firsts], request_ids(chunk, firsts), chunk.scheduled_ns[firsts].tolist(), bodies,
         labels, moments, chunk.retry_u[firsts].tolist(), repeat("", len(firsts)), chunk.entity[firsts].tolist(),
         chunk.react_u[firsts].tolist(), strict=True,
     )  # fmt: skip
@@ -128,6 +129,7 @@ class Recorder:
         self._ended: list[Sent] = []
         twice = [(k, event.duplicate) for k, event in enumerate(spec.scenario.when) if event.duplicate]
         self._keyed = any(duplicate.key for _, duplicate in twice)
+        self.whole = self._keyed  # no request of the plan can be left out: one may say what its neighbour says
         self._others, self._nearly = (
             sum(1 << k for k, duplicate in twice if duplicate.payload == payload) for payload in ("other", "one_value")
         )
@@ -140,23 +142,30 @@ class Recorder:
         asked = any(expectation.logged for expectation in spec.scenario.then)
         self._decisions = path if asked else None
 
-    def take(self, chunk: Chunk, written: np.ndarray | None = None) -> list[Planned]:
+    def take(self, chunk: Chunk, coming: np.ndarray | None = None) -> list[Planned]:
         """Record a chunk as planned; its requests.
 
         Args:
             chunk: of the plan.
-            written: bool[n], of requests of one row: those whose body is made now. The others have an empty one.
+            coming: bool[n], of requests of one row: those that may be sent after what the service decided, and only
+                they are returned. Second tries among them have no body yet. None: all.
         """
         self._digest.update(chunk)
         self._writer.planned({name: getattr(chunk, name) for name in PLAN_COLUMNS})
-        if written is None or self._keyed:  # under a key, a request may say what its neighbour says
+        items: Sequence[int] = range(self._items, self._items + len(chunk))
+        sent = chunk
+        if coming is None:
             bodies = self._bodies(chunk)
         else:
-            made = iter(self._bodies(taken(chunk, np.flatnonzero(written))))
-            bodies = [next(made) if wanted else b"" for wanted in written.tolist()]
-        planned = requests(chunk, bodies, self._items)
+            self._writer.withheld((self._items + np.flatnonzero(~coming)).tolist())
+            items = (self._items + np.flatnonzero(coming)).tolist()
+            sent = taken(chunk, np.flatnonzero(coming))
+            first = sent.copy != AGAIN
+            written = iter(self._bodies(taken(sent, np.flatnonzero(first))))
+            bodies = [next(written) if its_own else b"" for its_own in first.tolist()]
+        planned = requests(sent, bodies, items)
         if self._keyed:
-            planned = keyed(planned, chunk, self._others, self._nearly)
+            planned = keyed(planned, sent, self._others, self._nearly)
         if self._networks:
             for one in planned:
                 bits = int(chunk.touched[one.item - self._items])
@@ -185,7 +194,7 @@ class Recorder:
 
     def withheld(self, planned: Planned) -> None:
         """A request that nobody sends after what the service decided: as if it had never been planned."""
-        self._writer.withheld(planned.item)
+        self._writer.withheld([planned.item])
 
     def due(self, tick: int) -> list[list[Due]]:
         """The labels to post at a tick of the feed, in batches."""

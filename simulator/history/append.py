@@ -91,9 +91,9 @@ class Writer:
         if len(self._pending) >= _GROUP:
             self._flush_replies()
 
-    def withheld(self, item: int) -> None:
-        """An item that nobody sends after what the service decided."""
-        self._withheld.append(item)
+    def withheld(self, items: Iterable[int]) -> None:
+        """Items that nobody sends after what the service decided."""
+        self._withheld.extend(items)
         if len(self._withheld) >= _GROUP:
             self._flush_withheld()
 

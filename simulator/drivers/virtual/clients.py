@@ -58,13 +58,14 @@ class Clients:
 
     def next_chunk(self) -> None:
         """Set out on what the plan holds next."""
-        chunk = next(self.chunks, None)
-        if chunk is None:
-            return
-        written = None if self.reactions is None else self.reactions.written(chunk)
-        self.requests = iter(self.recorder.take(chunk, written))
-        self.upcoming = next(self.requests)
-        self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
+        self.upcoming = None
+        reactions, recorder, now_ns = self.reactions, self.recorder, self.loop.now_ns
+        while self.upcoming is None and (chunk := next(self.chunks, None)) is not None:
+            coming = None if reactions is None or recorder.whole else reactions.may_come(chunk, now_ns)
+            self.requests = iter(recorder.take(chunk, coming))
+            self.upcoming = next(self.requests, None)
+        if self.upcoming is not None:
+            self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
 
     def _arrive(self, _: Any) -> None:
         if not self.scene.sending or self.upcoming is None:

@@ -14,7 +14,7 @@ from simulator.scenario.quantities import DAY, HOUR, MINUTE
 from simulator.targets.codecs import codec
 from simulator.targets.model import Target
 from simulator.targets.protocol import Reply
-from simulator.world.chunk import joined
+from simulator.world.chunk import joined, part, taken
 from simulator.world.populations import get
 
 RULES = Feedback.model_validate({"on": ["block"], "leave": 0.3, "again": 0.2, "away": "1d", "after": "5m"})
@@ -83,8 +83,8 @@ def test_the_plan_holds_the_second_tries_that_may_come_and_changes_nothing_else(
 
 
 def tries():
-    given = {"population": "payments", "traffic": {"rate": "20/s", "for": "3m"}}
-    given["feedback"] = {"on": ["block"], "leave": 0.3, "away": "1m", "again": 0.25, "after": "2s"}
+    given = {"population": "payments", "traffic": {"rate": "8/s", "for": "8m"}}
+    given["feedback"] = {"on": ["block"], "leave": 0.3, "away": "1d", "again": 0.2, "after": "5m"}
     retyped = {
         "event": "retyped",
         "at": "30s",
@@ -102,7 +102,7 @@ def test_a_second_try_says_what_the_codec_would_write(reactions, protocol):
         {"target": 1, "start": {"url": "http://127.0.0.1"}, "protocol": protocol, "read": {"score": "score"}}
     )
     bodies = codec(target, get("payments").fields).encode(chunk)
-    whole = requests(chunk, bodies, 0)
+    whole = requests(chunk, bodies, range(len(chunk)))
     sent = 0
     for one in whole:
         if "~" in one.request_id:
@@ -114,14 +114,34 @@ def test_a_second_try_says_what_the_codec_would_write(reactions, protocol):
     assert reactions.again == sent
 
 
-def test_whoever_comes_has_a_body_that_was_written(reactions):
+def sent(chunks, *, left_out):
+    """(ids that are sent, those who were withheld), when everybody meets a decision that people react to."""
+    reactions, now, came = Reactions(RULES, Codec()), 0, []
+    for chunk in chunks:
+        coming = reactions.may_come(chunk, now) if left_out else np.ones(len(chunk), dtype=bool)
+        for one in requests(taken(chunk, np.flatnonzero(coming)), [b""] * int(coming.sum()), range(len(chunk))):
+            now = one.scheduled_ns
+            if (comes := reactions.comes(one, now)) is not None:
+                came.append(comes.request_id)
+                reactions.concluded(Done(one, "block"))
+    return came, reactions.withheld
+
+
+@pytest.mark.parametrize("rows", [1, 40, 4000])
+def test_who_is_left_out_would_not_have_come(rows):
+    whole = tries()
+    chunks = [part(whole, first, min(first + rows, len(whole))) for first in range(0, len(whole), rows)]
+    came, withheld = sent(chunks, left_out=False)
+    assert sent(chunks, left_out=True) == (came, withheld)
+    assert withheld > 100
+    assert any("~" in name for name in came)
+
+
+def test_most_of_those_who_stay_away_are_left_out(reactions):
     chunk = tries()
-    for one in requests(chunk, [b""] * len(chunk), 0)[::3]:
-        reactions.concluded(Done(one, "block"))
-    for one in requests(chunk, [b""] * len(chunk), 0)[::50]:
-        reactions._away_until[one.entity] = one.scheduled_ns  # back at this very moment
-    written = reactions.written(chunk)
-    planned = requests(chunk, [b"body" if wanted else b"" for wanted in written.tolist()], 0)
-    first = [one for one in planned if "~" not in one.request_id]
-    assert [bool(one.body) for one in first] == [reactions.comes(one, one.scheduled_ns) is not None for one in first]
-    assert 0 < written.sum() < len(first)
+    back = int(chunk.entity[0])  # at the moment of the first request
+    until = {entity: DAY for entity in chunk.entity.tolist() if entity % 2}
+    reactions._away_until = until | {back: int(chunk.scheduled_ns[0])}
+    coming = reactions.may_come(chunk, -1)
+    assert coming.tolist() == [entity % 2 == 0 or entity == back for entity in chunk.entity.tolist()]
+    assert reactions.withheld == int((~coming & (chunk.copy == 0)).sum())

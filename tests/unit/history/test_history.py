@@ -97,7 +97,7 @@ def test_what_nobody_sent_never_happened_however_it_is_cut_into_batches(fates, r
             if fates[item] == "answered":
                 writer.replied([reply(item, item / 100, also_touched=1 << item)])
             elif fates[item] == "withheld":
-                writer.withheld(item)
+                writer.withheld([item])
         answered = [item for item, fate in enumerate(fates) if fate == "answered"]
         writer.labelled(answered[::2], 99)
         writer.close(HEADER, alerts=(), events=(), notes=())
