@@ -112,13 +112,14 @@ def certify(paths: tuple[Path, ...], *, out: Path, as_json: bool, quiet: bool, *
 
 @cli.command(epilog=_EXITS)
 @_paths
+@click.option("--target", type=click.Path(path_type=Path), help="Target file, instead of each scenario's own.")
 @_with_debug
-def check(paths: tuple[Path, ...]) -> int:
+def check(paths: tuple[Path, ...], *, target: Path | None) -> int:
     """Find everything that is wrong with scenarios and target files, without running them."""
     from simulator.scenario.errors import BadInput  # noqa: PLC0415 - lazy
 
     cells = _cells(paths)
-    if problems := list(dict.fromkeys(problem for cell in cells for problem in _problems(cell))):
+    if problems := list(dict.fromkeys(problem for cell in cells for problem in _problems(cell, target))):
         raise BadInput(problems)
     files = len({cell.path for cell in cells})
     click.echo(f"ok: {files} scenario{'s' * (files != 1)}, {len(cells)} cell{'s' * (len(cells) != 1)}")
@@ -244,20 +245,21 @@ def _chosen(cells: list[Cell], choices: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def _problems(cell: Cell) -> Sequence[Any]:
+def _problems(cell: Cell, target: Path | None) -> Sequence[Any]:
     """What `certify` would refuse before it runs anything."""
     from simulator.scenario.errors import BadInput  # noqa: PLC0415 - lazy
     from simulator.scenario.feasibility import check as feasible  # noqa: PLC0415 - lazy
     from simulator.targets.load import find, load  # noqa: PLC0415 - lazy
-    from simulator.world.populations import get  # noqa: PLC0415 - lazy
+    from simulator.world.populations import misfit, population_of  # noqa: PLC0415 - lazy
 
     try:
-        time = load(find(cell)).service_time
-        population = get(cell.scenario.given.population, cell.path.parent)
+        time = load(target or find(cell)).service_time
+        population = population_of(cell)
     except BadInput as error:
         return error.problems
     capacity = time.capacity(cell.scenario.given.traffic.batch) if time else None
-    return feasible(cell, {f.name: f for f in population.fields}, capacity)
+    why = misfit(population, cell.scenario.given.traffic)
+    return feasible(cell, {f.name: f for f in population.fields}, capacity, why)
 
 
 def _listener(cells: int, *, quiet: bool) -> Listener:

@@ -23,6 +23,7 @@ from simulator.world.arrivals import Pace
 from simulator.world.chunk import COLUMNS, Chunk, joined, part, taken
 from simulator.world.keyed import Draw
 from simulator.world.population import Population, Recorded, Slice
+from simulator.world.populations import misfit
 from simulator.world.stream import Stream, World, chunks
 
 __all__ = ["Chunk", "PlanDigest", "end_ns", "plan"]
@@ -83,15 +84,9 @@ def _traffic_end(scenario: Scenario, population: Population) -> int:
 
 def _replayed(scenario: Scenario, population: Population) -> Slice | None:
     replay = scenario.given.traffic.replay
-    if replay is None:
-        if isinstance(population, Recorded):
-            raise ValueError(f"the population {population.name} is recorded; give its traffic as `replay`")
-        return None
-    if not isinstance(population, Recorded):
-        raise ValueError(  # noqa: TRY004 - the scenario is wrong, not a type
-            f"the population {population.name} is synthetic and cannot be replayed; give `rate` and `for`"
-        )
-    return population.slice(replay.start, replay.end)
+    if why := misfit(population, scenario.given.traffic):
+        raise ValueError(why)
+    return population.slice(replay.start, replay.end) if replay and isinstance(population, Recorded) else None
 
 
 # ---------------------------------------------------------------- streams

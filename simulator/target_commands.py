@@ -83,7 +83,7 @@ def doctor(
 
     from simulator.drivers.start import TargetDown  # noqa: PLC0415 - lazy
     from simulator.survey.abilities import abilities, prospects  # noqa: PLC0415 - lazy
-    from simulator.survey.look import look  # noqa: PLC0415 - lazy
+    from simulator.survey.look import SCORES, look  # noqa: PLC0415 - lazy
     from simulator.targets.guard import objections  # noqa: PLC0415 - lazy
     from simulator.targets.load import load  # noqa: PLC0415 - lazy
 
@@ -104,7 +104,11 @@ def doctor(
         for ability in seen:
             click.echo(f"{'ok' if ability.there else 'BAD':<4}{ability.name:<22}{ability.why}")
     click.echo()
-    for prospect in prospects(found):
+    # What the file promises is worth nothing where not even a row is scored.
+    mute = any(ability.name == SCORES and not ability.there for ability in seen)
+    if mute:
+        click.echo("    nothing can be decided before a row is scored: give rows that the service knows, mend the file")
+    for prospect in () if mute else prospects(found):
         said = "can be decided" if not prospect.lacks else f"UNKNOWN: needs {', '.join(prospect.lacks)}"
         click.echo(f"    {prospect.family:<22}{said}")
     return EXIT_CERTIFIED if all(ability.there for ability in seen) else EXIT_REFUSED
@@ -117,6 +121,8 @@ def init(url: str) -> int:
 
     Asks for the metadata of the Open Inference Protocol, MLflow's version, and an OpenAPI document.
     """
+    from functools import partial  # noqa: PLC0415 - lazy
+
     import httpx  # noqa: PLC0415 - lazy
 
     from simulator.survey.draft import Unknown, draft  # noqa: PLC0415 - lazy
@@ -126,7 +132,11 @@ def init(url: str) -> int:
     with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
         try:
             http.get("/")
-            click.echo(draft(url.rstrip("/"), http.get, http.post), nl=False)
+        except httpx.HTTPError as error:
+            click.echo(f"no draft: nobody answers at {url}: {error}", err=True)
+            return EXIT_HARNESS_FAULT
+        try:
+            click.echo(draft(url.rstrip("/"), http.get, partial(http.post, json={})), nl=False)
         except (httpx.HTTPError, Unknown) as error:
             click.echo(f"no draft: {error}", err=True)
             return EXIT_HARNESS_FAULT

@@ -41,6 +41,7 @@ def beside(bench: Bench, column: Column, row: Row, other: Row) -> list[Poison]:
         Poison("text in a number" if column.numeric else "number in a category", body([_retyped(row, column)])),
         Poison("NaN", body([replaced(row, column.name, Raw("NaN"))])),
         Poison("missing column", body([without(row, column.name)])),
+        Poison("renamed column", body([renamed(row, column.name, "seatrial_renamed")])),
         Poison("extra column", body([{"seatrial_extra": 1.0, **row}])),
         Poison("other order of columns", body([dict(list(row.items())[::-1])])),
         Poison("columns of different length", bench.wire.short([row, other], column.name), 2),

@@ -42,7 +42,7 @@ def _cell(cell: CellVerdict, *, color: bool) -> Iterator[str]:
     yield _paint(f"  target {cell.target}, seed {cell.seed}, run {cell.run_id}", "dim", color=color)
     if cell.harness_fault:
         yield f"  the harness failed: {cell.harness_fault}"
-    if not any(judged.gating for judged in cell.judged):
+    elif not any(judged.gating for judged in cell.judged):
         yield "  no expectation gates this scenario"
     if cell.judged:
         yield from _table([_row(judged, cell) for judged in cell.judged], cell.judged, color=color)

@@ -31,6 +31,7 @@ def check(
     cell: Cell,
     fields: Mapping[str, fit.Field] | None = None,
     capacity_per_second: float | None = None,
+    misfit: str = "",
 ) -> tuple[Problem, ...]:
     """Everything about one cell that cannot work, located.
 
@@ -38,8 +39,11 @@ def check(
         cell: As loaded.
         fields: The population's fields by name; None leaves them unchecked.
         capacity_per_second: Requests per second that the target sustains; None if it has not said.
+        misfit: Why the population cannot produce the traffic.
     """
     flaws = list(_run(cell.scenario))
+    if misfit:
+        flaws.append(Flaw("wrong-traffic", misfit, ("given", "traffic"), at="key"))
     if not flaws:  # the windows of a run that cannot be would be nonsense as well
         flaws += _parts(cell.scenario, capacity_per_second)
         if fields is not None:

@@ -48,8 +48,8 @@ from simulator.scenario.verbs import Event
 class Replay(Frozen):
     """A slice of a recorded population, in event order; dates are the population's own."""
 
-    start: str = Field(alias="from", description="first day, ISO date, inclusive")
-    end: str = Field(alias="to", description="last day, ISO date, exclusive")
+    start: str = Field(alias="from", description="first day or moment, ISO 8601, inclusive")
+    end: str = Field(alias="to", description="last day or moment, ISO 8601, exclusive")
 
 
 class Traffic(Frozen):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 from simulator.scenario import event_keys, window_keys
@@ -83,13 +83,17 @@ def _dates(data: Mapping[str, Any]) -> Iterator[Flaw]:
         replay = replay.get(key) if isinstance(replay, Mapping) else None
     if not isinstance(replay, Mapping):
         return
-    days: dict[str, date] = {}
+    days: dict[str, datetime] = {}
     for key in ("from", "to"):
         if isinstance(replay.get(key), str):
             try:
-                days[key] = date.fromisoformat(replay[key])
+                days[key] = datetime.fromisoformat(replay[key]).replace(tzinfo=None)
             except ValueError:
                 yield Flaw("bad-value", f"{replay[key]!r} is not a date", (*where, key), "write it as 2013-01-31")
+            else:
+                if datetime.fromisoformat(replay[key]).tzinfo is not None:
+                    hint = "leave the offset out: the moments are by the population's own clock"
+                    yield Flaw("bad-value", f"{replay[key]!r} has a time zone", (*where, key), hint)
     if len(days) == 2 and days["from"] >= days["to"]:  # noqa: PLR2004 - both
         yield Flaw("bad-value", "`to` must be later than `from`", (*where, "to"), "the last day is exclusive")
 

@@ -5,8 +5,7 @@ What really happened is in the history; a window is judged there by the event's 
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Final
+from datetime import datetime, timedelta
 
 from simulator.scenario.model import Expectation, Scenario
 from simulator.scenario.quantities import NS
@@ -14,14 +13,13 @@ from simulator.scenario.verbs import Event
 
 Interval = tuple[int, int]  # [from, to) in nanoseconds from the start of the run
 
-_DAY: Final = NS["d"]
-
 
 def end_ns(scenario: Scenario) -> int:
-    """The last instant of traffic, exclusive: `traffic.for`, or the days of the replay."""
+    """The last instant of traffic, exclusive: `traffic.for`, or what the replay takes."""
     traffic = scenario.given.traffic
     if traffic.replay is not None:
-        return (date.fromisoformat(traffic.replay.end) - date.fromisoformat(traffic.replay.start)).days * _DAY
+        start, end = map(datetime.fromisoformat, (traffic.replay.start, traffic.replay.end))
+        return (end - start) // timedelta(microseconds=1) * NS["us"]
     assert traffic.length is not None  # noqa: S101 - the model admits either a replay or a length
     return traffic.length
 

@@ -27,7 +27,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "exposure": ("version", "release"), "promoted": ("version", "release"), "shadow": ("version", "release"),
     "lossless": ("release",), "refuses": ("release",), "readiness": ("ready",), "review": ("decision",),
     "logged": ("decisions",), "retrain": ("version", "retrain"),
-    "group_errors": ("decision",), "better": ("version", "release"),
+    "group_errors": ("decision",), "better": ("version", "release"), "cost": ("a process of ours",),
 }  # fmt: skip
 SAFEGUARDS: Final = ("validation", "fallback", "alerts", "rollback")
 
@@ -35,10 +35,14 @@ SAFEGUARDS: Final = ("validation", "fallback", "alerts", "rollback")
 def abilities(target: Target) -> tuple[Ability, ...]:
     """Everything that the file alone tells."""
     read, alerts, start = target.read, target.alerts, target.start
+    ours = start.command is not None or start.asgi is not None
     names_version = read.version is not None or target.protocol == "oip-v2"
     return (
         Ability("virtual time", start.asgi is not None, start.asgi or "start.asgi: the app, in process"),
         Ability("real time", start.url is not None, start.url or "start.url, and start.command if it is to be started"),
+        Ability(
+            "a process of ours", ours, "started for the run" if ours else "start.command: else its CPU is out of reach",
+        ),
         Ability("ready", start.ready is not None, start.ready or "start.ready: the path that answers 200 when it can"),
         _named("decision", read.decision, "read.decision"),
         Ability("source", read.source is not None, read.source or "read.source: else no answer counts as declared"),

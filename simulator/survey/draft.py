@@ -24,7 +24,7 @@ def draft(url: str, get: Ask, post: Ask | None = None) -> str:
     Args:
         url: of the service.
         get: fetches a path of it.
-        post: posts nothing to a path of it: only to Triton's index of models, where a server says that it has one.
+        post: posts an empty object to a path of it: only to an inference server's index of its models.
     """
     lines = ["target: 1", "environment: staging  # never production", f'start: {{url: "{url}"{_ready(get)}}}']
     found = _oip(get, post) or _mlflow(get) or _tf_serving(get) or _openapi(get)
@@ -68,7 +68,7 @@ def _oip(get: Ask, post: Ask | None) -> list[str] | None:
     if not isinstance(server, Mapping) or "name" not in server:
         return None
     index = _document(get, "/v2/models")
-    if index is None and post is not None and "model_repository" in server.get("extensions", ()):
+    if index is None and post is not None:
         index = _document(post, "/v2/repository/index")
     models = index.get("models", index) if isinstance(index, Mapping) else index
     first = models[0] if isinstance(models, list) and models else None

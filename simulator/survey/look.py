@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from simulator.conformance.bench import Bench
 from simulator.conformance.berth import Berth, moored
 from simulator.survey.abilities import Ability
 from simulator.targets.model import Target
+
+SCORES: Final = "scores a row"
 
 
 async def look(target: Target, path: Path, rows: list[Mapping[str, Any]]) -> tuple[Ability, ...]:
@@ -34,7 +36,7 @@ async def _scores(bench: Bench) -> list[Ability]:
         await asyncio.sleep(0.25)
         answer = await bench.score(bench.rows[0])
     reply, read = answer.reply, bench.target.read
-    found = [Ability("scores a row", bool(answer.scores), answer.quoted())]
+    found = [Ability(SCORES, bool(answer.scores), answer.quoted())]
     if answer.scores:
         # A path that is written down and finds nothing is worse than one that is not: it would look like an answer.
         if read.version is not None or bench.target.protocol == "oip-v2":

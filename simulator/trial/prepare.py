@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from simulator.checks.steady import steadiness
 from simulator.drivers.spec import RunSpec
@@ -23,7 +22,7 @@ from simulator.targets.model import Target
 from simulator.trial import fit
 from simulator.trial.manifest import Manifest, ask, digest_of, run_id
 from simulator.trial.twins import twin_key, versions
-from simulator.world.populations import get
+from simulator.world.populations import misfit, population_of
 from simulator.world.populations.recorded import OwnTraffic
 
 
@@ -61,12 +60,12 @@ def _trial(
 ) -> Trial:  # fmt: skip
     target = load_target(target_path)
     scenario = cell.scenario
-    population = _population(cell)
+    population = population_of(cell)
     traffic = scenario.given.traffic
     # What a live service can do is not declared but found out.
     given = target.service_time if driver == "virtual" else None
     capacity = given.capacity(traffic.batch) if given else None
-    problems = check(cell, {f.name: f for f in population.fields}, capacity)
+    problems = check(cell, {f.name: f for f in population.fields}, capacity, misfit(population, traffic))
     problems = (*problems, *(cell.problem(flaw) for flaw in fit.flaws(scenario, target)))
     if without and without not in target.safeguards:
         hint = f"its safeguards: {', '.join(target.safeguards) or 'none'}"
@@ -167,11 +166,3 @@ def _beyond_reach(scenario: Scenario, target: Target, driver: str) -> Iterator[F
 
 def _damaged(event: Event) -> bool:
     return event.release is not None and event.release.bundle == "damaged"
-
-
-def _population(cell: Cell) -> Any:
-    try:
-        return get(cell.scenario.given.population, cell.path.parent)
-    except ValueError as error:
-        line = cell.lines.get("given", 1)
-        raise BadInput([Problem("unknown-population", str(error), str(cell.path), line)]) from error

@@ -22,7 +22,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from simulator.world.population import Population, Rows, Truth
+from simulator.scenario.errors import BadInput, Problem
+from simulator.scenario.load import Cell
+from simulator.scenario.model import Traffic
+from simulator.world.population import Population, Recorded, Rows, Truth
 
 NAMES: Final = ("flights", "payments")
 
@@ -49,6 +52,29 @@ def get(name: str, beside: Path | None = None) -> Population:
         return recorded.load(file)
     msg = f"there is no population {name!r}; there are {', '.join(NAMES)}"
     raise ValueError(f"{msg}, and no {file}" if file else msg)
+
+
+def population_of(cell: Cell) -> Population:
+    """The population that the cell names. Raises BadInput if there is none, or its files are wrong."""
+    try:
+        return get(cell.scenario.given.population, cell.path.parent)
+    except ValueError as error:
+        line = cell.lines.get("given", 1)
+        raise BadInput([Problem("unknown-population", str(error), str(cell.path), line)]) from error
+
+
+def misfit(population: Population, traffic: Traffic) -> str:
+    """Why the population cannot produce that traffic, and what to write instead; empty if it can."""
+    if traffic.replay is None:
+        recorded = f"the population {population.name} is recorded; give its traffic as `replay: {{from, to}}`"
+        return recorded if isinstance(population, Recorded) else ""
+    if not isinstance(population, Recorded):
+        return f"the population {population.name} is synthetic and cannot be replayed; give `rate` and `for`"
+    try:
+        population.slice(traffic.replay.start, traffic.replay.end)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def training(name: str) -> tuple[Rows, Truth]:

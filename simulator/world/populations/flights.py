@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator.world.keyed import Draw
 from simulator.world.population import Field, Rows, Slice, Truth
-from simulator.world.populations.flights_record import midnight_ns, record
+from simulator.world.populations.flights_record import moment_ns, record
 
 TRAINING: Final = ("2013-01-01", "2013-04-01")
 
@@ -56,8 +56,8 @@ class Flights:
     fields: tuple[Field, ...] = FIELDS
 
     def slice(self, start: str, end: str) -> Slice:
-        """The departures from the first day to the last, exclusive."""
-        start_ns, end_ns = midnight_ns(start), midnight_ns(end)
+        """The departures from the first day or moment to the last, exclusive."""
+        start_ns, end_ns = moment_ns(start), moment_ns(end)
         first, last = np.searchsorted(record().scheduled_ns, (start_ns, end_ns)).tolist()
         if first >= last:
             msg = f"the record has no flights from {start} to {end} (exclusive)"

@@ -7,6 +7,7 @@ metadata. All times are nanoseconds of UTC since the New York midnight that bega
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +52,13 @@ class Record:
 
 class RecordMissingError(RuntimeError):
     """The data package is not installed."""
+
+
+def moment_ns(moment: str) -> int:
+    """An ISO date, or a date and a time of day that midnight is that long ago. ValueError as `midnight_ns`."""
+    day, _, time = moment.partition("T")
+    since = datetime.fromisoformat(moment) - datetime.fromisoformat(day) if time else timedelta()
+    return midnight_ns(day) + since // timedelta(microseconds=1) * 1000
 
 
 def midnight_ns(day: str) -> int:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -43,8 +43,8 @@ class OwnTraffic:
     known: Truth
 
     def slice(self, start: str, end: str) -> Slice:
-        """The rows of these days (UTC), the last one exclusive; ValueError if there are none."""
-        start_ns, end_ns = (_ns(datetime.combine(date.fromisoformat(day), datetime.min.time())) for day in (start, end))
+        """The rows between these days or moments (UTC), the last one exclusive; ValueError if there are none."""
+        start_ns, end_ns = (_ns(datetime.fromisoformat(moment)) for moment in (start, end))
         first, last = np.searchsorted(self.event_ns, (start_ns, end_ns)).tolist()
         if first >= last:
             days = [str(_EPOCH + timedelta(microseconds=int(ns) // 1000))[:10] for ns in self.event_ns[[0, -1]]]

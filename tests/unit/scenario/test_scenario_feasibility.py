@@ -540,6 +540,12 @@ def test_a_replay_promises_no_number_of_items(example):
     assert expected_items(cell.scenario, cell.scenario.expectation("bystanders")) is None
 
 
+def test_traffic_that_the_population_cannot_produce_has_its_place(example):
+    (cell,) = example.cells(*verb("reorder: {}"))
+    (problem,) = check(cell, misfit="payments cannot")
+    assert (problem.code, problem.message, underlined(problem)) == ("wrong-traffic", "payments cannot", "traffic")
+
+
 def test_a_replay_has_a_load_of_its_own(example):
     recorded = ("rate: 10/s, for: 90m", "replay: {from: 2013-01-01, to: 2013-01-02}")
     for load_to in ("3x", "500/s"):

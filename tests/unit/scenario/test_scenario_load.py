@@ -649,6 +649,13 @@ MISTAKES = {
         "'2013-02-30' is not a date",
         "write it as",
     ),
+    "a moment with a time zone": (
+        [("rate: 10/s, for: 90m", 'replay: {from: "2013-03-01T09:00Z", to: "2013-03-01T10:00"}')],
+        "bad-value",
+        '"2013-03-01T09:00Z"',
+        "'2013-03-01T09:00Z' has a time zone",
+        "leave the offset out",
+    ),
     "dates in the wrong order": (
         [("rate: 10/s, for: 90m", "replay: {from: 2013-03-01, to: 2013-03-01}")],
         "bad-value",

@@ -38,5 +38,10 @@ def test_a_full_target_decides_everything():
     assert not lacking(started)[1]["switch of validation"], "a command that takes no settings cannot be switched"
 
 
+def test_what_a_process_takes_is_known_of_one_that_was_started():
+    assert lacking(BARE)[0]["cost"] == ("a process of ours",)
+    assert lacking(BARE | {"start": {"asgi": "x:y"}})[0]["cost"] == ()
+
+
 def test_only_families_of_the_language_are_named():
     assert set(NEEDS) <= set(FAMILIES)

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from simulator.plan import plan
+from simulator.plan import end_ns, plan
 from simulator.scenario.errors import BadInput
-from simulator.scenario.model import Scenario
+from simulator.scenario.model import Scenario, Traffic
 from simulator.scenario.quantities import HOUR, MINUTE
+from simulator.scenario.timeline import end_ns as end_as_written
 from simulator.world.chunk import joined
-from simulator.world.populations import get
+from simulator.world.populations import get, misfit
 from simulator.world.populations.recorded import hashed
 from simulator.world.populations.redacted import write
 
@@ -104,6 +105,34 @@ def test_any_event_can_be_laid_over_it(shop):
     assert items.touched.tolist() == [0, 1, 1]
     assert items.potent.tolist() == [0, 0, 1]  # a null is not multiplied
     assert items.overrides[2]["amount"] == 1250.0
+
+
+def test_a_few_minutes_of_it_are_replayed_from_their_first_moment(shop):
+    population = get("shop", written(shop))
+    scenario = {
+        "seatrial": 1, "title": "t", "seed": 1,
+        "given": {
+            "population": "shop", "traffic": {"replay": {"from": "2026-03-01T09:20", "to": "2026-03-01T09:50:30"}}
+        },
+    }  # fmt: skip
+    few = Scenario.model_validate(scenario)
+    items = joined(list(plan(few, population)))
+    assert (items.scheduled_ns // MINUTE).tolist() == [10]
+    assert end_ns(few, population) == end_as_written(few) == 30.5 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("traffic", "why"),
+    [
+        ({"rate": "1/s", "for": "1m"}, "shop is recorded"),
+        ({"replay": {"from": "2025-03-01", "to": "2025-03-02"}}, "shop has no rows"),
+        ({"replay": {"from": "2026-03-01", "to": "2026-03-02"}}, ""),
+    ],
+)
+def test_traffic_that_it_cannot_produce_is_told_before_anything_runs(shop, traffic, why):
+    said = misfit(get("shop", written(shop)), Traffic.model_validate(traffic))
+    assert why in said
+    assert bool(said) == bool(why)
 
 
 def test_a_redacted_copy_is_the_same_population_without_the_secrets(shop):
