@@ -35,6 +35,7 @@ LONGER = [
     ("the_fallback_asks_the_model", "feature_store_outage", {"right"}),
     ("three_windows_of_three", "unit_change", {"paged"}),
     ("nobody_asks_whose_customers_suffer", "one_country_suffers", {"told_whose"}),
+    ("half_open_is_open", "gently_back", {"gently"}),
     ("nobody_looks_at_scores", "alarms_that_rarely_ring", {"scores"}),
     ("nobody_looks_at_tails", "alarms_that_rarely_ring", {"tail"}),
     ("promoted_by_the_clock", "too_few_to_promote", {"still_a_canary"}),

@@ -13,6 +13,7 @@ from reference_service import pipeline, validation, values
 from reference_service.api import core, keyed
 from reference_service.api.oip import Replies
 from reference_service.audit.decision_log import DecisionLog
+from reference_service.guards.breaker import Breaker
 from reference_service.guards.fallback import Heuristic
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.guards.limiter import Limiter
@@ -164,6 +165,18 @@ def the_fallback_asks_the_model():
         return float(bundle.probability(float(bundle.margin(bundle.codes(row))[0])))
 
     Heuristic.__call__ = scored
+
+
+@saboteur
+def half_open_is_open():
+    """A breaker that wants to know whether all is well again asks with everybody who comes meanwhile."""
+    allow = Breaker.allow
+
+    def wide(self, now_ns):
+        allowed = allow(self, now_ns)
+        return allowed or self.state == "half_open"
+
+    Breaker.allow = wide
 
 
 @saboteur
