@@ -102,12 +102,19 @@ class Registry:
         return version in self._loaded
 
     def _verified(self, version: str) -> Bundle:
-        store = self.store
+        store, source = self.store, self._folder / version
         if store is None:
-            return bundles.load(self._folder / version)
+            return bundles.load(source)
         if store.digest(version) is None:
-            store.add(self._folder / version)
-        return bundles.load(store.place(version) or self._folder / version, digest=store.digest(version))
+            store.add(source)
+        try:
+            return bundles.load(store.place(version) or source, digest=store.digest(version))
+        except BundleError:
+            # Damaged since it was taken in. What it was made of may still be there; only the very same replaces it.
+            if not source.is_dir() or bundles.load(source).digest != store.digest(version):
+                raise
+            store.add(source)
+            return bundles.load(store.place(version) or source, digest=store.digest(version))
 
 
 def incompatible(old: Bundle, new: Bundle) -> str:

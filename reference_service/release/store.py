@@ -42,6 +42,8 @@ class Store:
     def add(self, source: Path) -> str:
         """Verify a bundle, golden rows included, and take a copy of it. Returns its digest; twice is once.
 
+        A copy that was damaged since is replaced.
+
         Raises:
             BundleError: It must not be served, or its version was given to another bundle.
         """
@@ -50,11 +52,14 @@ class Store:
         if known not in {None, bundle.digest}:
             raise BundleError("corrupt", f"version {bundle.version} is bundle {known and known[:12]} already")
         place = self.folder / "bundles" / bundle.digest
-        if not place.is_dir():
+        if not _sound(place, bundle.digest):
+            damaged = place.is_dir()
             fresh = place.with_name(f".{bundle.digest}.{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.copytree(source, fresh)
             bundles.load(fresh, digest=bundle.digest)  # what was copied, not what was read before
+            if damaged:
+                shutil.rmtree(place, ignore_errors=True)
             try:
                 fresh.rename(place)
             except OSError:  # another process was faster; what it put there has the same digest
@@ -128,6 +133,14 @@ def write(place: Path, data: bytes, *, durable: bool = True) -> None:
         if durable:
             os.fsync(file.fileno())
     fresh.replace(place)
+
+
+def _sound(place: Path, digest: str) -> bool:
+    try:
+        bundles.load(place, digest=digest)
+    except BundleError:
+        return False
+    return True
 
 
 def _text(place: Path) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from reference_service.bundle import BundleError, load
 from reference_service.commands import registry as command
 from reference_service.release import exchange
+from reference_service.release.registry import Registry
 from reference_service.release.store import Store
 
 V1 = Path(__file__).parents[3] / "scenarios/bundles/payments/v1"
@@ -36,6 +37,37 @@ def test_a_damaged_bundle_is_refused_and_leaves_nothing_behind(store, tmp_path):
         store.add(tmp_path / "v1")
     assert store.versions() == {}
     assert list((store.folder / "bundles").iterdir()) == []
+
+
+def damage(folder):
+    """One digit of the model is another."""
+    text = (folder / "model.txt").read_bytes()
+    (folder / "model.txt").write_bytes(text[:-200].replace(b"7", b"8", 1) + text[-200:])
+
+
+def test_a_registry_that_is_damaged_while_it_serves_serves_on_and_refuses_what_is_damaged(store, tmp_path):
+    store.add(V1)
+    registry = Registry(tmp_path / "nothing", lambda bundle: bundle, store)
+    serving = registry.get("v1")
+    damage(store.place("v1"))
+    assert registry.get("v1") is serving  # what is in memory was verified, and is read no more
+    again = Registry(tmp_path / "nothing", lambda bundle: bundle, store)
+    with pytest.raises(BundleError, match=r"corrupt: .*model\.txt is not the file that the manifest lists"):
+        again.get("v1")  # after a restart, with nothing to repair it from
+    assert not again.knows("v1")
+
+
+def test_a_damaged_copy_is_repaired_from_what_it_was_made_of_and_from_nothing_else(store, tmp_path):
+    digest = store.add(V1)
+    damage(store.place("v1"))
+    assert Registry(V1.parent, lambda bundle: bundle, store).get("v1").digest == digest
+    assert load(store.place("v1"), digest=digest).version == "v1"
+    damage(store.place("v1"))
+    shutil.copytree(V1.parent / "v2", tmp_path / "v1")  # another bundle under that name
+    with pytest.raises(BundleError, match="corrupt"):
+        Registry(tmp_path, lambda bundle: bundle, store).get("v1")
+    assert store.add(V1) == digest
+    assert load(store.place("v1")).digest == digest
 
 
 def test_a_version_is_given_once(store):
