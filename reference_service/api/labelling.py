@@ -16,11 +16,13 @@ def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict
     verdict, judged = service.ledger.label(request_id, row, label)
     if judged is not None and judged.score is not None:
         chance = judged.propensity
+        serving = judged.version == service.watch.bundle.version
         if by_model(judged):
             service.cohorts.add(
-                judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance
-            )
-        if judged.version == service.watch.bundle.version:
+                judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance,
+                tested=serving,
+            )  # fmt: skip
+        if serving:
             service.watch.errors.add(
                 judged.group, label, approved=judged.decision == "approve" and chance == 1,
                 seen_ns=judged.at_ns, now_ns=now_ns,

@@ -73,13 +73,16 @@ def _added(a: list[_Sums], b: list[_Sums], factors: tuple[float, float] = (1.0, 
 
 
 class _Cohort:
-    """Labelled decisions of one interval. `labels` holds (kind, age, loss) of each until the cohort matures."""
+    """Labelled decisions of one interval. `labels` holds (kind, age, loss) of each until the cohort matures.
+
+    The loss is None where it is no evidence about the version that serves.
+    """
 
     __slots__ = ("labels", "sums")
 
     def __init__(self) -> None:
         self.sums = _new()
-        self.labels: list[tuple[int, int, float]] = []
+        self.labels: list[tuple[int, int, float | None]] = []
 
 
 class Cohorts:
@@ -140,6 +143,7 @@ class Cohorts:
         *,
         refused: bool = False,
         propensity: float = 1.0,
+        tested: bool = True,
     ) -> None:
         """One labelled decision. A straggler joins its matured cohort's estimate, though no longer its test.
 
@@ -150,6 +154,7 @@ class Cohorts:
             arrived_ns: when the label came.
             refused: whether the decision was a refusal.
             propensity: with which probability a decision like it was allowed; below 1 it stands for others.
+            tested: whether the version that serves made it: the loss of another is no evidence about this one.
         """
         start = seen_ns - seen_ns % self._width_ns
         loss, weight = (score - label) ** 2, 1 / propensity
@@ -164,11 +169,17 @@ class Cohorts:
             sums = cohort.sums[label]
             age = min(_AGES - 1, max(0, arrived_ns - seen_ns) * _AGES // self._horizon_ns)
             kind = label + 2 * (2 if explored else int(refused))
-            cohort.labels.append((kind, age, loss))
+            cohort.labels.append((kind, age, loss if tested else None))
             self._due.add(1, start // self._width_ns, int(kind <= 1))  # those of refusals are not expected
         sums[_N] += 1
         sums[_WEIGHT] += weight
         sums[_LOSS] += weight * loss
+
+    def start(self) -> None:
+        """Another version serves: what is known of the one before goes on counting, and is no evidence about it."""
+        self._losses, self._block = [], (0, 0, 0.0)
+        for cohort in self._cohorts.values():
+            cohort.labels = [(kind, age, None) for kind, age, _ in cohort.labels]
 
     def matured_before_ns(self, now_ns: int) -> int:
         """Decisions made before this instant are old enough at `now_ns`: the end of the youngest such cohort."""
@@ -256,7 +267,7 @@ class Cohorts:
                 continue
             self._matured = _added(self._matured, cohort.sums)
             for kind, age, loss in cohort.labels:
-                if complete:
+                if complete and loss is not None:
                     self._lost(start, loss)
                 self._arrivals[kind & 1, age] += 1
                 if kind > 1:

@@ -81,6 +81,7 @@ class Watch:
         self.inputs = InputMonitors(bundle, self._policy, now_ns)
         self.groups = GroupMonitor(bundle, self._policy, now_ns)
         self.errors = GroupErrors(self.groups, self._policy, bundle.profile.group_errors)
+        self._cohorts.start()
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),
@@ -159,6 +160,7 @@ class Watch:
     def keep(self) -> dict[str, Any]:
         """What is to survive a restart: evidence, episodes, cohorts, and what receivers have not got yet."""
         return {
+            "bundle": self.bundle.digest,
             "inputs": self.inputs.keep(),
             "groups": self.groups.keep(),
             "errors": self.errors.keep(),
@@ -185,9 +187,13 @@ class Watch:
             "errors": self.errors.recall,
             "traffic": self.traffic.recall,
             "burn": self.burn.recall,
-            "concept": partial(recall, self._concept),
         }
+        same = kept.get("bundle", self.bundle.digest) == self.bundle.digest
+        if same:
+            parts["concept"] = partial(recall, self._concept)
         lost = [name for name, part in parts.items() if not recalled(part, kept.get(name))]
+        if not same:
+            self._cohorts.start()
         self._distrust()
         return lost
 

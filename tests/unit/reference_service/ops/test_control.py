@@ -91,6 +91,45 @@ def test_concept_drift_is_told_once_labels_have_matured_and_not_before(harness):
     run(body())
 
 
+@pytest.mark.parametrize(("wrong", "told"), [("v2", []), ("v1", ["concept_drift"])])
+def test_concept_drift_is_of_the_version_that_serves(harness, wrong, told):
+    """The other arm of an A/B test is for its judge to speak of, and no reason to retrain the champion."""
+
+    async def body():
+        h = harness(policy={"label_horizon_ns": 10 * MINUTE}, safeguards={"rollback": False})
+        assert (await h.call("POST", "/v1/releases", b'{"version":"v2","by":"ab","share":0.5}'))[0] == 202
+        for k in range(600):
+            safe = {**plain(k), "amount": 0.0, "method": "transfer", "foreign": False}  # a score of .12
+            _, reply = await h.infer(safe, request_id=f"r-{k}")
+            await label(h, (f"r-{k}", 0, int(reply["model_version"] == wrong)))
+        await h.clock.advance(12 * MINUTE)
+        h.tick()
+        await h.clock.advance(SECOND)
+        assert [a["labels"]["alertname"] for a in h.alerts(name="concept_drift")] == told
+
+    run(body())
+
+
+def test_what_the_version_before_got_wrong_is_no_drift_of_the_next_one(harness):
+    async def body():
+        h = harness(policy={"label_horizon_ns": 10 * MINUTE})
+        for k in range(300):
+            _, reply = await h.infer(plain(k), request_id=f"r-{k}")
+            if k < 150:
+                await label(h, (f"r-{k}", 0, int(reply["outputs"][0]["data"][0] < 0.5)))
+        assert (await h.call("POST", "/v1/releases", b'{"version":"v2","by":"swap"}'))[0] == 202
+        h.tick()
+        for k in range(150, 300):
+            await label(h, (f"r-{k}", 0, int(plain(k)["amount"] < 50)))
+        await h.clock.advance(12 * MINUTE)
+        h.tick()
+        await h.clock.advance(SECOND)
+        assert h.alerts(name="concept_drift") == []
+        assert (await get(h, "/v1/quality"))["n"] == 300
+
+    run(body())
+
+
 def test_the_ledger_is_bounded_and_forgets_whole_requests():
     ledger = Ledger(4)
     for k, rows in enumerate([2, 1, 2]):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import SECOND, plain, run, settle
+from conftest import MINUTE, SECOND, plain, run, settle
+from test_control import label
 
 NULLS = lambda k: {**plain(k), "amount": None}  # noqa: E731 - a row like the others
 
@@ -87,6 +88,24 @@ def test_cohorts_of_another_width_take_no_alert_with_them(reborn):
         new.tick()
         await settle()
         assert [a["status"] for a in new.alerts(name="null_rate")] == ["firing"]
+
+    run(body())
+
+
+@pytest.mark.parametrize(("serving", "told"), [("v1", 1), ("v2", 0)])
+def test_what_another_version_got_wrong_before_a_restart_is_no_drift_of_this_one(reborn, serving, told):
+    async def body():
+        policy = {"label_horizon_ns": 10 * MINUTE, "label_share": 0.0}
+        old = reborn(policy=policy)
+        for k in range(300):
+            _, reply = await old.infer(plain(k), request_id=f"r-{k}")
+            await label(old, (f"r-{k}", 0, int(reply["outputs"][0]["data"][0] < 0.5)))
+        old.tick()
+        new = await moved(reborn(policy=policy, serving=serving), old)
+        await new.clock.advance(12 * MINUTE)
+        new.tick()
+        await new.clock.advance(SECOND)
+        assert len(new.alerts(name="concept_drift")) == told
 
     run(body())
 
