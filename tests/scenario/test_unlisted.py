@@ -29,6 +29,7 @@ UNLISTED = [
     ("the_canary_takes_every_tenth_request", "canary_share_honest", {"always_the_same"}),
     ("frozen_is_a_word", "frozen_versions", {"not_that", "not_again"}),
     ("a_key_stands_for_most_of_a_payload", "retries_under_a_key", {"not_theirs"}),
+    ("taken_back_in_name_only", "rollback_to_certified", {"identity"}),
     ("the_log_knows_one_version_and_no_fallback", "decisions_on_record", {"by_another_version", "by_the_fallback"}),
 ]  # fmt: skip
 LONGER = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -325,6 +326,19 @@ def frozen_is_a_word():
         return start(self, loaded, by, share, now_ns, override=True)
 
     Releases.start = anyway
+
+
+@saboteur
+def taken_back_in_name_only():
+    """After a rollback the version that served before it goes on scoring, under the name of the certified one."""
+    take_back, route, stays = Releases._take_back, Releases.route, []
+
+    def renamed(self, trial, reason, now_ns):
+        take_back(self, trial, reason, now_ns)
+        stays[:] = [replace(trial.previous, replies=self.champion.replies)]
+
+    Releases._take_back = renamed
+    Releases.route = lambda self, entity: stays[0] if stays else route(self, entity)
 
 
 @saboteur
