@@ -51,7 +51,7 @@ def cli() -> None:
     """Sea trials for machine-learning services: rehearse production before the release."""
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Run scenarios, judge them, write the reports.")
 @_paths
 @click.option("--target", type=click.Path(path_type=Path), help="Target file, instead of each scenario's own.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed, instead of each scenario's own.")
@@ -79,7 +79,7 @@ def run(
     return _deliver(verdict, out, as_json=as_json)
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Run a suite against one target; write a certificate.")
 @_paths
 @click.option("--target", type=click.Path(path_type=Path), required=True, help="The service that is to be certified.")
 @click.option("--driver", type=click.Choice(["virtual", "live", "locust"]), default="live", show_default=True)
@@ -110,7 +110,7 @@ def certify(paths: tuple[Path, ...], *, out: Path, as_json: bool, quiet: bool, *
     return code
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Find what is wrong with scenarios; run nothing.")
 @_paths
 @click.option("--target", type=click.Path(path_type=Path), help="Target file, instead of each scenario's own.")
 @_with_debug
@@ -126,7 +126,7 @@ def check(paths: tuple[Path, ...], *, target: Path | None) -> int:
     return EXIT_CERTIFIED
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Say in English what scenarios do and demand.")
 @_paths
 @_with_debug
 def explain(paths: tuple[Path, ...]) -> int:
@@ -137,7 +137,7 @@ def explain(paths: tuple[Path, ...]) -> int:
     return EXIT_CERTIFIED
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Import recorded traffic, redacted.")
 @click.argument("population", type=click.Path(path_type=Path))
 @_out(Path("scenarios/populations"))
 @_with_debug
@@ -152,7 +152,7 @@ def record(population: Path, out: Path) -> int:
     return EXIT_CERTIFIED
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Judge the evidence of a run again, offline.")
 @click.argument("run")
 @_with_reports
 @_with_json
@@ -177,7 +177,7 @@ def recheck(run: str, reports: Path, *, as_json: bool) -> int:
     return EXIT_HARNESS_FAULT if difference and same_judge else now.exit_code
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Run one cell again as it was asked then.")
 @click.argument("run_id")
 @_with_reports
 @_with_workers
@@ -198,7 +198,7 @@ def replay(run_id: str, reports: Path, *, workers: int, out: Path, as_json: bool
     return code
 
 
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=_EXITS, short_help="Write the reports of an earlier run again.")
 @click.argument("run")
 @_with_reports
 @_with_json
@@ -212,7 +212,7 @@ def report(run: str, reports: Path, *, as_json: bool) -> int:
     return _deliver(read_verdict(folder), folder, as_json=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Print the JSON Schema of scenario files.")
 @_with_debug
 def schema() -> int:
     """Print the JSON Schema of scenario files, for editors."""

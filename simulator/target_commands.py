@@ -20,7 +20,7 @@ _DOCTOR: Final = "Exit: 0 what the file says holds, 1 some of it does not, 2 bad
 _target = click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.command(epilog=EXITS)
+@click.command(epilog=EXITS, short_help="Try what any inference server owes its callers.")
 @_target
 @click.option("--rows", type=click.Path(path_type=Path, dir_okay=False), help="Legal rows, one JSON object a line.")
 @click.option("--population", help="Take the rows of this population instead.")
@@ -64,7 +64,7 @@ def conform(
     return report.exit_code
 
 
-@click.command(epilog=_DOCTOR)
+@click.command(epilog=_DOCTOR, short_help="Say what can be proven of a target, what cannot.")
 @_target
 @click.option(
     "--rows", type=click.Path(path_type=Path, dir_okay=False), help="Rows to ask with, one JSON object a line."
@@ -114,7 +114,10 @@ def doctor(
     return EXIT_CERTIFIED if all(ability.there for ability in seen) else EXIT_REFUSED
 
 
-@click.command(epilog="Exit: 0 drafted, 2 bad input, 4 the service is not there or says nothing of itself.")
+@click.command(
+    epilog="Exit: 0 drafted, 2 bad input, 4 the service is not there or says nothing of itself.",
+    short_help="Draft a target file from a running service.",
+)
 @click.argument("url")
 def init(url: str) -> int:
     """Draft a target file, on stdout, from what the service at URL says of itself.

@@ -9,7 +9,10 @@ from typing import Any
 import click
 
 
-@click.command(epilog="Exit: 0 certified, 1 refused, 2 bad input, 3 inconclusive, 4 harness fault, over all seeds.")
+@click.command(
+    epilog="Exit: 0 certified, 1 refused, 2 bad input, 3 inconclusive, 4 harness fault, over all seeds.",
+    short_help="Over many seeds: how often is a service refused?",
+)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
 @click.option("--first", type=click.IntRange(0, 2**62), default=1, show_default=True, help="The first seed.")

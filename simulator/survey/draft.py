@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import httpx
 
 _OPENAPI: Final = ("/openapi.json", "/docs.json", "/v3/api-docs")
+_INFER: Final = re.compile(r"^/v2/models/([^/{}]+)/infer$")
 _READY: Final = ("/v2/health/ready", "/readyz", "/health/ready", "/health", "/healthz", "/ping", "/-/healthz")
 
 
@@ -72,7 +74,7 @@ def _oip(get: Ask, post: Ask | None) -> list[str] | None:
         index = _document(post, "/v2/repository/index")
     models = index.get("models", index) if isinstance(index, Mapping) else index
     first = models[0] if isinstance(models, list) and models else None
-    name = first.get("name") if isinstance(first, Mapping) else first
+    name = (first.get("name") if isinstance(first, Mapping) else first) or _described(get)
     if not isinstance(name, str):
         return [
             "protocol: oip-v2",
@@ -88,9 +90,20 @@ def _oip(get: Ask, post: Ask | None) -> list[str] | None:
         read = [f"score: {score}", *(f"{t}: {t}" for t in known)]
     else:
         read = [f"{t}: {t}" for t in known or ["score"]]
-    others = len(models) - 1
+    others = len(models) - 1 if isinstance(models, list) else 0
     which = f"  # it has {others} more: {', '.join(_names(models)[1:4])}" if others else ""
     return ["protocol: oip-v2", f"model: {name}{which}", *_insists(inputs), f"read: {{{', '.join(read)}}}"]
+
+
+def _described(get: Ask) -> str | None:
+    """The model whose inference path an OpenAPI document names."""
+    for where in _OPENAPI:
+        document = _document(get, where)
+        paths = document.get("paths") if isinstance(document, Mapping) else None
+        for path in paths if isinstance(paths, Mapping) else ():
+            if found := _INFER.match(str(path)):
+                return found[1]
+    return None
 
 
 def _names(models: list[Any]) -> list[str]:

@@ -80,6 +80,13 @@ def test_triton_lists_its_models_elsewhere_and_insists_on_columns(tmp_path):
     assert (target.tensors.shape, target.tensors.number, target.tensors.integer) == ("column", "FP32", "INT64")
 
 
+def test_a_model_that_only_the_description_names(tmp_path):
+    described = {"paths": {"/metrics": {}, "/v2/models/{name}/infer": {}, "/v2/models/payments/infer": {"post": {}}}}
+    replies = {"/v2": {"name": "x"}, "/openapi.json": described, "/v2/models/payments": {"outputs": [{"name": "p"}]}}
+    target = drafted(tmp_path, replies)
+    assert (target.protocol, target.model, target.read.score) == ("oip-v2", "payments", "p")
+
+
 def test_mlflow_is_known_by_its_version(tmp_path):
     target = drafted(tmp_path, {"/ping": "\n", "/version": "3.17.2"})
     assert (target.protocol, target.start.ready) == ("mlflow", "/ping")
