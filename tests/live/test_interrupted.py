@@ -29,7 +29,8 @@ def there(path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups to signal")
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow  # two fork servers import all that runs need; tests/live/test_process_faults.py is in the default run
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_every_run_heals_however_often_they_are_interrupted(tmp_path, number):
     runs = subprocess.Popen(
         [sys.executable, "-c", f"import signal; signal.signal(signal.SIGTERM, signal.default_int_handler); {RUNS}"
