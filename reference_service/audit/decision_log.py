@@ -14,6 +14,7 @@ import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -25,6 +26,7 @@ from reference_service.clock import Clock
 GENESIS: Final = bytes(32)
 Anomaly = Callable[[Any, Sequence[np.ndarray]], list[float]]
 _encoder: Final = msgspec.json.Encoder()
+_VERSION: Final = attrgetter("digest")  # of a bundle
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -250,7 +252,7 @@ class DecisionLog:
             return
         scores: list[float] = []
         # One call a version: a block is of one version but for the minutes of a release.
-        for _, group in groupby(bundles, key=id):
+        for _, group in groupby(bundles, key=_VERSION):
             begin = len(scores)
             scores += self._anomaly(bundles[begin], received[begin : begin + len(list(group))])
         for decision, score in zip(decisions, scores, strict=True):

@@ -101,12 +101,13 @@ class Breaker:
 
     def _roll(self, epoch: int) -> None:
         """Close the current bucket, forget those that the window has left behind, and begin this one."""
+        calls, failures = self._calls, self._failures
         if self._epoch >= 0:
-            self._calls[self._epoch % _BUCKETS] += self.successes
+            calls[self._epoch % _BUCKETS] += self.successes
         self.successes = 0
         for past in range(max(self._epoch + 1, epoch - _BUCKETS + 1), epoch + 1):
-            self._calls[past % _BUCKETS] = 0
-            self._failures[past % _BUCKETS] = 0
+            slot = past % _BUCKETS
+            calls[slot] = failures[slot] = 0
         self._epoch = epoch
         self.smooth_until_ns = (epoch + 1) * self._bucket_ns
 

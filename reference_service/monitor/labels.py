@@ -2,7 +2,7 @@
 
 A label is counted once. A request that is delivered twice is one decision: the first one.
 
-What is remembered of a decision stands in columns, in a ring: 61 bytes a row whatever its request's id, which clients
+What is remembered of a decision stands in columns, in a ring: 73 bytes a row whatever its request's id, which clients
 choose, and nothing for a garbage collector to walk through. Ids are found as zlib finds matches in its window: a table
 of the youngest place of each hash, and for each place the next older one. A place that has been written over is older
 than the ring is long; it ends its chain, so that forgetting costs nothing.
