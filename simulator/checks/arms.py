@@ -12,19 +12,21 @@ from simulator.checks import selection, words
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.statistics import CONFIDENCE, TIE
-from simulator.history.schema import History, Outcome, Source
+from simulator.history.schema import History, Outcome
 from simulator.scenario.families import Better
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Finding, Status
 
 CROSSED: Final = 0.01  # of customers, who met both: those whom the switch caught, and no more
+SCORELESS: Final = 0.01  # of rows: who goes without an answer may be the very one who would have had a bad one
 
 
 def better(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
     """share, of means: PASS if the lower bound of the gain is at least `by`, FAIL if the upper bound is below it.
 
     The gain is the mean squared error of the scores of `than` less that of `version`, each about its own rows, by
-    their latent truth. Who was assigned is the customer and not the row, so customers are the sample: the variance of
+    their latent truth, whatever the scores came from: a version that falls back where it is hard is no better for it.
+    Who was assigned is the customer and not the row, so customers are the sample: the variance of
     a mean over clusters of unequal size (Cochran, Sampling Techniques, 3rd ed., 2.39) and Student's t.
     """
     window = selection.ground(expectation, scenario, evidence)
@@ -34,7 +36,15 @@ def better(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     main = evidence.main
     chosen = selection.rows(expectation, main, window, of=expectation.of)
     selection.says_version(main, chosen)
-    ours, theirs = (_scored(main, chosen, version) for version in (wanted.version, wanted.than))
+    known = chosen & (main.items["truth"] >= 0) & (main.items["copy"] == 0)
+    scored = known & (main.items["outcome"] == Outcome.OK) & np.isfinite(main.items["score"])
+    lacking = int((known & ~scored).sum())
+    if lacking > SCORELESS * int(known.sum()):
+        raise PremiseError(
+            f"arms: {lacking} of {int(known.sum())} rows have no score, so who has one is no sample",
+            "compare where both versions answer",
+        )
+    ours, theirs = (np.flatnonzero(scored & (main.items["version"] == it)) for it in (wanted.version, wanted.than))
     both = np.intersect1d(main.items["entity"][ours], main.items["entity"][theirs])
     everybody = len(np.union1d(main.items["entity"][ours], main.items["entity"][theirs]))
     if len(both) > CROSSED * everybody:
@@ -67,14 +77,6 @@ def better(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     )
     n = int(sum(rows.sum() for _, rows in arms))
     return Finding(status, limit, observed, why, remedy, n, (lower, upper), None, None, told)
-
-
-def _scored(history: History, chosen: np.ndarray, version: str) -> np.ndarray:
-    """Positions of rows that this version's model answered, of known truth, each delivered for the first time."""
-    items = history.items
-    by_model = (items["outcome"] == Outcome.OK) & np.isin(items["source"], (Source.MODEL, Source.CACHE))
-    known = (items["truth"] >= 0) & np.isfinite(items["score"]) & (items["copy"] == 0)
-    return np.flatnonzero(chosen & by_model & known & (items["version"] == version))
 
 
 def _arm(history: History, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

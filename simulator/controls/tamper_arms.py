@@ -53,6 +53,12 @@ def better(case: Case) -> Iterator[Tampering]:
         Status.UNKNOWN,
         lambda: edits.with_values(evidence, places, version=turns, entity=one),
     )
+    mute = places[: len(places) // 50 + 1]
+    yield (
+        "premise: one row in fifty has no score",
+        Status.UNKNOWN,
+        lambda: edits.with_values(evidence, mute, score=np.nan),
+    )
     few = _beyond([row.entity for row in ours], wanted.min_customers - 1)
     unknown = [row.position for row in ours if row.entity in few]
     yield "premise: too few customers", Status.UNKNOWN, lambda: edits.with_values(evidence, unknown, truth=-1)

@@ -10,7 +10,7 @@ from simulator.controls.naive.court import Court, Opinion, must
 from simulator.controls.naive.shares import tagged
 from simulator.controls.naive.tails import student
 from simulator.controls.naive.windows import complete, ground, rows_of
-from simulator.history.schema import Outcome, Source
+from simulator.history.schema import Outcome
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
 
@@ -22,6 +22,9 @@ def better(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     rows = rows_of(expectation, court.main, window, expectation.of)
     tagged(court.main, rows)
     wanted = expectation.params
+    known = [row for row in rows if row.truth >= 0 and row.copy == 0]
+    lacking = [row for row in known if row.outcome != Outcome.OK or not isfinite(row.score)]
+    must(len(lacking) <= 0.01 * len(known), "rows without a score")  # of the law
     ours, theirs = (scored(rows, version) for version in (wanted.version, wanted.than))
     customers = {row.entity for row in ours} | {row.entity for row in theirs}
     crossed = {row.entity for row in ours} & {row.entity for row in theirs}
@@ -36,12 +39,11 @@ def better(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
 
 
 def scored(rows: list[Row], version: str) -> list[Row]:
-    """What this version's model answered, where the truth is known."""
+    """What this version answered, where the truth is known."""
     return [
         row
         for row in rows
         if row.outcome == Outcome.OK
-        and row.source in (Source.MODEL, Source.CACHE)
         and row.version == version
         and row.truth >= 0
         and row.copy == 0

@@ -6,6 +6,7 @@ import numpy as np
 from histories import N, edited, evidence, judged
 from specimens import beside
 
+from simulator.history.schema import Source
 from simulator.verdict import Status
 
 IT = {"better": {"version": "v2", "than": "v1", "by": 0.01}}
@@ -55,6 +56,19 @@ def test_who_meets_both_is_left_out_and_many_of_them_leave_nothing_to_compare():
     many = found(IT, edited(given, version=version))
     assert many.status is Status.UNKNOWN
     assert "were answered by both versions" in many.why
+
+
+def test_a_version_that_falls_back_where_it_is_hard_is_no_better_for_it():
+    """Its bad answers count, whoever gave them; and so do those that were never given."""
+    given = beside(0.45)
+    hard = np.flatnonzero((given.main.items["version"] == "v2") & (np.arange(N) // 3 % 4 == 0))
+    score, source = given.main.items["score"].copy(), given.main.items["source"].copy()
+    score[hard], source[hard] = 1.0 - given.main.items["truth"][hard], Source.FALLBACK
+    assert found(IT, edited(given, score=score, source=source)).status is Status.FAIL
+    score[hard] = np.nan
+    mute = found(IT, edited(given, score=score))
+    assert mute.status is Status.UNKNOWN
+    assert "have no score" in mute.why
 
 
 def test_it_takes_customers_whose_truth_is_known_and_an_answer_of_the_model():
