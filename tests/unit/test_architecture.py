@@ -102,6 +102,13 @@ def test_rooms_import_only_what_the_page_allows_them():
     assert breaches == set(), "not allowed by ARCHITECTURE.md"
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_allows_nothing_that_no_room_needs(package):
+    """A permission that is not used is a door left open."""
+    there = {(room(user)[1], room(used)[1]) for user, used, _ in IMPORTS if {room(user)[0], room(used)[0]} == {package}}
+    assert {(mine, theirs) for mine, may in RULES[package].items() for theirs in may} - there == set()
+
+
 def test_harness_and_reference_service_do_not_know_each_other():
     strangers = [(user, used) for user, used, _ in IMPORTS if room(used)[0] in {*PACKAGES} - {room(user)[0]}]
     assert strangers == []
