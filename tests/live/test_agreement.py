@@ -8,21 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from main_run import DRIVERS, carried_out, main_spec
 
-from simulator.drivers.live import run_live
-from simulator.drivers.locust.fleet import run_fleet
-from simulator.drivers.spec import RunSpec
-from simulator.drivers.virtual.run import rehearse
 from simulator.history.schema import Outcome
 from simulator.scenario.load import discover, load
 from simulator.scenario.quantities import SECOND
-from simulator.targets.load import load as load_target
 from simulator.trial import certify
 from simulator.verdict import Status
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE.parents[1] / "scenarios"
-DRIVERS = {"virtual": rehearse, "live": run_live, "locust": run_fleet}
 # The same service: in process, and as a command.
 TARGETS = dict.fromkeys(DRIVERS, HERE / "targets/reference.target.yaml")
 TARGETS["virtual"] = SCENARIOS / "targets/payments.target.yaml"
@@ -66,22 +61,16 @@ def test_the_three_agree_on_every_verdict(tmp_path, cell):
 
 
 def test_the_three_get_the_same_answers(tmp_path):
-    """The short form: eight seconds of the same plan, answer by answer."""
+    """The short form: four seconds of the same plan, answer by answer."""
     (cell,) = load(HERE / "agreement/renamed_and_null.scenario.yaml")
-    traffic = cell.scenario.given.traffic.model_copy(update={"length": 8 * SECOND})
-    events = tuple(event.model_copy(update={"at": 2 * SECOND, "length": 5 * SECOND}) for event in cell.scenario.when)
-    given = cell.scenario.given.model_copy(update={"traffic": traffic, "warmup": SECOND})
+    traffic = cell.scenario.given.traffic.model_copy(update={"length": 4 * SECOND})
+    events = tuple(event.model_copy(update={"at": SECOND, "length": 2 * SECOND}) for event in cell.scenario.when)
+    given = cell.scenario.given.model_copy(update={"traffic": traffic, "warmup": SECOND // 2})
     scenario = cell.scenario.model_copy(update={"given": given, "when": events})
     histories = {
-        driver: run(
-            RunSpec(
-                scenario, str(cell.path), {}, "main", load_target(TARGETS[driver]), TARGETS[driver], "",
-                tmp_path / driver, lambda *_: (True, ""), driver=driver,
-            ),
-            lambda _: None,
-        )
-        for driver, run in DRIVERS.items()
-    }  # fmt: skip
+        driver: carried_out(main_spec(cell, TARGETS[driver], tmp_path / driver, driver, scenario=scenario))
+        for driver in DRIVERS
+    }
     rehearsed = histories["virtual"]
     assert {int(Outcome.OK), int(Outcome.REJECT)} <= set(rehearsed.items["outcome"])
     for driver, history in histories.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks.service import bodies
+from simulator.drivers.start import free_port
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/servers"))
@@ -25,12 +25,6 @@ import place  # noqa: E402 - its folder is no package
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tritonclient") is None, reason="tritonclient is not installed; `make test` installs it"
 )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import shutil
-import socket
-import subprocess
-import time
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
+from redis_server import redis_server
 
 from simulator.drivers.dependencies import Dependencies
 from simulator.drivers.fault_proxies import FaultProxies
-from simulator.drivers.start import free_port
 from simulator.history.schema import NEVER
 from simulator.proxy.api import Proxies, serve
 from simulator.scenario.verbs import Event
@@ -24,23 +20,10 @@ FULL = Event.model_validate({"event": "e", "at": "1s", "dependency": {"name": "a
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory):
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("there is no redis-server on this machine (Debian: apt-get install redis-server)")
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    limit = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]
-    process = subprocess.Popen([*command, *limit], stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+    with redis_server(
+        tmp_path_factory.mktemp("redis"), "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"
+    ) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from main_run import main_spec
 
 from simulator.checks.evidence import Evidence
 from simulator.controls.judge import judge
@@ -29,7 +30,6 @@ from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import Event
-from simulator.targets.load import load as load_target
 from simulator.trial import certify, read_verdict
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_HARNESS_FAULT, EXIT_REFUSED, Status
 
@@ -48,10 +48,7 @@ def spec_in(folder: Path, *, seconds: int, rate: float, more: tuple[Event, ...] 
     traffic = cell.scenario.given.traffic.model_copy(update={"length": seconds * SECOND, "rate": rate})
     given = cell.scenario.given.model_copy(update={"traffic": traffic})
     scenario = cell.scenario.model_copy(update={"given": given, "when": (*cell.scenario.when, *more)})
-    return RunSpec(
-        scenario, str(cell.path), {}, "main", load_target(TARGET), TARGET, "", folder, lambda *_: (True, ""),
-        driver="locust",
-    )  # fmt: skip
+    return main_spec(cell, TARGET, folder, "locust", scenario=scenario)
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
+from main_run import carried_out, main_spec
 
 from simulator.checks.evidence import Evidence
 from simulator.controls.judge import judge
-from simulator.drivers.live import run_live
-from simulator.drivers.spec import RunSpec
 from simulator.scenario.load import load
 from simulator.targets.load import load as load_target
 from simulator.verdict import Status
@@ -24,18 +23,14 @@ main()
 """
 
 
-def carried_out(folder, start=("-m", "reference_service")):
+def judged_alone(folder, start=("-m", "reference_service")):
     """One live run, and what is judged of it; its twins would take as long again, and `logged` asks for none."""
     (cell,) = load(HERE / "on_record.scenario.yaml")
     target = load_target(TARGET)
     command = [part for part in target.start.command if part not in {"-m", "reference_service"}]
     command[1:1] = start
     target = target.model_copy(update={"start": target.start.model_copy(update={"command": tuple(command)})})
-    spec = RunSpec(
-        cell.scenario, str(cell.path), {}, "main", target, TARGET, "", folder / "main", lambda *_: (True, ""),
-        driver="live",
-    )  # fmt: skip
-    history = run_live(spec)
+    history = carried_out(main_spec(cell, TARGET, folder / "main", "live", target=target))
     return history, judge(cell, Evidence(history), run_id="here", target="on_record").judged
 
 
@@ -47,7 +42,7 @@ def decided(finding):
 
 
 def test_every_answer_is_on_the_disk_of_a_process_that_was_killed(tmp_path):
-    history, found = carried_out(tmp_path)
+    history, found = judged_alone(tmp_path)
     assert "connections were refused" in history.event("killed").detail
     for judged in found:
         assert decided(judged.finding).status is Status.PASS, judged.finding
@@ -62,7 +57,7 @@ def test_every_answer_is_on_the_disk_of_a_process_that_was_killed(tmp_path):
 def test_a_log_that_lies_is_refused(tmp_path, saboteur, told):
     """Saboteur 44, and one that writes another decision down."""
     code = SABOTAGED.format(scenarios=str(HERE.parent / "scenario"), saboteur=saboteur)
-    on_record, _once = carried_out(tmp_path, ("-c", code))[1]
+    on_record, _once = judged_alone(tmp_path, ("-c", code))[1]
     finding = decided(on_record.finding)
     assert finding.status is Status.FAIL, finding
     assert told in finding.witnesses[0]

@@ -14,20 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from main_run import carried_out, main_spec
 
 from simulator.checks.premises import PremiseError, receipts
 from simulator.drivers import hold, process_faults
 from simulator.drivers.incidents import Incidents
-from simulator.drivers.live import run_live
-from simulator.drivers.locust.fleet import run_fleet
 from simulator.drivers.process import Process
-from simulator.drivers.spec import RunSpec
 from simulator.drivers.start import Service
 from simulator.history.schema import NEVER, Outcome
 from simulator.scenario.errors import BadInput
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
-from simulator.targets.load import load as load_target
 from simulator.trial.prepare import prepare
 
 SERVER = Path(__file__).with_name("hungry_server.py")
@@ -55,15 +52,11 @@ def written(folder, events, server=(), *, length=4.0, start=None):
     return path
 
 
-def carried_out(folder, events, server=(), *, length=4.0, driver="live"):
+def faulted(folder, events, server=(), *, length=4.0, driver="live"):
     """The scenario and its main run."""
     (cell,) = load(written(folder, events, server, length=length))
     target = folder / "targets/hungry.target.yaml"
-    spec = RunSpec(
-        cell.scenario, str(cell.path), {}, "main", load_target(target), target, "", folder / "main",
-        lambda *_: (True, ""), driver=driver,
-    )  # fmt: skip
-    return cell.scenario, {"live": run_live, "locust": run_fleet}[driver](spec)
+    return cell.scenario, carried_out(main_spec(cell, target, folder / "main", driver))
 
 
 def of(run, name):
@@ -84,7 +77,7 @@ def test_a_service_is_killed_stopped_and_frozen_and_each_time_it_comes_back(tmp_
         {"event": "stopped", "at": "2s", "for": "400ms", "restart": {"how": "stop"}},
         {"event": "frozen", "at": "3500ms", "for": "1s", "pause": {}},
     ]
-    scenario, run = carried_out(tmp_path, events, length=5.5, driver=driver)
+    scenario, run = faulted(tmp_path, events, length=5.5, driver=driver)
     receipts(scenario.when, run)
     outcome, at, replied = (run.items[name] for name in ("outcome", "scheduled_ns", "replied_ns"))
     for name in ("killed", "stopped"):
@@ -100,7 +93,7 @@ def test_what_still_answers_was_never_gone(tmp_path, fault):
     """A service that leaves the session of whoever starts it is not killed or frozen with it: nothing was proven."""
     events = [{"event": "killed", "at": "500ms", "for": "500ms", **fault}]
     try:
-        scenario, run = carried_out(tmp_path, events, (0, 0, tmp_path / "pid"), length=1.5)
+        scenario, run = faulted(tmp_path, events, (0, 0, tmp_path / "pid"), length=1.5)
     finally:
         for pid in (tmp_path / "pid").read_text().split():  # a second one came with the restart
             with contextlib.suppress(ProcessLookupError):
@@ -117,7 +110,7 @@ def test_a_limit_that_was_reached_was_there_and_one_that_was_not_is_no_fault(tmp
         {"event": "roomy", "at": "3100ms", "for": "500ms", "memory": {"headroom": "4GiB"}},
         {"event": "cramped", "at": "3800ms", "for": "1200ms", "memory": {"headroom": "20MB"}},
     ]
-    scenario, run = carried_out(tmp_path, events, (3, 2_000_000), length=5.6)
+    scenario, run = faulted(tmp_path, events, (3, 2_000_000), length=5.6)
     starved, ample, roomy, cramped = scenario.when
     receipts([starved, cramped], run)
     for event in (ample, roomy):
@@ -206,7 +199,7 @@ def test_an_interrupted_run_lifts_what_it_holds_however_often_it_is_interrupted(
     monkeypatch.setattr(process_faults._Hold, "put_on", then_interrupted)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
-        carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "pause": {}}], length=30)
+        faulted(tmp_path, [{"event": "frozen", "at": "500ms", "pause": {}}], length=30)
     assert seen == [(1, 1), (0, 1)]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -221,7 +214,7 @@ def test_a_run_that_is_told_to_end_while_it_heals_heals_to_the_end(tmp_path, mon
         healing.append("done")
 
     monkeypatch.setattr(Incidents, "heal", interrupted)
-    _, run = carried_out(tmp_path, [{"event": "frozen", "at": "500ms", "for": "200ms", "pause": {}}], length=1)
+    _, run = faulted(tmp_path, [{"event": "frozen", "at": "500ms", "for": "200ms", "pause": {}}], length=1)
     assert healing == ["begun", "done"]
     assert healed(run)
 

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from main_run import carried_out, main_spec
 
 from reference_service.audit.verify import verify
 from simulator.checks.premises import receipts
-from simulator.drivers.live import run_live
-from simulator.drivers.spec import RunSpec
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
-from simulator.targets.load import load as load_target
 
 pytestmark = (
     pytest.mark.slow
@@ -40,12 +38,7 @@ def run(tmp_path_factory):
     path = folder / "faults.scenario.yaml"
     path.write_text(json.dumps(SCENARIO))
     (cell,) = load(path)
-    return run_live(
-        RunSpec(
-            cell.scenario, str(path), {}, "main", load_target(KEPT), KEPT, "", folder / "main", lambda *_: (True, ""),
-            driver="live",
-        )
-    ), cell.scenario, folder / "main"  # fmt: skip
+    return carried_out(main_spec(cell, KEPT, folder / "main", "live")), cell.scenario, folder / "main"
 
 
 def test_each_of_them_happened_and_all_is_healed(run):

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from benchmarks.service import bodies
 from reference_service.audit.verify import verify
+from simulator.drivers.start import free_port
 
 ROOT = Path(__file__).parents[2]
 PATH = "/v2/models/payments/infer"
@@ -40,9 +40,7 @@ def running(tmp_path):
     settings = tmp_path / "settings.json"
     found = {"bundles": str(bundles), "feature_store": str(bundles / "customers.npz"), "token": "secret"}
     settings.write_text(json.dumps(found | {"decision_log": str(tmp_path / "log")}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "reference_service", str(settings), "--port", str(port), "--workers", "2"]
     control = subprocess.Popen(command, cwd=ROOT)
     yield control, f"127.0.0.1:{port}", tmp_path / "log"

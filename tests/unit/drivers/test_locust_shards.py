@@ -11,6 +11,7 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from main_run import main_spec
 
 from simulator.drivers.answer import Answer as WireAnswer
 from simulator.drivers.live import Sockets
@@ -42,7 +43,6 @@ from simulator.history.read import column_digests
 from simulator.history.schema import Outcome
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
-from simulator.targets.load import load as load_target
 
 LIVE = Path(__file__).parents[2] / "live"
 
@@ -95,10 +95,7 @@ def spec_in(folder: Path, *, seconds: int = 4) -> RunSpec:
     short = given.model_copy(update={"traffic": given.traffic.model_copy(update={"length": seconds * SECOND})})
     scenario = cell.scenario.model_copy(update={"given": short, "when": ()})
     path = LIVE / "targets" / "plain.target.yaml"
-    return RunSpec(
-        scenario, str(cell.path), {}, "main", load_target(path), path, "", folder, lambda *_: (True, ""),
-        driver="locust",
-    )  # fmt: skip
+    return main_spec(cell, path, folder, "locust", scenario=scenario)
 
 
 def answered(k: int, planned: Planned, sent_ns: int = 0) -> Entry:

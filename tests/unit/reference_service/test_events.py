@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 from redis.exceptions import RedisError
-from test_shared import free_port, redis_port, with_redis  # noqa: F401 - fixtures
+from test_shared import redis_port, with_redis  # noqa: F401 - fixtures
 
 from benchmarks.fuzz import INFER, ROOT, Sent, ask
 from benchmarks.service import bodies
@@ -23,6 +23,7 @@ from reference_service.clock import SystemClock
 from reference_service.events.consumer import Consumer, Streams
 from reference_service.pipeline import refusal
 from reference_service.shared.connect import connect
+from simulator.drivers.start import free_port
 
 QUICK = Streams(wait_ms=20, stale_ms=30, deliveries=3)
 MESSAGES = bodies(40)

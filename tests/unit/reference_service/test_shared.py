@@ -1,12 +1,9 @@
 """What replicas share in Redis: features that are the embedded ones, and a key that is answered once by all of them."""
 
 import asyncio
-import shutil
-import socket
-import subprocess
-import time
 
 import pytest
+from redis_server import redis_server
 
 from reference_service.clock import SystemClock
 from reference_service.guards.idempotency import Busy, Idempotency, Kept, Reused
@@ -15,31 +12,10 @@ from reference_service.shared.connect import connect
 from reference_service.shared.features import NotLoaded, RedisFeatures, load
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def redis_port(tmp_path_factory):
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("there is no redis-server on this machine (Debian: apt-get install redis-server)")
-    port = free_port()
-    folder = tmp_path_factory.mktemp("redis")
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+    with redis_server(tmp_path_factory.mktemp("redis")) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture
