@@ -24,11 +24,13 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed_five_times(tmp_
 
 
 SABOTAGED = """
-import sys
-sys.path.insert(0, "tests/scenario")
-import saboteurs
+import asyncio
 from reference_service.__main__ import main
-saboteurs.logs_after_replying.sabotage()
+from reference_service.audit.files import FileSink
+write = FileSink.__call__
+def later(*block):
+    asyncio.get_running_loop().call_later(0.2, write, *block)
+FileSink.__call__ = later
 main()
 """
 

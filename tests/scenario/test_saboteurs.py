@@ -33,10 +33,8 @@ SABOTEURS = [
     ("swap_drops_what_is_in_flight", "swap_under_load", {"lossless"}),
     ("judge_without_timeouts", "rollback_is_final", {"rolled_back"}),
     ("replies_wait_for_the_shadow", "shadow_release", {"unnoticed"}),
-    ("the_shadow_is_heard", "shadow_release", {"unnoticed"}),
     ("first_row_only", "bad_row_in_a_batch", {"refused"}),
     ("refusals_are_errors", "dropped_and_retyped", {"retype_handled"}),
-    ("refusals_are_fine", "dropped_and_retyped", {"retype_handled"}),
     ("deadline_without_queue", "load_spike", {"in_time"}),
     ("works_for_nobody", "load_spike", {"recovered", "affordable"}),
     ("reviews_a_fifth", "more_risk_for_the_reviewers", {"not_buried"}),
@@ -45,34 +43,47 @@ SABOTEURS = [
     ("a_label_counts_as_often_as_it_comes", "labels_twice", {"counted_once", "honest"}),
     ("retries_without_end", "feature_store_outage", {"calm"}),
     ("refusals_repeat_what_came", "dropped_and_retyped", {"discreet"}),
-    ("refusals_show_the_stack", "dropped_and_retyped", {"discreet"}),
     ("ready_while_the_model_hangs", "model_hangs", {"admits_it"}),
     ("a_damaged_bundle_is_served", "damaged_bundle", {"refused"}),
     ("a_key_stands_for_any_payload", "retries_under_a_key", {"not_theirs"}),
     ("a_retry_is_answered_anew", "retries_under_a_key", {"same_answer"}),
     ("logs_after_replying", "decisions_on_record", {"on_record"}),
-    ("one_record_of_a_thousand_is_lost", "decisions_on_record", {"on_record"}),
-    ("the_log_says_block", "decisions_on_record", {"on_record"}),
     ("the_cache_survives_a_swap", "asked_twice_across_a_swap", {"identity"}),
     ("hits_are_not_counted", "a_bot_asks_again", {"paged"}),
     ("refused_rows_last", "bad_row_in_a_batch", {"neighbours"}),
+    ("retrained_models_skip_the_gate", "retrained_on_lies", {"stopped"}),
+]
+# Of no list, or a second way to a defect that is on it: too many for every commit.
+MORE = [
+    ("the_shadow_is_heard", "shadow_release", {"unnoticed"}),
+    ("refusals_are_fine", "dropped_and_retyped", {"retype_handled"}),
+    ("refusals_show_the_stack", "dropped_and_retyped", {"discreet"}),
+    ("one_record_of_a_thousand_is_lost", "decisions_on_record", {"on_record"}),
+    ("the_log_says_block", "decisions_on_record", {"on_record"}),
     ("tickets_instead_of_pages", "nulls_in_every_spelling", {"paged"}),
     ("told_to_be_over", "nulls_in_every_spelling", {"paged"}),
     ("the_old_model_under_the_new_name", "swap_under_load", {"identity"}),
     ("always_another_customers_score", "offline_parity", {"same_score"}),
     ("one_countrys_amounts_are_converted_twice", "suspected_for_where_they_live", {"suspected_alike"}),
     ("features_made_otherwise_are_served", "skewed_release", {"refused", "same_scores"}),
-    ("retrained_models_skip_the_gate", "retrained_on_lies", {"stopped"}),
     ("slow_to_help", "nulls_in_every_spelling", {"in_time"}),
 ]
 
 
-@pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in SABOTEURS}))
+TRIED = {scenario for _, scenario, _ in SABOTEURS}
+ALONE = sorted({scenario for _, scenario, _ in MORE} - TRIED)
+
+
+@pytest.mark.parametrize("scenario", [*sorted(TRIED), *(pytest.param(it, marks=pytest.mark.slow) for it in ALONE)])
 def test_the_honest_service_passes(grounds, scenario):
     seatrial.assert_certified(grounds.trial(scenario))
 
 
-@pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), SABOTEURS, ids=[name for name, *_ in SABOTEURS])
+@pytest.mark.parametrize(
+    ("saboteur", "scenario", "caught_by"),
+    [pytest.param(*it, id=it[0]) for it in SABOTEURS]
+    + [pytest.param(*it, id=it[0], marks=pytest.mark.slow) for it in MORE],
+)
 def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     verdict = grounds.trial(scenario, f"saboteurs:{saboteur}")
     assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
