@@ -84,7 +84,8 @@ def _arm(history: History, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     items = history.items
     _, who = np.unique(items["entity"][rows], return_inverse=True)
     losses = (items["score"][rows] - items["truth"][rows]) ** 2
-    return np.bincount(who, weights=losses), np.bincount(who)
+    order = np.lexsort((losses, who))  # added up in an order that is not the records'
+    return np.bincount(who[order], weights=losses[order]), np.bincount(who)
 
 
 def _mean(losses: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
