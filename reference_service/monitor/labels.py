@@ -2,8 +2,9 @@
 
 A label is counted once. A request that is delivered twice is one decision: the first one.
 
-What is remembered of a decision stands in columns, in a ring: 73 bytes a row whatever its request's id, which clients
-choose, and nothing for a garbage collector to walk through. Ids are found as zlib finds matches in its window: a table
+What is remembered of a decision stands in columns, in a ring: 65 bytes a row whatever its request's id, which clients
+choose, and nothing for a garbage collector to walk through. An id is known by its 64 bits of Python's keyed hash, which
+another one of a full ring has with a chance of one in 10^13. Ids are found as zlib finds matches in its window: a table
 of the youngest place of each hash, and for each place the next older one. A place that has been written over is older
 than the ring is long; it ends its chain, so that forgetting costs nothing.
 """
@@ -11,8 +12,6 @@ than the ring is long; it ends its chain, so that forgetting costs nothing.
 from __future__ import annotations
 
 import math
-import struct
-from hashlib import blake2b
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +21,6 @@ from reference_service.guards.exploration import propensity
 
 Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED: Final = 255
-_WORDS: Final = struct.Struct("=QQ")  # of an id's digest: two of a million meet with a chance of 1e-27
 _NEVER: Final = 0  # older than any place
 
 
@@ -50,7 +48,7 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_high", "_labels", "_low", "_mask", "_next",
+    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_ids", "_labels", "_mask", "_next",
                  "_older", "_rows", "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
@@ -59,10 +57,9 @@ class Ledger:
         self._told = self._next  # those before were fresh once
         self._first = _NEVER  # place of the first row of the request that is being set down
         self._mask = (1 << capacity.bit_length()) - 1
-        self._buckets = _column(self._mask + 1, np.int64)  # bits of a digest → youngest place
+        self._buckets = _column(self._mask + 1, np.int64)  # bits of a hash → youngest place
         self._older = _column(capacity, np.int64)  # the next older place of the same bits
-        self._high = _column(capacity, np.uint64)  # of the digest, at the first row of a request
-        self._low = _column(capacity, np.uint64)
+        self._ids = _column(capacity, np.int64)  # hash, at the first row of a request
         self._rows = _column(capacity, np.int32)  # of the request
         self._at_ns = _column(capacity, np.int64)
         self._scores = _column(capacity, np.float64)  # NaN: refused
@@ -80,9 +77,9 @@ class Ledger:
         place, capacity = self._next, self._capacity
         slot = place % capacity
         if decision.row == 0:
-            high, low = _mark(decision.id)
-            youngest = self._buckets[low & self._mask]
-            if self._search(youngest, high, low):
+            mark = hash(decision.id)
+            youngest = self._buckets[mark & self._mask]
+            if self._search(youngest, mark):
                 self._first = _NEVER
                 return  # delivered twice
             self._first = place
@@ -102,9 +99,9 @@ class Ledger:
         self._rows[slot] = decision.rows
         self._next = place + 1
         if decision.row == 0:  # found from now on
-            self._high[slot], self._low[slot] = high, low
+            self._ids[slot] = mark
             self._older[slot] = youngest
-            self._buckets[low & self._mask] = place
+            self._buckets[mark & self._mask] = place
 
     def fresh(self) -> list[Remembered]:
         """The decisions that were added since the last call, but for what had to make room meanwhile."""
@@ -142,18 +139,18 @@ class Ledger:
         return Remembered(self._at_ns[slot], None if math.isnan(score) else score, self._groups[slot], *words)
 
     def _slot(self, request_id: str, row: int) -> int | None:
-        high, low = _mark(request_id)
-        first = self._search(self._buckets[low & self._mask], high, low)
+        mark = hash(request_id)
+        first = self._search(self._buckets[mark & self._mask], mark)
         if not first or not 0 <= row < self._rows[first % self._capacity]:
             return None
         return (first + row) % self._capacity
 
-    def _search(self, place: int, high: int, low: int) -> int:
-        """The place of that digest among this one and the older ones of its bucket; `_NEVER` if it is not there."""
+    def _search(self, place: int, mark: int) -> int:
+        """The place of that hash among this one and the older ones of its bucket; `_NEVER` if it is not there."""
         capacity, oldest = self._capacity, self._next - self._capacity
         while place >= oldest:
             slot = place % capacity
-            if self._low[slot] == low and self._high[slot] == high:
+            if self._ids[slot] == mark:
                 return place
             place = self._older[slot]
         return _NEVER
@@ -162,8 +159,3 @@ class Ledger:
 def _column(length: int, kind: type[np.generic]) -> Any:
     """Zeros, of pages that are touched as the ring fills; as a view, whose single values cost a third of an array's."""
     return np.zeros(length, dtype=kind).data
-
-
-def _mark(request_id: str) -> tuple[int, int]:
-    # Surrogates, which JSON can spell, are ids as good as any.
-    return _WORDS.unpack(blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=_WORDS.size).digest())
