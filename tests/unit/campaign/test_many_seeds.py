@@ -119,6 +119,7 @@ def test_the_table_and_the_command_that_repeats_a_refusal(judged):
     assert document["digests"][cell["run_id"]] == cell["evidence"]["main"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs the group `cluster`")
 def test_a_cluster_judges_as_this_machine_does(judged):
     module, said = "distributed.cli.dask_", judged / "scheduler.json"
