@@ -60,9 +60,8 @@ def _counted(history: History, window: Window, name: str) -> tuple[int, int]:
         )
     calls = lasted = 0
     for start, end in window.spans:
-        inside = [mark for mark in marks if start <= mark[0] <= end]
-        if len(inside) > 1:
-            _throughout(inside, start, min(end, history.header.end_ns), f"the calls of {name}")
+        inside = _throughout(marks, start, min(end, history.header.end_ns), f"the calls of {name}")
+        if inside:
             (at, before), (later, after) = inside[0], inside[-1]
             calls, lasted = calls + after - before, lasted + later - at
     if not lasted:
@@ -70,24 +69,28 @@ def _counted(history: History, window: Window, name: str) -> tuple[int, int]:
     return calls, lasted
 
 
-def _throughout(inside: list[tuple[int, int]], start: int, end: int, what: str) -> None:
-    """A counter that rises, and is read from edge to edge: of what was not measured nobody can say how much it was.
+def _throughout(marks: list[tuple[int, int]], start: int, end: int, what: str) -> list[tuple[int, int]]:
+    """The marks of a span in which a counter rose, and was read from edge to edge; none where it is too short for two.
 
     Raises:
-        PremiseError: It fell, or it was not read for long.
+        PremiseError: It fell, or it was not read for long: of what was not measured nobody can say how much it was.
     """
-    steps = [later - at for (at, _), (later, _) in pairwise(inside)]
+    inside = [mark for mark in marks if start <= mark[0] <= end]
     if any(later < before for (_, before), (_, later) in pairwise(inside)):
         raise PremiseError(
             f"observers: {what} fell: another one counts now",
             "look where it is not restarted",
         )
-    gaps = [inside[0][0] - start, *steps, end - inside[-1][0]]
-    if max(gaps) > 2 * min(steps):
+    edges = [start, *(at for at, _ in inside), end]
+    longest = max(later - at for at, later in pairwise(edges))
+    looked = inside if len(inside) > 1 else marks  # a span without marks is held to the pace of the others
+    steps = [later - at for (at, _), (later, _) in pairwise(looked)]
+    if steps and longest > 2 * min(steps):
         raise PremiseError(
-            f"observers: for {words.moment(max(gaps))} of the window nobody measured {what}",
+            f"observers: for {words.moment(longest)} of the window nobody measured {what}",
             "look where it runs, from start to end",
         )
+    return inside if len(inside) > 1 else []
 
 
 def cost(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
@@ -124,9 +127,8 @@ def _used(history: History, window: Window) -> tuple[int, int]:
     used = rows = 0
     seen = False
     for start, end in window.spans:
-        inside = [mark for mark in marks if start <= mark[0] <= end]
-        if len(inside) > 1:
-            _throughout(inside, start, min(end, history.header.end_ns), "the CPU time of the service")
+        inside = _throughout(marks, start, min(end, history.header.end_ns), "the CPU time of the service")
+        if inside:
             if len({began[at] for at, _ in inside}) > 1:
                 raise PremiseError(
                     "observers: the service was restarted, and its CPU time began anew",

@@ -18,6 +18,7 @@ from simulator.targets.model import Target
 LOOK_NS: Final = 10 * SECOND
 BEGUN: Final = "begun"
 ENDS: Final = frozenset({"live", "back", "refused"})
+_NONE_YET: Final = 404
 
 
 class _Step(msgspec.Struct):
@@ -77,7 +78,11 @@ class Retraining:
             self.receipt = lacking("admin.retrain" if admin is None else "retraining")
             return
         wanted = {"version": self._event.params.version, "on": self._event.params.on}
-        self._before = self._read((await self._call(f"GET {journal}", b""))[1]) or []
+        status, body = await self._call(f"GET {journal}", b"")
+        if not accepted(status) and status != _NONE_YET:
+            self.receipt = replace(self.receipt, detail=f"its journal answered {status} before anything was asked for")
+            return
+        self._before = self._read(body) or []
         self._last_ns, self._last_asked = self._now(), self._asked()
         status, _ = await self._call(admin, msgspec.json.encode(wanted))
         if not accepted(status):

@@ -29,6 +29,14 @@ def watched(inside: list[Note], name: str, start: int, end: int) -> None:
     must(max(unseen) <= 2 * min(steps), "not measured throughout")
 
 
+def brief(found: list[Note], start: int, end: int) -> None:
+    """Too short for two looks, at the pace of the others: else somebody looked away."""
+    steps = [later.at_ns - one.at_ns for one, later in pairwise(found)]
+    edges = [start, *(note.at_ns for note in found if start <= note.at_ns <= end), end]
+    for one, later in pairwise(edges):
+        must(not steps or later - one <= 2 * min(steps), "not measured at all")
+
+
 def tally(run: Book, window: When, name: str) -> tuple[int, int]:
     """Calls between the first and the last count in each span, and how long that was."""
     found = marks(run, name)
@@ -36,7 +44,9 @@ def tally(run: Book, window: When, name: str) -> tuple[int, int]:
     calls, lasted = 0, 0
     for start, end in window.spans:
         inside = [note for note in found if start <= note.at_ns <= end]
-        if len(inside) > 1:
+        if len(inside) < 2:  # noqa: PLR2004 - two counts, or no difference
+            brief(found, start, min(end, run.header.end_ns))
+        else:
             watched(inside, name, start, min(end, run.header.end_ns))
             calls += inside[-1].data[name] - inside[0].data[name]
             lasted += inside[-1].at_ns - inside[0].at_ns
@@ -63,7 +73,9 @@ def spent(run: Book, window: When) -> tuple[int, int]:
     used, rows, seen = 0, 0, False
     for start, end in window.spans:
         inside = [note for note in found if start <= note.at_ns <= end]
-        if len(inside) > 1:
+        if len(inside) < 2:  # noqa: PLR2004 - two measurements, or no difference
+            brief(found, start, min(end, run.header.end_ns))
+        else:
             seen = True
             watched(inside, "used_ns", start, min(end, run.header.end_ns))
             must(len({note.data.get("session") for note in inside}) == 1, "others were measured")

@@ -79,3 +79,17 @@ def test_calls_that_nobody_counted_are_not_few(role, why):
     finding = judged(AMPLIFICATION, replace(found, **{role: replace(history, notes=(*kept, *begun))}))
     assert finding.status is Status.UNKNOWN
     assert why in finding.why
+
+
+@pytest.mark.parametrize(
+    "expectation", [{"cost": {"cpu": "5s", "min_rows": 100}}, {"amplification": AMPLIFICATION["amplification"]}]
+)
+def test_a_whole_span_that_nobody_looked_at_is_not_left_out(expectation):
+    """Before the event somebody counted, and after it nobody did: half of `outside` is not the whole of it."""
+    found = called(3) if "amplification" in expectation else measured(4900)
+    kind = "calls" if "amplification" in expectation else "cpu"
+    assert judged(expectation | {"outside": "e"}, found).status is Status.PASS
+    kept = [note for note in found.main.notes if note.kind != kind or note.at_ns < 600 * SECOND]
+    finding = judged(expectation | {"outside": "e"}, replace(found, main=replace(found.main, notes=tuple(kept))))
+    assert finding.status is Status.UNKNOWN
+    assert "nobody measured" in finding.why

@@ -91,7 +91,7 @@ def test_a_version_that_got_as_far_as_a_canary_has_to_be_taken_back():
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda *_: (409, b""), "status 409"),
+        (lambda action, _: (409 if action.startswith("POST") else 404, b""), "status 409"),
         (lambda action, _: (202 if action.startswith("POST") else 500, b""), "its journal answered 500"),
         (journal(BEGUN, version="v8"), "tells nothing of it"),
     ],
@@ -132,6 +132,23 @@ def test_the_journal_of_an_earlier_run_is_no_part_of_this_one(today, noted):
     assert [note["step"] for note in notes] == noted
     assert (found.receipt.at_ns, found.receipt.potent) == ((75 * SECOND, 1) if noted else (NEVER, 0))
     assert not found.met  # nothing of this run's has to be taken back
+
+
+def test_a_journal_that_could_not_be_read_before_says_nothing_of_today():
+    """Who does not know yesterday's steps would take them for this run's."""
+    seen = []
+
+    def answer(action, at):
+        if action.startswith("POST"):
+            return 202, b"{}"
+        seen.append(at)
+        return (503, b"") if len(seen) == 1 else (200, json.dumps({"version": "v9", "steps": YESTERDAY}))
+
+    found, notes, asked = followed(answer)
+    assert notes == []
+    assert found.receipt.at_ns == NEVER
+    assert "503 before anything was asked for" in found.receipt.detail
+    assert [action for action, *_ in asked] == ["GET /journal"]  # and nothing was
 
 
 @pytest.mark.parametrize("lacks", ["retraining", "admin"])
