@@ -131,15 +131,15 @@ def app(parts: Parts) -> Any:
 class Batcher:
     """Requests that arrive together are handed on together; `together` says how."""
 
-    def __init__(self, together: Callable[[Any, list[Columns]], list[Any]]) -> None:
-        self.together = together
+    def __init__(self, together: Callable[[Any, list[Columns]], list[Any]], wait_s: float = 0.002) -> None:
+        self.together, self.wait_s = together, wait_s
         self.waiting: list[tuple[Columns, asyncio.Future[Any]]] = []
 
     async def __call__(self, score_all: Any, columns: Columns) -> list[float]:
         mine = asyncio.get_running_loop().create_future()
         self.waiting.append((columns, mine))
         if len(self.waiting) == 1:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self.wait_s)
             waiting, self.waiting = self.waiting, []
             try:
                 answers = self.together(score_all, [c for c, _ in waiting])
