@@ -103,14 +103,15 @@ def test_what_still_answers_was_never_gone(tmp_path, fault):
     assert "still answers" in run.event("killed").detail
 
 
-def test_a_limit_that_was_reached_was_there_and_one_that_was_not_is_no_fault(tmp_path):
+@pytest.mark.parametrize("driver", ["live", pytest.param("locust", marks=pytest.mark.slow)])
+def test_a_limit_that_was_reached_was_there_and_one_that_was_not_is_no_fault(tmp_path, driver):
     events = [
         {"event": "starved", "at": "500ms", "for": "1200ms", "cpu": {"cores": 0.03}},
         {"event": "ample", "at": "2500ms", "for": "500ms", "cpu": {"cores": 50}},
         {"event": "roomy", "at": "3100ms", "for": "500ms", "memory": {"headroom": "4GiB"}},
         {"event": "cramped", "at": "3800ms", "for": "1200ms", "memory": {"headroom": "20MB"}},
     ]
-    scenario, run = faulted(tmp_path, events, (3, 2_000_000), length=5.6)
+    scenario, run = faulted(tmp_path, events, (3, 2_000_000), length=5.6, driver=driver)
     starved, ample, roomy, cramped = scenario.when
     receipts([starved, cramped], run)
     for event in (ample, roomy):
