@@ -18,14 +18,23 @@ def upper(bad: np.ndarray, total: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(bad < total, found, 1.0)
 
 
-def apart(bad: np.ndarray, total: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """How much larger each group's share surely is than that of all the others together, and how much it may be.
+def least_apart(bad: np.ndarray, total: np.ndarray, alpha: float) -> np.ndarray:
+    """How much larger each group's share surely is than that of all the others together.
 
     Args:
         bad: int[groups, ...].
         total: int[groups, ...].
         alpha: of each of the two bounds that a difference is made of.
     """
-    others_bad, others = bad.sum(axis=0) - bad, total.sum(axis=0) - total
-    least = lower(bad, total, alpha) - upper(others_bad, others, alpha)
-    return least, upper(bad, total, alpha) - lower(others_bad, others, alpha)
+    least: np.ndarray = lower(bad, total, alpha) - upper(_others(bad), _others(total), alpha)
+    return least
+
+
+def most_apart(bad: np.ndarray, total: np.ndarray, alpha: float) -> np.ndarray:
+    """How much larger each group's share may be, as far as the counts say. Arguments: see `least_apart`."""
+    most: np.ndarray = upper(bad, total, alpha) - lower(_others(bad), _others(total), alpha)
+    return most
+
+
+def _others(counts: np.ndarray) -> np.ndarray:
+    return np.asarray(counts.sum(axis=0) - counts)

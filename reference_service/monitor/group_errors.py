@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from reference_service.bounds import apart, lower, upper
+from reference_service.bounds import least_apart, lower, most_apart, upper
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.groups import NOBODY, GroupMonitor
@@ -50,6 +50,7 @@ class GroupErrors:
         self._before = np.zeros_like(self._now)
         self._allowed = self._gaps(learned)  # float64[cells, kind]; None: nothing is told
         self._judged_ns = 0  # cohorts that began before are in it
+        self._stale = False  # labels have come in since the last judgement
         self.firing = False
         self.worst = ""
 
@@ -72,27 +73,19 @@ class GroupErrors:
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
-        allowed = self._allowed
         matured = self._matured_ns(now_ns)
         due = sorted(start for start in self._young if start < matured) if matured > self._judged_ns else ()
         self._judged_ns = matured
         for start in due:
             self._now += self._young.pop(start)
+            self._stale = True
             if self._now.sum() >= self._policy.error_rows:
                 self._before, self._now = self._now, np.zeros_like(self._now)
-        if allowed is None:
+        if self._allowed is None:
             return []
-        wrong, total = self._counts()
-        beyond = apart(wrong, total, self._policy.alpha)[0] - allowed
-        if beyond.max() > 0:
-            cell, kind = np.unravel_index(int(beyond.argmax()), beyond.shape)
-            self.firing = True
-            self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"
-        elif self.firing:
-            others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
-            seen = (total > 0) & (others > 0)
-            gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
-            self.firing = bool((gaps > allowed / 2).any())
+        if self._stale:  # the same labels say the same again, and there are many ticks to a cohort
+            self._stale = False
+            self._judge(self._allowed)
         return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
 
     def view(self) -> dict[str, dict[str, Any]]:
@@ -124,7 +117,21 @@ class GroupErrors:
     def recall(self, kept: dict[str, Any]) -> None:
         """The reverse of `keep`."""
         recall(self, kept["self"])
+        self._stale = True  # what is allowed may be another gap now
         self._young = {start: np.array(counts, dtype=np.int64) for start, counts in kept["young"]}
+
+    def _judge(self, allowed: np.ndarray) -> None:
+        wrong, total = self._counts()
+        beyond = least_apart(wrong, total, self._policy.alpha) - allowed
+        if beyond.max() > 0:
+            cell, kind = np.unravel_index(int(beyond.argmax()), beyond.shape)
+            self.firing = True
+            self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"
+        elif self.firing:
+            others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
+            seen = (total > 0) & (others > 0)
+            gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
+            self.firing = bool((gaps > allowed / 2).any())
 
     def _gaps(self, learned: Learned) -> np.ndarray | None:
         """float64[cells, kind]: how much more often it may be wrong about each group than about the others."""
@@ -136,7 +143,7 @@ class GroupErrors:
         counts = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
         for name, both in learned.items():
             counts[self._groups.named(name)] += np.array(both)
-        _, most = apart(counts[:, :, 0], counts[:, :, 1], _DOUBT / counts[:, :, 0].size)
+        most = most_apart(counts[:, :, 0], counts[:, :, 1], _DOUBT / counts[:, :, 0].size)
         return np.asarray(most + policy.error_excess)
 
     def _matured_ns(self, now_ns: int) -> int:

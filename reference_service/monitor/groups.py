@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from reference_service.bounds import apart
+from reference_service.bounds import least_apart
 from reference_service.bundle import Bundle
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
@@ -91,7 +91,7 @@ class GroupMonitor:
     def _close(self) -> None:
         policy = self._policy
         total = np.maximum(self._total, self._bad)
-        gap, _ = apart(self._bad, total, policy.alpha)
+        gap = least_apart(self._bad, total, policy.alpha)
         hot = bool(gap.max() > policy.fairness_gap)
         if hot:
             self.worst = self._labels[int(gap.argmax())] or "a group"

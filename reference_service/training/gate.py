@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from reference_service import bundle as bundles
-from reference_service.bounds import apart
+from reference_service.bounds import least_apart, most_apart
 from reference_service.bundle import Bundle
 from reference_service.training import features
 from reference_service.training.pull import Refused, pull
@@ -92,7 +92,7 @@ def _harmed(bundle: Bundle, champion: Bundle, rows: np.ndarray, labels: np.ndarr
     groups = ["" if name is None else name for name in features.decode(bundle.contract, rows)[field].tolist()]
     found = errors_by_group(groups, labels, approved)
     new, old = (np.array([each.get(name, _NOBODY) for name in learned]) for each in (found, learned))
-    least, _ = apart(new[:, :, 0], new[:, :, 1], _DOUBT / old[:, :, 0].size)
-    _, most = apart(old[:, :, 0], old[:, :, 1], _DOUBT / old[:, :, 0].size)
+    least = least_apart(new[:, :, 0], new[:, :, 1], _DOUBT / old[:, :, 0].size)
+    most = most_apart(old[:, :, 0], old[:, :, 1], _DOUBT / old[:, :, 0].size)
     beyond = (least - most).max(axis=1)
     return list(learned)[int(beyond.argmax())] if beyond.max() > _EXCESS else ""

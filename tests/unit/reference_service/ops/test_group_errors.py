@@ -90,6 +90,14 @@ def test_it_ends_when_later_labels_are_as_they_should_be_and_survives_a_restart(
     assert not told.firing
 
 
+def test_a_restart_under_a_stricter_gap_judges_anew_what_is_known():
+    lax, strict = (monitor(msgspec.structs.replace(POLICY, error_gap=gap)) for gap in (0.5, 0.05))
+    filled((0.1, 0.1, 0.4), label=0, errors=lax)
+    assert not lax.tick(LATER)[0].firing
+    strict.recall(msgspec.json.decode(msgspec.json.encode(lax.keep())))
+    assert strict.tick(LATER)[0].firing
+
+
 def test_the_service_tells_of_each_group_what_its_labels_say(harness):
     """One row a request, and two in one: the group is the row's own."""
 
