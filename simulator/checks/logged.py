@@ -31,8 +31,9 @@ def logged(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> 
     """equal: each answered row has its record, that record says what the reply said, and the log is whole.
 
     A row that was delivered once has exactly one record; one that was delivered n times (retries, duplicates under
-    one key) at least one and at most n. Of two requests of which the one was answered before the other was sent, the
-    records stand in that order. What the log itself proves FAILs although the run may be in doubt (S3).
+    one key) at least one and at most n. Under a key only deliveries count that were sent before it was answered: what
+    is asked later is answered by what was decided then. Of two requests of which the one was answered before the other
+    was sent, the records stand in that order. What the log itself proves FAILs although the run may be in doubt (S3).
     """
     main = evidence.main
     window = resolve(expectation, scenario, main)
@@ -94,10 +95,11 @@ def _of_another_payload(scenario: Scenario, history: History) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class _Deliveries:
-    """Under which key each item is to be found in the log, and how often that was delivered in all."""
+    """Under which key each item is to be found in the log, how often that was delivered, and may have been decided."""
 
     keys: list[Key]  # by position
     times: dict[Key, int]
+    most: dict[Key, int]
 
     @classmethod
     def of(cls, scenario: Scenario, history: History) -> _Deliveries:
@@ -115,7 +117,21 @@ class _Deliveries:
         times: dict[Key, int] = {}
         for key, attempts in zip(keys, items["attempts"].tolist(), strict=True):
             times[key] = times.get(key, 0) + attempts
-        return cls(keys, times)
+        return cls(keys, times, _undecided(history, keys) if shared else times)
+
+
+def _undecided(history: History, keys: list[Key]) -> dict[Key, int]:
+    """How often each key was sent before anybody had an answer under it."""
+    items = history.items
+    answered: dict[Key, int] = {}
+    for i in np.flatnonzero(items["outcome"] == Outcome.OK).tolist():
+        at = int(items["replied_ns"][i])
+        answered[keys[i]] = min(answered.get(keys[i], at), at)
+    most: dict[Key, int] = {}
+    for key, sent, attempts in zip(keys, items["sent_ns"].tolist(), items["attempts"].tolist(), strict=True):
+        if sent <= answered.get(key, sent):
+            most[key] = most.get(key, 0) + attempts
+    return most
 
 
 def _unlike(
@@ -125,7 +141,7 @@ def _unlike(
     items = history.items
     for row in rows.tolist():
         key = book.keys[row]
-        found, most = records.get(key, []), max(1, book.times[key])
+        found, most = records.get(key, []), max(1, book.most[key])
         source = _SPOKEN[int(items["source"][row])]
         reply = float(items["score"][row]), str(items["decision"][row]), str(items["version"][row]), source
         if not found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from simulator.checks.evidence import Evidence
 from simulator.controls import edits
 from simulator.controls.case import Case, Tampering
-from simulator.controls.naive.logs import name
+from simulator.controls.naive.logs import name, undecided
 from simulator.verdict import Status
 
 Line = dict[str, Any]
@@ -27,6 +27,10 @@ def logged(case: Case) -> Iterator[Tampering]:
     shared = any(event.duplicate and event.duplicate.key for event in case.scenario.when)
     named = {row.position: name(row, run, shared=shared) for row in run.rows}
     times = Counter(named[row.position] for row in run.rows for _ in range(row.attempts))
+    deliveries = defaultdict(list)
+    for row in run.rows:
+        deliveries[named[row.position]].append(row)
+    most = {key: sum(row.attempts for row in undecided(rows, keyed=shared)) for key, rows in deliveries.items()}
     voters = [run.rows[i] for i in case.opinion.voters]
     own = named[voters[0].position]
     at = where[own]
@@ -38,7 +42,12 @@ def logged(case: Case) -> Iterator[Tampering]:
     yield "red: one other score", Status.FAIL, forged(one | {"score": (one["score"] or 0.0) + 1 + evidence.tolerance})
     yield "red: one of another request", Status.FAIL, forged(one | {"id": f"{one['id']}-another"})
     yield "red: one dropped", Status.FAIL, forged()
-    yield "red: one too often", Status.FAIL, forged(*[one] * (1 + max(1, times[own])))
+    yield "red: one too often", Status.FAIL, forged(*[one] * (1 + max(1, most[own])))
+    asked_again = next((key for key, n in times.items() if key in where and n > most[key] == 1), None)
+    if asked_again is not None:
+        there = where[asked_again]
+        twice = [*lines[: there + 1], lines[there], *lines[there + 1 :]]
+        yield "red: decided again under its key", Status.FAIL, lambda: _sealed(evidence, twice)
     once = [row for row in voters if times[named[row.position]] == 1]
     later = next((row for row in once if row.sent_ns > once[0].replied_ns), None)
     if later is not None:

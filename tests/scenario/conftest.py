@@ -19,6 +19,12 @@ SHORT = {
         "lasts": "11m30s",
         "events": {"as_null": ("2m", "4m"), "as_na": ("8m", "2m")},
     },
+    "nulls_come_back": {
+        "source": "nulls_in_every_spelling",
+        "warmup": "1m",
+        "lasts": "16m",
+        "events": {"as_null": ("2m", "2m"), "as_nothing": ("13m", "3m")},  # five minutes after what was told is over
+    },
     "bad_row_in_a_batch": {
         "warmup": "30s",
         "lasts": "6m",

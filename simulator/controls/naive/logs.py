@@ -45,7 +45,7 @@ def logged(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     votes = []
     for row in answered:
         found = by_name.get(names[row.position], [])
-        most = max(1, sum(each.attempts for each in deliveries[names[row.position]]))
+        most = max(1, sum(each.attempts for each in undecided(deliveries[names[row.position]], keyed=shared)))
         fine = 1 <= len(found) <= most and any(tells(one, row, court.tolerance) for one in found)
         votes.append((row.position, row.scheduled_ns, not fine))
     late = disordered(mine, deliveries, {row.position for row in answered})
@@ -54,6 +54,12 @@ def logged(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
     must(len(votes) >= max(1, expectation.params.min_pairs), "enough data")
     sound(run, scenario)
     return poll(Status.PASS, votes, 0.0)
+
+
+def undecided(rows: list[Row], *, keyed: bool) -> list[Row]:
+    """The deliveries that may be decided: under a key those that were sent when nobody had an answer yet."""
+    replies = [row.replied_ns for row in rows if row.outcome == Outcome.OK]
+    return [row for row in rows if not keyed or not any(at < row.sent_ns for at in replies)]
 
 
 def ledger(lines: tuple[bytes, ...]) -> tuple[list[dict[str, Any]], bool]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from histories import edited, judged
-from specimens import SPECIMENS, where, written
+from histories import END, edited, judged
+from specimens import SPECIMENS, again, sealed, where, written
 
 from simulator.history import append, digest
 from simulator.history.schema import Note, Outcome
@@ -51,6 +51,29 @@ def test_a_retry_may_have_been_decided_twice_and_a_lost_reply_once():
     assert judged(IT, edited(twice, attempts=where(np.arange(1800) == 0, 2, "attempts", twice))).status is Status.PASS
     lost = where(np.arange(1800) == 0, int(Outcome.RESET), "outcome", twice)
     assert judged(IT, edited(written(), outcome=lost)).status is Status.PASS
+
+
+def test_what_is_asked_again_under_a_key_is_not_decided_again():
+    found = again()
+    first = np.flatnonzero(found.main.items["copy"] == 0)
+    named = found.main.items["index"][first].tolist()
+    decided = [
+        {"seq": 0, "id": f"main-{index}", "row": 0, "score": float(found.main.items["score"][i])}
+        for i, index in zip(first, named, strict=True)
+    ]
+    asked = int(found.main.items["index"][-1])
+    told = (*found.main.notes, Note(END, "log", {"why": ""}))
+
+    def on(records):
+        log = sealed(records)
+        found_on = replace(found, main=replace(found.main, log=log, notes=told))
+        return judged(IT, found_on, when=SPECIMENS["idempotent"].when)
+
+    assert on(decided).status is Status.PASS
+    twice = [one for one in decided for _ in range(1 + (one["id"] == f"main-{asked}"))]
+    finding = on(twice)
+    assert finding.status is Status.FAIL
+    assert "2 records of 1 deliveries" in finding.why
 
 
 def test_no_log_or_not_all_of_it_is_unknown():
