@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from histories import (
+    AT,
     END,
     Evidence,
     N,
@@ -217,10 +218,10 @@ def wronged(in_a_hundred: int, *, few: int = 0) -> Evidence:
 
 
 def beside(off: float, *, arms: float = 0.5) -> Evidence:
-    """Customers of three rows each; v2 answers this share of them, about so far off the truth; v1 is off by .45."""
+    """Customers of three rows each; v2 answers this share of them from 600 s on, so far off the truth; v1 .45 off."""
     index = np.arange(N)
     customer = index // 3
-    second = customer % 20 < 20 * arms
+    second = (customer % 20 < 20 * arms) & (index >= AT)
     wrong = np.where(second, off, 0.45) + (index * 7919 % 100) / 1000 - 0.05
     truth = evidence().main.items["truth"]
     found = edited(evidence(), entity=customer, version=np.where(second, "v2", "v1").astype(object))
@@ -359,7 +360,8 @@ SPECIMENS: dict[str, Specimen] = {
         {"group_errors": {"of": "false_positive", "gap": "20%"}}, wronged(15), wronged(60), wronged(15, few=60),
     ),
     "better": Specimen(
-        {"better": {"version": "v2", "than": "v1", "by": 0.01}}, beside(0.3), beside(0.6), beside(0.3, arms=0.05),
+        {"better": {"version": "v2", "than": "v1", "by": 0.01}, "after": "e"},
+        beside(0.3), beside(0.6), beside(0.3, arms=0.05),
         when=[{"event": "e", "at": "10m", "release": {"version": "v2", "by": "ab", "share": 0.5}}],
     ),
     "cost": Specimen({"cost": {"cpu": "5s"}}, measured(4900), measured(5100), measured(4900, marks=1)),

@@ -9,12 +9,14 @@ from typing import Final
 from simulator.checks import (
     alerting,
     arms,
+    baseline,
     comparing,
     evaluators,
     grouping,
     loading,
     logged,
     operating,
+    premises,
     releasing,
     repeating,
     retraining,
@@ -94,6 +96,8 @@ def evaluate(expectation: Expectation, scenario: Scenario, evidence: Evidence) -
 def check(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> Finding:
     """`evaluate`, except that a defect of the judge comes out as the exception it is; controls need to know."""
     try:
+        if baseline.depends(expectation):
+            premises.served(evidence.main, scenario)
         finding = CHECKS[expectation.family](expectation, scenario, evidence)
     except PremiseError as broken:
         return Finding(Status.UNKNOWN, stated(expectation), "not judged", broken.why, broken.remedy)

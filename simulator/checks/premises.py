@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from simulator.checks import records
+from simulator.checks import baseline, records
 from simulator.checks.evidence import Evidence
 from simulator.checks.joins import agreement
 from simulator.checks.words import moment, share
@@ -39,6 +39,8 @@ class PremiseError(Exception):
 def sound_run(evidence: Evidence, history: History, scenario: Scenario) -> None:
     """No guard rail fired, the steady state held, the driver kept its schedule, the records can be, all was healed.
 
+    Where the file says which version serves, no other one answered before anything happened.
+
     Raises:
         PremiseError: Naming the first of these that is not so.
     """
@@ -52,6 +54,8 @@ def sound_run(evidence: Evidence, history: History, scenario: Scenario) -> None:
     _steady(history, scenario)
     on_schedule(history, LATE_P99_NS)
     why, remedy = records.flaw(evidence, history)
+    if not why and baseline.stated(scenario):
+        why, remedy = baseline.flaw(history, scenario, told=False)
     if why:
         raise PremiseError(f"{why}, in the {role} run", remedy)
     _reacted(history)
@@ -225,6 +229,17 @@ def _pushed_ns(scenario: Scenario) -> int:
     return late + sum(int(event.params.after) for event in scenario.when if event.verb == "duplicate")
 
 
+def served(history: History, scenario: Scenario) -> None:
+    """The version that is to serve from the start does, and says so.
+
+    Raises:
+        PremiseError: Another one does, or nobody can tell.
+    """
+    why, remedy = baseline.flaw(history, scenario, told=True)
+    if why:
+        raise PremiseError(f"{why}, in the {history.header.role} run", remedy)
+
+
 def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
     """The clean run that this version (``v2``, or ``v2@target``) serves from the start, itself a sound run.
 
@@ -234,7 +249,10 @@ def served_by(version: str, evidence: Evidence, scenario: Scenario) -> History:
     found = evidence.serving.get(version)
     if found is None:
         raise PremiseError(f"twin: there is no clean run served by {version}", "run it: seatrial run does")
-    _beside(evidence, found, scenario, elsewhere="@" in version)
+    given = scenario.given.model_copy(update={"serving": version.partition("@")[0]})
+    there = scenario.model_copy(update={"given": given})
+    _beside(evidence, found, there, elsewhere="@" in version)
+    served(found, there.clean())
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from simulator.checks import words
+from simulator.checks import baseline, words
 from simulator.scenario.model import Scenario, Steady
 from simulator.scenario.quantities import show_duration, show_share
 
@@ -33,10 +33,19 @@ class Warmup(Protocol):
     def alerts_firing(self) -> Sequence[str]:
         """Alerts that fired at some time of it."""
 
+    @property
+    def versions(self) -> Sequence[str]:
+        """All that answers named in it, before the first event."""
+
 
 def steadiness(scenario: Scenario, warmup: Warmup) -> tuple[bool, str]:
-    """Whether every condition of ``given.steady_state`` holds, and why not: all the reasons at once."""
+    """Whether every condition of ``given.steady_state`` holds, and why not: all the reasons at once.
+
+    Where the version that serves matters, a service that another one serves is not to be touched either.
+    """
     reasons = [reason for state in scenario.given.steady_state if (reason := _unmet(state, warmup))]
+    if baseline.stated(scenario) or any(baseline.depends(expectation) for expectation in scenario.then):
+        reasons += filter(None, [baseline.stranger(scenario, warmup.versions)])
     return not reasons, "; ".join(reasons)
 
 

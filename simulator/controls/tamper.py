@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
+from simulator.checks.baseline import depends
 from simulator.controls import (
     edits,
     tamper_alerts,
@@ -75,6 +78,10 @@ def _premises(case: Case) -> Iterator[Tampering]:
         yield gone("steady state", lambda: edits.without_notes(evidence, "steady_state"))
     if case.scenario.when:
         yield gone("healing", lambda: edits.without_notes(evidence, "heal"))
+    first = min((event.at for event in case.scenario.when), default=evidence.main.header.end_ns)
+    early = np.flatnonzero(evidence.main.items["replied_ns"] < first)
+    if depends(case.expectation) and len(early):
+        yield gone("version that is to serve", lambda: edits.with_values(evidence, early, version="another"))
     if family in HEARD:
         yield gone("heartbeat", lambda: edits.without_notes(evidence, "heartbeat"))
     if family in TWINNED:

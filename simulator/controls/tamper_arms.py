@@ -39,7 +39,9 @@ def better(case: Case) -> Iterator[Tampering]:
         yield f"green: {allowed} are, which it can bear", Status.PASS, lambda: wrong(allowed)
     names = np.array([wanted.than] * len(ours) + [wanted.version] * len(theirs), object)
     places = [row.position for row in (*ours, *theirs)]
-    if naive.gained(beside, [(r.entity, (r.score - r.truth) ** 2) for r in ours], wanted.by, 2) is Status.FAIL:
+    first = min((event.at for event in case.scenario.when), default=0)
+    turned = naive.gained(beside, [(r.entity, (r.score - r.truth) ** 2) for r in ours], wanted.by, 2)
+    if turned is Status.FAIL and all(row.scheduled_ns >= first for row in theirs):  # who serves before is a premise
         yield (
             "red: each arm under the other's name",
             Status.FAIL,

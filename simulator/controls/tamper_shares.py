@@ -93,6 +93,10 @@ def _chosen(case: Case, failures: int) -> list[int]:
     """Which voters to make fail so that so many do in all: spread evenly, as independent failures would be."""
     innocent = case.opinion.innocent
     more = max(0, failures - case.opinion.failures)
+    if case.expectation.family == "exposure":  # whoever answers before anything happened is a premise
+        first = min((event.at for event in case.scenario.when), default=0)
+        later = [i for i in innocent if case.opinion.moments[i] >= first]
+        innocent = later if len(later) >= more else innocent
     return [innocent[j * len(innocent) // more] for j in range(more)]
 
 

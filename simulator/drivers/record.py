@@ -124,6 +124,8 @@ class Recorder:
         self._censored = frozenset(spec.target.labels.censored_by) if spec.target.labels else frozenset()
         self._warm_since, self._warm_until = given.warmup // 2, given.warmup
         self._warm: list[tuple[Outcome, int]] = []
+        self._named: set[str] = set()
+        self._first = min((event.at for event in spec.scenario.when), default=end_ns)
         self._feed = LabelFeed(given.labels.every, schedule_labels)
         self._twice = Twice(spec.scenario.when)
         self._ended: list[Sent] = []
@@ -235,6 +237,8 @@ class Recorder:
                     add(sent.ended_ns, due_ns, (item + row, name, row, truth[row]))
             if since <= scheduled_ns < until:
                 self._warm.append((outcome, replied_ns - scheduled_ns))
+                if replied_ns < self._first and outcome is Outcome.OK:
+                    self._named.add(version)
         self._writer.replied(rows)
 
     def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
@@ -255,6 +259,7 @@ class Recorder:
             sum(outcome >= Outcome.ERROR for outcome, _ in self._warm),
             tuple(latency for outcome, latency in self._warm if outcome is Outcome.OK),
             tuple(sorted({a.name for a in firing.values() if a.firing})),
+            tuple(sorted(self._named)),
         )
 
     async def read_log(self, now: Callable[[], int], get: Callable[[str], Awaitable[tuple[int, bytes]]]) -> None:

@@ -19,6 +19,7 @@ class Warmup:
     errors: int
     latencies_ns: tuple[int, ...]
     alerts_firing: tuple[str, ...]
+    versions: tuple[str, ...] = ()  # that answers named, before the first event
 
 
 # (holds, why): the judgement of a steady state is handed to the driver, which must not know the checks.

@@ -1,6 +1,7 @@
 """A small service as people write them: JSON in, a score out, 422 for a row without its amount.
 
 It writes down what it was sent, one line a request, so that a test can count: `RECORD` names the file.
+`VERSION` is what it says of itself, if it is to say anything.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ def answer(body: bytes) -> tuple[int, dict]:
     amount = row.get("amount")
     if amount is None:
         return 422, {"error": "amount is missing"}
-    return 200, {"score": round(min(1.0, amount / 1000 + (row.get("ip_risk") or 0) / 2), 6)}
+    return 200, {"score": round(min(1.0, amount / 1000 + (row.get("ip_risk") or 0) / 2), 6), **VERSION}
 
 
 async def app(scope, receive, send) -> None:
@@ -42,6 +43,7 @@ async def app(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": json.dumps(document).encode()})
 
 
+VERSION = {"version": os.environ["VERSION"]} if "VERSION" in os.environ else {}
 RECORD = open(os.environ["RECORD"], "a", buffering=1, encoding="utf-8") if os.environ.get("RECORD") else None  # noqa: SIM115, PTH123
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Final
 
 from simulator.controls.naive import alerts, arms, groups, lasting, loading, logs, releasing, retraining, shares, values
 from simulator.controls.naive.court import Court, Doubt, Opinion
+from simulator.controls.naive.premises import served
 from simulator.scenario.model import Expectation, Scenario
 from simulator.verdict import Status
 
@@ -45,9 +46,14 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
 }
 
 
+OF_VERSIONS: Final = {"rollback", "exposure", "promoted", "shadow", "lossless", "refuses", "retrain", "better"}
+
+
 def opinion(expectation: Expectation, scenario: Scenario, court: Court) -> Opinion:
     """Judge one expectation; Doubt of any kind is UNKNOWN. Other exceptions are defects and come through."""
     try:
+        if expectation.family in OF_VERSIONS or (expectation.parity and expectation.parity.serving):
+            served(court.main, scenario)
         return FAMILIES[expectation.family](expectation, scenario, court)
     except Doubt:
         return Opinion(Status.UNKNOWN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from simulator.controls.naive.book import Book
+from simulator.controls.naive.book import Book, Row
 from simulator.controls.naive.court import MINUTE, NOISE, SECOND, Court, Doubt, must
 from simulator.history.schema import NEVER, EventRecord, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
@@ -28,7 +28,26 @@ def sound(run: Book, scenario: Scenario, lag_ns: int = 100 * 10**6) -> None:
     must(not reactions or any(any(data.values()) for data in reactions), "nobody reacted")
     heals = notes(run, "heal")
     must(all(data.get("healed") is True for data in heals), "healed")
+    if "serving" in scenario.given.model_fields_set:
+        must(not strangers(run, scenario), "another version serves")
     must(bool(heals) or not scenario.when, "never healed")
+
+
+def early(run: Book, scenario: Scenario) -> list[Row]:
+    """What was answered before anything happened."""
+    first = min([run.header.end_ns, *(event.at for event in scenario.when)])
+    return [row for row in run.rows if row.replied_ns < first and row.outcome == Outcome.OK]
+
+
+def strangers(run: Book, scenario: Scenario) -> list[Row]:
+    """Answers before anything happened by another version than the one that is to serve."""
+    return [row for row in early(run, scenario) if row.version not in ("", scenario.given.serving)]
+
+
+def served(run: Book, scenario: Scenario) -> None:
+    """S3: the version that is to serve from the start does, and says so."""
+    must(not strangers(run, scenario), "another version serves")
+    must(any(row.version for row in early(run, scenario)), "nobody knows which version serves")
 
 
 def punctual(run: Book, lag_ns: int) -> None:

@@ -6,7 +6,7 @@ from math import isfinite, nan
 
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import NOISE, Court, Opinion, equal, must
-from simulator.controls.naive.premises import noise, side, sound
+from simulator.controls.naive.premises import noise, served, side, sound
 from simulator.controls.naive.shares import comparable, poll, tagged
 from simulator.controls.naive.tails import by_tails
 from simulator.controls.naive.windows import When, ground, rows_of, when
@@ -26,7 +26,10 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
         beside = f"{version}@{expectation.params.target}" if expectation.params.target else version
         must(beside in court.serving, "no run of that version")
         twin, noisy = court.serving[beside], set()
-        side(court, twin, scenario, elsewhere=expectation.params.target is not None)
+        given = scenario.given.model_copy(update={"serving": version})
+        there = scenario.model_copy(update={"given": given})
+        side(court, twin, there, elsewhere=expectation.params.target is not None)
+        served(twin, there.clean())
         alone = not any(one.verb in {"release", "retrain", "operator"} for one in scenario.when)
         rows = [row for row in rows if row.version == version or (alone and row.outcome != Outcome.OK)]
     for row in rows:

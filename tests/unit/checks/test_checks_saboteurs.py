@@ -142,7 +142,8 @@ def test_what_the_twin_always_answers_by_default_has_recovered():
 
 def test_34_back_to_a_bad_predecessor():
     wrong = released()
-    version = np.where(wrong.main.items["version"] == "v1", "v0", wrong.main.items["version"])
+    later = (wrong.main.items["version"] == "v1") & (np.arange(1800) >= 600)
+    version = np.where(later, "v0", wrong.main.items["version"])
     assert judged(ROLLBACK, edited(wrong, version=version.astype(object)), when=RELEASE).status is Status.FAIL
 
 
@@ -181,7 +182,7 @@ def test_36_and_what_was_sent_before_and_never_answered():
 def test_38_the_canary_gets_more_than_its_share():
     it = {"exposure": {"version": "v2", "max": "12%"}, "during": "e"}
     assert judged(it, released(until=1800), when=RELEASE).status is Status.UNKNOWN  # 10 %, but of too few
-    third = np.arange(1800) % 3 == 0
+    third = (np.arange(1800) % 3 == 0) & (np.arange(1800) >= 600)
     base = released(until=1800)
     assert judged(it, edited(base, version=where(third, "v2", "version", base)), when=RELEASE).status is Status.FAIL
 

@@ -18,6 +18,7 @@ class Seen:
     errors: int = 0
     latencies_ns: tuple[int, ...] = field(default=(MS,) * 1000)
     alerts_firing: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ("v1",)
 
 
 ERRORS, FAST, QUIET = {"error_rate": {"max": "0.1%"}}, {"latency": {"p95": "10ms"}}, {"no_alert": "any"}
