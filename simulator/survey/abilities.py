@@ -25,7 +25,8 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "labels_seen": ("labels",), "quality": ("labels", "quality"), "fairness": ("labels",),
     "fallback": ("source",), "shed": ("shed",), "rollback": ("version", "release"),
     "exposure": ("version", "release"), "promoted": ("version", "release"), "shadow": ("version", "release"),
-    "lossless": ("version", "release"), "refuses": ("version", "release"), "readiness": ("ready",), "review": ("decision",),
+    "lossless": ("version", "release"), "refuses": ("version", "release"), "readiness": ("ready",),
+    "review": ("decision",),
     "logged": ("decisions",), "retrain": ("version", "retrain"),
     "group_errors": ("decision",), "better": ("version", "release"), "cost": ("a process of ours",),
 }  # fmt: skip
