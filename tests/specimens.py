@@ -143,6 +143,22 @@ def again(*, wrong: int = 0, copies: int = 150) -> Evidence:
     return replace(base, main=replace(base.main, items=items, events=(receipt,)))
 
 
+def looked(*, cases: int = 200, unseen: int = 0, more: int = 0, asked: bool = True) -> Evidence:
+    """People are shown all but `unseen` of so many rows that are to be reviewed, and `more` others; they block all."""
+    found = set_at(np.arange(N) < cases, decision="review")
+    seen = [*range(unseen, cases), *range(cases, cases + more)]
+    told = [
+        note
+        for i in seen
+        for note in (
+            Note((i + 2) * SECOND, "review", {"id": f"main-{i}", "row": 0, "verdict": "block", "taken": True}),
+            Note(END, "stands", {"id": f"main-{i}", "row": 0, "decision": "block"}),
+        )
+    ]
+    read = [Note(END - SECOND, "queue", {"why": ""})] if asked else []
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *told, *read)))
+
+
 def ready(*unready: int, every: int = 60) -> Evidence:
     """The readiness endpoint, asked every minute, says no at these seconds."""
     found = evidence()
@@ -332,6 +348,13 @@ SPECIMENS: dict[str, Specimen] = {
     ),
     "review": share(
         {"review": {"max": "8%"}}, lambda k: set_at(some(k, touched=True), decision="review"), 100, 250, 144
+    ),
+    "reviewed": Specimen(
+        {"reviewed": {}}, looked(), looked(unseen=1), looked(asked=False), given={"reviewers": {"every": "1m"}}
+    ),
+    "shown": replace(
+        share({"shown": {"max": "8%"}}, lambda k: looked(cases=0, more=k), 100, 250, 144),
+        given={"reviewers": {"every": "1m"}},
     ),
     "fairness": share(
         {"fairness": {"max": "8%"}}, lambda k: set_at(some(k, touched=True), source=int(Source.DEFAULT)), 100, 250, 144

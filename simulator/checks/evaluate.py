@@ -20,6 +20,7 @@ from simulator.checks import (
     releasing,
     repeating,
     retraining,
+    reviewing,
     selection,
     serving,
     signals,
@@ -28,7 +29,7 @@ from simulator.checks import (
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
 from simulator.checks.windows import resolve
-from simulator.scenario.families import AtLeast, AtMost, Exposure, Fairness, Handled, Promoted, Review
+from simulator.scenario.families import AtLeast, AtMost, Exposure, Fairness, Handled, Promoted, Review, Shown
 from simulator.scenario.model import FAMILIES, Expectation, Scenario
 from simulator.verdict import Finding, Status
 
@@ -62,6 +63,7 @@ CHECKS: Final[dict[str, Check]] = {
     "logged": logged.logged,
     "retrain": retraining.retrain,
     "cost": loading.cost,
+    "reviewed": reviewing.reviewed,
     "group_errors": grouping.group_errors,
     "better": arms.better,
 }
@@ -109,9 +111,11 @@ def check(expectation: Expectation, scenario: Scenario, evidence: Evidence) -> F
 def stated(expectation: Expectation) -> str:
     """The limit as the file states it, for a finding that never got as far as resolving it."""
     params = expectation.params
-    if isinstance(params, AtMost | Fairness) or (isinstance(params, Exposure | Review) and params.max is not None):
+    if isinstance(params, AtMost | Fairness) or (
+        isinstance(params, Exposure | Review | Shown) and params.max is not None
+    ):
         return str(evaluators.Limit(params.max or 0.0))
-    if isinstance(params, AtLeast | Handled | Exposure | Promoted | Review):
+    if isinstance(params, AtLeast | Handled | Exposure | Promoted | Review | Shown):
         return str(evaluators.Limit.at_least(params.min or 0.0))
     if expectation.within is not None:
         after = f" after {expectation.after}" if expectation.after else ""

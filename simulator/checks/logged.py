@@ -104,20 +104,30 @@ class _Deliveries:
     @classmethod
     def of(cls, scenario: Scenario, history: History) -> _Deliveries:
         items = history.items
-        # Under an idempotency key all deliveries have the first one's id.
-        shared = any(event.duplicate and event.duplicate.key for event in scenario.when)
-        copies = np.zeros_like(items["copy"]) if shared else items["copy"]
-        firsts = np.flatnonzero(items["row"] == 0)
-        ids = request_ids(*(column[firsts].tolist() for column in (items["stream"], items["index"], copies)))
-        by_request = dict(zip(items["request"][firsts].tolist(), ids, strict=True))
-        keys = [
-            (by_request.get(request, ""), row)
-            for request, row in zip(items["request"].tolist(), items["row"].tolist(), strict=True)
-        ]
+        shared = share_keys(scenario)
+        keys = named(scenario, history)
         times: dict[Key, int] = {}
         for key, attempts in zip(keys, items["attempts"].tolist(), strict=True):
             times[key] = times.get(key, 0) + attempts
         return cls(keys, times, _undecided(history, keys) if shared else times)
+
+
+def share_keys(scenario: Scenario) -> bool:
+    """Whether second deliveries come under the first one's key, and so under its id."""
+    return any(event.duplicate and event.duplicate.key for event in scenario.when)
+
+
+def named(scenario: Scenario, history: History) -> list[Key]:
+    """Under which id the service knows each item, and which row of that request it is; by position."""
+    items = history.items
+    copies = np.zeros_like(items["copy"]) if share_keys(scenario) else items["copy"]
+    firsts = np.flatnonzero(items["row"] == 0)
+    ids = request_ids(*(column[firsts].tolist() for column in (items["stream"], items["index"], copies)))
+    by_request = dict(zip(items["request"][firsts].tolist(), ids, strict=True))
+    return [
+        (by_request.get(request, ""), row)
+        for request, row in zip(items["request"].tolist(), items["row"].tolist(), strict=True)
+    ]
 
 
 def _undecided(history: History, keys: list[Key]) -> dict[Key, int]:
@@ -186,4 +196,4 @@ def _out_of_order(history: History, rows: np.ndarray, book: _Deliveries, records
         latest = max(latest, sent[i])
 
 
-__all__ = ["logged"]
+__all__ = ["Key", "logged", "named"]

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from simulator.checks import evaluators, handling, premises, selection, windows, words
+from simulator.checks import evaluators, handling, premises, reviewing, selection, windows, words
 from simulator.checks.evaluators import Ballot, Limit
 from simulator.checks.evidence import Evidence
 from simulator.checks.handling import Handling
@@ -312,5 +312,6 @@ SIGNALS: Final[dict[str, Signal]] = {
     "clean_reject": clean_reject,
     "fallback": fallback,
     "review": review,
+    "shown": reviewing.shown,
     "fairness": fairness,
 }

@@ -22,6 +22,7 @@ from simulator.controls import (
     tamper_log,
     tamper_releases,
     tamper_retraining,
+    tamper_reviewing,
     tamper_shares,
     tamper_values,
 )
@@ -50,6 +51,8 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "group_errors": tamper_groups.group_errors,
     "better": tamper_arms.better,
     "retrain": tamper_retraining.retrain,
+    "reviewed": tamper_reviewing.reviewed,
+    "shown": tamper_reviewing.shown,
 }
 HEARD: Final = frozenset({"alert", "resolved", "no_alert", "labels_seen"})
 TWINNED: Final = frozenset(

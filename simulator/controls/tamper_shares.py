@@ -57,7 +57,7 @@ BY_ROW: Final = frozenset({"handled", "harmed", "fallback", "review", "fairness"
 
 def share(case: Case) -> Iterator[Tampering]:
     """One more than allowed does not pass, enough to refuse is refused, exactly allowed passes."""
-    allowed, red = _borders(case)
+    allowed, red = borders(case)
     trials = case.opinion.trials
     refused = f"{red} of {trials} fail" if red <= trials else f"all {trials} fail, and no number is refused"
     yield f"red: {refused}", Status.FAIL, lambda: _failing(case, min(red, trials))
@@ -67,7 +67,7 @@ def share(case: Case) -> Iterator[Tampering]:
         yield f"boundary: one more, {more}, does not pass", Status.UNKNOWN, lambda: _failing(case, more)
 
 
-def _borders(case: Case) -> tuple[int, int]:
+def borders(case: Case) -> tuple[int, int]:
     """Failures still allowed, and those that refuse, in this very evidence."""
     opinion, run = case.opinion, case.court.main
     found = sizes(opinion.trials, opinion.limit)
@@ -77,7 +77,7 @@ def _borders(case: Case) -> tuple[int, int]:
 
     def status(failures: int) -> Status:
         failed = list(opinion.failed)
-        for i in _chosen(case, failures):
+        for i in chosen(case, failures):
             failed[i] = True
         return naive.split(run, opinion.moments, failed, opinion.limit)
 
@@ -89,7 +89,7 @@ def _borders(case: Case) -> tuple[int, int]:
     return allowed, red
 
 
-def _chosen(case: Case, failures: int) -> list[int]:
+def chosen(case: Case, failures: int) -> list[int]:
     """Which voters to make fail so that so many do in all: spread evenly, as independent failures would be."""
     innocent = case.opinion.innocent
     more = max(0, failures - case.opinion.failures)
@@ -101,7 +101,7 @@ def _chosen(case: Case, failures: int) -> list[int]:
 
 
 def _failing(case: Case, failures: int) -> Evidence:
-    voters = [case.opinion.voters[i] for i in _chosen(case, failures)]
+    voters = [case.opinion.voters[i] for i in chosen(case, failures)]
     family, evidence = case.expectation.family, case.evidence
     by_row = family in BY_ROW or (family == "exposure" and case.expectation.params.by == "customer")
     rows = np.array(voters, np.int64) if by_row else edits.rows_of_requests(evidence.main, voters)
@@ -116,11 +116,11 @@ def labels_seen(case: Case) -> Iterator[Tampering]:
     onset = _onset(case)
 
     def seen(count: int) -> Evidence:
-        rows = [opinion.voters[i] for i in _chosen(case, count)]
+        rows = [opinion.voters[i] for i in chosen(case, count)]
         return edits.with_values(evidence, rows, label_due_ns=onset, label_ns=onset)
 
     def unseen_neighbour() -> Evidence:
-        rows = [opinion.voters[i] for i in _chosen(case, allowed + 1)]
+        rows = [opinion.voters[i] for i in chosen(case, allowed + 1)]
         return edits.with_values(evidence, rows, label_due_ns=onset, label_ns=onset + 1)
 
     def dropped() -> Evidence:

@@ -143,6 +143,7 @@ class Recorder:
         path = spec.target.decisions
         asked = any(expectation.logged for expectation in spec.scenario.then)
         self._decisions = path if asked else None
+        self.truths: dict[str, tuple[int, ...]] | None = {} if given.reviewers else None  # of requests, for reviewers
 
     def take(self, chunk: Chunk, coming: np.ndarray | None = None) -> list[Planned]:
         """Record a chunk as planned; its requests.
@@ -174,6 +175,8 @@ class Recorder:
                 found = [network for k, network in self._networks if bits >> k & 1]
                 if found:
                     self.bad_ways[one.item] = found[-1]
+        if self.truths is not None:
+            self.truths.update({one.request_id: one.truth for one in planned if one.truth is not None})
         self._twice.planned(chunk, self._items)
         self._items += len(chunk)
         return planned

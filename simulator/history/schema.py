@@ -180,8 +180,11 @@ class History:
 #   retraining    {"version": str, "step": str, "said_ns": int, "why": str, "last_ns": int, "asked": int}
 #                 a step that the journal tells of, when it says that it was taken, when it was read before, and how
 #                 often the version had been asked at the seam `model` by then, -1 where there is none
+#   queue         {"why": str}                            the queue of reviews was read to its end; or how that failed
+#   review        {"id": str, "row": int, "verdict": str, "taken": bool}  a person was shown that row, and what was said
+#   stands        {"id": str, "row": int, "decision": str}  what the service says of it when the run is over
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
-    "feedback", "calls", "log", "retraining", "cpu",
+    "feedback", "calls", "log", "retraining", "cpu", "queue", "review", "stands",
 )  # fmt: skip

@@ -147,6 +147,11 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
     ),
     "lossless": lambda _: "whatever is in flight or sent is answered, by one known version",
     "review": lambda p: f"{_bound(p)} of answers go to people",
+    "shown": lambda p: f"{_bound(p)} of answers are shown to people",
+    "reviewed": lambda p: (
+        f"whatever is answered `{p.decision}` is shown to people, and what they say of a case stands in the end, "
+        f"in at least {p.min_pairs} cases"
+    ),
     "fairness": lambda p: f"in no segment are more than {show_share(p.max)} of rows worse off than the model's answer",
     "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
 }

@@ -30,6 +30,8 @@ _BY_ROW: Final = frozenset(
         "rollback",
         "shadow",
         "review",
+        "reviewed",
+        "shown",
         "fairness",
         "group_errors",
         "better",
@@ -182,8 +184,8 @@ def _limit(scenario: Scenario, expectation: Expectation, where: Where, capacity:
         yield Flaw("uncrossable", message, (*where, family, "within"))
     if isinstance(params, Latency) and params.quantile[1] == 0:
         yield Flaw("undecidable", "nothing is answered in no time", _place((*where, family), params))
-    wanted = expectation.parity or expectation.idempotent or expectation.shadow or expectation.logged
-    if wanted is not None and n is not None and n < wanted.min_pairs:
+    paired = {"parity", "idempotent", "shadow", "logged", "reviewed"}
+    if family in paired and n is not None and n < params.min_pairs:
         message = f"{window} holds about {int(n)} items, fewer than the pairs asked for"
         yield Flaw("undecidable", message, (*where, family, "min_pairs"), "look longer, or send more")
     if expectation.handled is not None and not expectation.handled.by:

@@ -31,6 +31,8 @@ def world(scenario: Scenario) -> str:
     said.append(f"{when}; {show_share(labels.missing)} never do." if labels.missing else f"{when}.")
     if given.feedback is not None:
         said.append(_feedback(given.feedback))
+    if given.reviewers is not None:
+        said.append(f"Every {show_duration(given.reviewers.every)} people say what is true of whatever waits for them.")
     if given.warmup:
         said.append(f"The first {show_duration(given.warmup)} are warm-up.")
     for steady in given.steady_state:

@@ -166,6 +166,27 @@ class Review(Frozen):
         return self
 
 
+class Shown(Frozen):
+    """The share of answers that people were shown, whatever the answer said: at most `max`, or at least `min` (J11)."""
+
+    max: Share | None = None
+    min: Share | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            msg = "name exactly one of `max` and `min`; a band is two expectations"
+            raise ValueError(msg)
+        return self
+
+
+class Reviewed(Frozen):
+    """Whatever is to be reviewed is shown to people, and what they say of a case stands in the end (J11)."""
+
+    min_pairs: int = Field(100, ge=1)
+    decision: str = Field("review", description="the service's word for what people are to look at")
+
+
 class Fairness(Frozen):
     """In no segment are more rows than this worse off: refused, failed, or not answered by the model (J12)."""
 

@@ -57,6 +57,10 @@ def _parts(scenario: Scenario, capacity: float | None) -> Iterator[Flaw]:
         yield from _event(scenario, event, ("when", index))
     for index, expectation in enumerate(scenario.then):
         yield from _window(scenario, expectation, ("then", index))
+        if expectation.family in {"reviewed", "shown"} and scenario.given.reviewers is None:
+            message = f"nobody looks at the queue, so nothing can be said of `{expectation.family}`"
+            place = ("then", index, expectation.family)
+            yield Flaw("missing-key", message, place, "write `given: {reviewers: {every: 1m}}`", "key")
     yield from decidable.check(scenario, capacity)
     if not any(expectation.severity == "gate" for expectation in scenario.then):
         what = "all expectations only warn" if scenario.then else "nothing is expected"
@@ -83,6 +87,9 @@ def _run(scenario: Scenario) -> Iterator[Flaw]:
         yield Flaw("past-the-end", message, ("given", "warmup"))
     if given.feedback is not None:
         yield from _feedback(scenario)
+    if given.reviewers is not None and set(scenario.runs_on) != {"virtual"}:
+        message = "only the virtual driver has people who review"
+        yield Flaw("senseless-key", message, ("given", "reviewers"), "write `runs_on: [virtual]`", "key")
     delay = given.labels.delay
     if delay is not None and delay.p95 <= delay.median:
         message = "the 95th percentile of a delay is longer than its median"

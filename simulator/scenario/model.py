@@ -35,8 +35,10 @@ from simulator.scenario.families import (
     Refuses,
     Retrained,
     Review,
+    Reviewed,
     Rollback,
     ShadowIs,
+    Shown,
 )
 from simulator.scenario.frozen import Frozen, Name, Scalar, present
 from simulator.scenario.quantities import DAY, MINUTE, SECOND, Duration, Rate, Share
@@ -108,6 +110,12 @@ class Feedback(Frozen):
         return self
 
 
+class Reviewers(Frozen):
+    """People look at the service's queue of reviews, and say of each case what is true of it (J11)."""
+
+    every: Duration = Field(MINUTE, gt=0, description="how often they look")
+
+
 class Steady(Frozen):
     """A condition on the second half of the warm-up; unmet, no event is injected."""
 
@@ -131,6 +139,7 @@ class Given(Frozen):
     traffic: Traffic
     labels: Labels = Labels()
     feedback: Feedback | None = None
+    reviewers: Reviewers | None = None
     warmup: Duration = 0
     steady_state: tuple[Steady, ...] = ()
 
@@ -142,6 +151,7 @@ FAMILIES: Final = (
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
     "review", "fairness", "amplification", "logged", "retrain", "group_errors", "cost", "better",
+    "reviewed", "shown",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -193,6 +203,8 @@ class Expectation(Frozen):
     group_errors: GroupErrors | None = None
     cost: Cost | None = None
     better: Better | None = None
+    reviewed: Reviewed | None = None
+    shown: Shown | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

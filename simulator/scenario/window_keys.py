@@ -50,6 +50,8 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "shadow": Window(("during",), frozenset({"settle"})),
     "lossless": Window(_DEADLINE),
     "review": Window((), _ITEMS),
+    "shown": Window((), _ITEMS),
+    "reviewed": Window((), _ITEMS),
     "fairness": Window((), _ITEMS),
     "group_errors": Window((), _ITEMS),
     "better": Window((), _ITEMS),

@@ -114,6 +114,15 @@ class LabelIntake(Frozen):
     censored_by: tuple[str, ...] = ()
 
 
+class Reviews(Frozen):
+    """Human review: where cases wait and verdicts go, where it says what stands, and its words for a verdict."""
+
+    queue: str = Field(description='GET: {"waiting": [{"id", "row"}]}; POST: {"verdicts": [{"id", "row", "verdict"}]}')
+    stands: str = Field(description='GET ?id=ID&row=ROW: {"decision"}')
+    approve: str = Field("approve", description="what a person says of a negative")
+    block: str = Field("block", description="what a person says of a positive")
+
+
 class Admin(Frozen):
     """The control plane, as ``METHOD /path``."""
 
@@ -199,6 +208,7 @@ class Target(Frozen):
     errors: Errors = Errors()
     alerts: Alerts | None = None
     labels: LabelIntake | None = None
+    reviews: Reviews | None = None
     admin: Admin = Admin()
     seams: Annotated[dict[str, Seam], BeforeValidator(_seams)] = Field(
         {}, description="dependencies that may be broken: names, or name → how"

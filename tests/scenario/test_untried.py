@@ -13,6 +13,13 @@ pytestmark = pytest.mark.slow  # minutes of one core; those of the list are in t
 # (saboteur, scenario, what must fail)
 UNTRIED = [
     ("keys_die_by_the_time_of_day", "the_clock_is_set", {"on_record"}),
+    ("the_model_has_the_last_word", "human_review", {"last_word"}),
+    ("one_case_in_fifty_is_lost", "human_review", {"last_word"}),
+    ("nobody_learns_from_people", "human_review", {"learned_from"}),
+    ("people_see_the_margin_alone", "human_review", {"unusual"}),
+    ("people_see_everything", "human_review", {"not_buried"}),
+    ("people_see_nothing", "human_review", {"last_word", "not_idle", "unusual"}),
+    ("verdicts_are_rows", "human_review", {"unusual"}),
     ("a_second_episode_is_an_old_story", "nulls_come_back", {"told_again"}),
 ]
 
@@ -27,4 +34,4 @@ def test_an_untried_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     verdict = grounds.trial(scenario, f"untried:{saboteur}")
     assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
     failed = {judged.id for cell in verdict.cells for judged in cell.judged if judged.finding.status is Status.FAIL}
-    assert failed == caught_by, text.render(verdict)
+    assert caught_by <= failed, text.render(verdict)

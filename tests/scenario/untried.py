@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
+import msgspec
 from saboteurs import saboteur
 
+from reference_service.api import reviews
 from reference_service.app import create_app
+from reference_service.audit.decision_log import DecisionLog
+from reference_service.audit.records import PERSON
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor.alerts import AlertBook
+from reference_service.monitor.review import ReviewQueue
 
 # ---------------------------------------------------------------- keys and clocks
 
@@ -25,6 +31,80 @@ def keys_die_by_the_time_of_day(settings, *, seams, post):
 
     KeptAnswers.claim, KeptAnswers.keep = claimed, kept_since
     return create_app(settings, seams=seams, post=post)
+
+
+# ---------------------------------------------------------------- human review
+
+
+@saboteur
+def the_model_has_the_last_word():
+    """What people say is taken and written down; the model's decision stands."""
+    find = ReviewQueue.find
+
+    def undecided(self, request_id, row):
+        case = find(self, request_id, row)
+        return case and msgspec.structs.replace(case, verdict=None)
+
+    ReviewQueue.find = undecided
+
+
+@saboteur
+def one_case_in_fifty_is_lost():
+    """The queue forgets a case now and then."""
+    put, came = ReviewQueue._put, itertools.count(1)
+
+    def lossy(self, made, why):
+        if next(came) % 50:
+            put(self, made, why)
+
+    ReviewQueue._put = lossy
+
+
+@saboteur
+def nobody_learns_from_people():
+    """What people say of a payment is no label of it."""
+    reviews.labelled = lambda *_: "accepted"
+
+
+@saboteur
+def people_see_the_margin_alone():
+    """What is unlike anything that was learned is nobody's business while its score is low."""
+    offer = ReviewQueue.offer
+    ReviewQueue.offer = lambda self, made: offer(self, [one for one in made if one.decision == "review"])
+
+
+@saboteur
+def people_see_everything():
+    """Every payment waits for people; what is to be reviewed waits among them."""
+    offer = ReviewQueue.offer
+
+    def all_of_them(self, decisions):
+        offer(self, decisions)
+        for made in decisions:
+            if made.source != PERSON and made.score is not None:
+                self._put(made, "unusual")
+
+    ReviewQueue.offer = all_of_them
+
+
+@saboteur
+def people_see_nothing():
+    """Payments are held for review, and nobody is asked."""
+    ReviewQueue._put = lambda *_: None
+
+
+@saboteur
+def verdicts_are_rows():
+    """Once in the service itself: a verdict, which has no row, counts as the most unusual row of all."""
+    judge = DecisionLog._judge
+
+    def naive(self, decisions, bundles, received):
+        judge(self, decisions, bundles, received)
+        for made, bundle, row in zip(decisions, bundles, received, strict=True):
+            if made.source == PERSON:
+                (made.anomaly,) = self._anomaly(bundle, [row])
+
+    DecisionLog._judge = naive
 
 
 # ---------------------------------------------------------------- alerts

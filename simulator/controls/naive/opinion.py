@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.controls.naive import alerts, arms, groups, lasting, loading, logs, releasing, retraining, shares, values
+from simulator.controls.naive import (
+    alerts,
+    arms,
+    groups,
+    lasting,
+    loading,
+    logs,
+    releasing,
+    retraining,
+    reviewing,
+    shares,
+    values,
+)
 from simulator.controls.naive.court import Court, Doubt, Opinion
 from simulator.controls.naive.premises import served
 from simulator.scenario.model import Expectation, Scenario
@@ -38,6 +50,8 @@ FAMILIES: Final[dict[str, Callable[[Expectation, Scenario, Court], Opinion]]] = 
     "shadow": releasing.shadow,
     "lossless": releasing.lossless,
     "review": groups.review,
+    "reviewed": reviewing.reviewed,
+    "shown": reviewing.shown,
     "cost": loading.cost,
     "fairness": groups.fairness,
     "group_errors": groups.group_errors,

@@ -24,6 +24,7 @@ from simulator.drivers.virtual.life import Life
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
 from simulator.drivers.virtual.observers import Observers
 from simulator.drivers.virtual.post import Post
+from simulator.drivers.virtual.reviewers import Reviewers
 from simulator.drivers.virtual.scene import Scene
 from simulator.history.schema import History
 from simulator.plan import Chunk, end_ns, plan
@@ -104,6 +105,7 @@ class _Run:
         self.clients = Clients(self.scene, self.chunks, spoken)
         self.incidents = Incidents(self.scene, self.clients)
         self.observers = Observers(self.scene, self.clients)
+        self.reviewers = Reviewers(self.scene)
 
     def _offered(self) -> dict[str, Any]:
         here = {
@@ -143,12 +145,14 @@ class _Run:
                 if event.layer == "service":
                     loop.post(event.at, self.incidents.begin, (k, event))
             self.observers.start()
+            self.reviewers.start()
             loop.post(self.end // 50, self._tick, None)
             loop.post(self.end // 8, self._collect, None)
             loop.post(self.end - 1, self.observers.last_words, None)
             loop.post(self.end, self._heal, None)
             loop.run_until(self.end + scenario.given.traffic.timeout + _GRACE)
             loop.run_until_complete(self.recorder.read_log(lambda: loop.now_ns, self._get))
+            loop.run_until_complete(self.reviewers.last_words())
             loop.run_until_complete(self.life.stop())
         except VirtualTimeError as error:
             return str(error)

@@ -28,6 +28,7 @@ RED = {
     "idempotent": {"other score", "other version", "one fails"},
     "logged": {"other score", "another request", "dropped", "too often", "swapped", "blank under a seal"},
     "readiness": {"at the deadline"},
+    "reviewed": {"shown to nobody", "not taken", "another decision", "nothing stands"},
     "amplification": {"calls"},
     "refuses": {"accepted", "one reply by it"},
     "retrain": {

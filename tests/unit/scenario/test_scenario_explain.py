@@ -198,6 +198,13 @@ EXPECTATIONS = {
     "{id: x, idempotent: {min_pairs: 50}, of: e}": (
         "among requests that e touches, a key is answered once and for all, in at least 50 pairs"
     ),
+    "{id: x, shown: {max: 9%}, of: untouched}": (
+        "among requests that no event touches, at most 9% of answers are shown to people"
+    ),
+    "{id: x, reviewed: {min_pairs: 30}}": (
+        "whatever is answered `review` is shown to people, and what they say of a case stands in the end, in at least "
+        "30 cases"
+    ),
     "{id: x, readiness: {to: unready}, after: e, within: 10s}": (
         "within 10s of the start of e, the service says that it is unready"
     ),

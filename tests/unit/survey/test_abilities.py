@@ -12,7 +12,7 @@ FULL = {
     "alerts": {"heartbeat": {"name": "W", "every": "1m"}}, "labels": {"post": "/labels"}, "quality": "/q",
     "admin": {"release": "POST /r", "rollback": "POST /b", "retrain": "POST /t"},
     "safeguards": {"validation": {"checks": False}},
-    "decisions": "/d", "retraining": "/t",
+    "decisions": "/d", "retraining": "/t", "reviews": {"queue": "/w", "stands": "/s"},
 }  # fmt: skip
 
 

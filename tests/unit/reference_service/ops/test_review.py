@@ -120,6 +120,16 @@ def test_what_is_unlike_anything_is_seen_by_people_whatever_its_score(harness):
         assert all(why == "margin" for _, why in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1]))
         await h.infer({**ROW, "amount": 0.5, "age_days": 0, "method": "transfer", "foreign": True}, request_id="odd")
         assert ("odd", "unusual") in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1])
+        # A verdict is a record without a row, and no measure of what is unusual.
+        waiting = [name for name, _ in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1])]
+        said = [{"id": name, "verdict": "block", "by": "ada"} for name in waiting]
+        for k in range(max(0, 50 - len(said))):  # enough of them to be a share of the latest
+            await h.one({**ROW, "amount": 60.0}, request_id=f"edge{k}")
+            said.append({"id": f"edge{k}", "verdict": "block", "by": "ada"})
+        await h.call("POST", "/v1/reviews", json.dumps({"verdicts": said}).encode())
+        h.tick()
+        await h.infer({**ROW, "amount": 0.4, "age_days": 0, "method": "transfer", "foreign": True}, request_id="odder")
+        assert ("odder", "unusual") in cases((await h.call("GET", "/v1/reviews?limit=9999"))[1])
 
     run(body())
 
