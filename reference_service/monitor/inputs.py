@@ -75,6 +75,7 @@ class InputMonitors:
         self._seen = np.zeros((2, len(self._of)), dtype=np.int64)  # of every rate: bad ones, and all
         self._quiet: list[Condition] = []  # what is told of a service that nothing is held against
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
+        self.firing: list[Condition] = []  # of those, what is held against the service
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Judge what was received since the last tick; says how every field stands."""
@@ -92,6 +93,7 @@ class InputMonitors:
             self._close(now_ns)
         if stirred or closes or not self._standing:
             self._standing = self._conditions()
+            self.firing = [each for each in self._standing if each.firing]
         return self._standing
 
     def late(self, event_ns: int, rows: Sequence[Sequence[float]]) -> bool:

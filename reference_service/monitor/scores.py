@@ -38,8 +38,8 @@ class ScoreMonitor:
         policy: thresholds of the drift.
     """
 
-    __slots__ = ("_calibration", "_cells", "_cuts", "_deciles", "_n_reference", "_sums", "_waiting", "drift",
-                 "estimate")  # fmt: skip
+    __slots__ = ("_calibration", "_cells", "_closed", "_cuts", "_deciles", "_n_reference", "_sums", "_waiting",
+                 "drift")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = ("_cells", "_sums", "_waiting")
 
     def __init__(self, profile: Profile, policy: Policy) -> None:
@@ -51,7 +51,7 @@ class ScoreMonitor:
         self._sums = np.zeros((3, len(self._calibration)))  # by cell of the calibration: rows, scores, their squares
         self._waiting: list[float] = []  # to be counted: ten numpy calls are too many for the few scores of a tick
         self.drift = DriftDetector(policy)
-        self.estimate = Unverified(0, None, None, None)
+        self._closed = np.zeros_like(self._sums)  # of the last window
 
     def add(self, scores: Iterable[float]) -> None:
         """Take in scores."""
@@ -65,9 +65,8 @@ class ScoreMonitor:
             self._count()
         even = np.full(len(self._cells), 1 / len(self._cells))
         self.drift.look(even, self._n_reference, self._cells)
-        self.estimate = self._estimate()
         self._cells = np.zeros_like(self._cells)  # the detector keeps the old ones
-        self._sums[:] = 0.0
+        self._closed, self._sums = self._sums, np.zeros_like(self._sums)
 
     def _count(self) -> None:
         found = np.array(self._waiting, dtype=np.float64)
@@ -77,8 +76,10 @@ class ScoreMonitor:
         for row, weights in enumerate((np.ones_like(found), found, found * found)):
             self._sums[row] += np.bincount(place, weights=weights, minlength=k)
 
-    def _estimate(self) -> Unverified:
-        rows, scores, squares = self._sums
+    @property
+    def estimate(self) -> Unverified:
+        """Of the last closed window; nothing before the first one."""
+        rows, scores, squares = self._closed
         n, rate = int(rows.sum()), self._calibration
         if not n:
             return Unverified(0, None, None, None)

@@ -29,6 +29,14 @@ from reference_service.settings import Safeguards
 
 NO_RULES = Rules()
 NOTHING: Final[Mapping[int, tuple[str, Action]]] = {}
+_UNLOGGED: Final = Condition(
+    "decision_log_failing", "", "page", firing=True, summary="decisions cannot be written down"
+)
+_CONCEPT: Final = Condition("concept_drift", "", "page", firing=True, summary="matured labels disagree with the scores")
+_UNLABELLED: Final = Condition("labels_missing", "", "ticket", firing=True, summary="no labels: quality is not judged")
+_BOTH_BAD: Final = Condition(
+    "both_arms_bad", "", "page", firing=True, summary="no version is fit to serve: the fallback answers"
+)
 _DISTRUST = frozenset({"feature_drift"})  # names whose alerts alone put their field into quarantine
 
 
@@ -102,8 +110,8 @@ class Watch:
         shifted: Mapping[str, float] | None = None,
         more: Sequence[Condition] = (),
         decided: Iterable[Remembered] = (),
-    ) -> list[Condition]:
-        """Look at everything once; returns how everything stands.
+    ) -> None:
+        """Look at everything once, and tell who is to be told.
 
         Args:
             now_ns: the tick's moment.
@@ -116,36 +124,34 @@ class Watch:
             decided: the decisions since the last tick that may get a label.
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
-        inputs = self.inputs.tick(now_ns)
+        self.inputs.tick(now_ns)
         width = self._policy.cohort_ns
         for start, some in groupby(filter(by_model, decided), lambda made: made.at_ns - made.at_ns % width):
             refused = [made.decision == "block" or made.propensity < 1 for made in some]
             self._cohorts.decided(start, len(refused), sum(refused))
         standing = [
-            *inputs,
             *self.groups.tick(now_ns, self.inputs.counted),
             *self.errors.tick(now_ns),
             *self.traffic.tick(dependencies),
             *self.burn.tick(now_ns, self._counters),
             *more,
-            Condition("decision_log_failing", "", "page", unlogged, "decisions cannot be written down"),
-            Condition("concept_drift", "", "page", concept, "matured labels disagree with the scores"),
-            Condition("labels_missing", "", "ticket", self._cohorts.missing, "no labels: quality is not judged"),
-            Condition("both_arms_bad", "", "page", distrusted, "no version is fit to serve: the fallback answers"),
-            *(
-                Condition("canary_scores", version, "ticket", psi >= self._policy.canary_score_psi,
-                          f"scores of {version} lie {psi:.2f} from the champion's (PSI)")
-                for version, psi in (shifted or {}).items()
-            ),
-            *(
-                Condition("canary_rollback", version, "page", now_ns - at_ns < self._policy.rollback_alert_ns,
-                          f"{version} was taken back")
-                for version, at_ns in taken_back.items()
-            ),
+        ]
+        # Hardly anything fires at most ticks, and what does not is nobody's affair.
+        firing = [*self.inputs.firing, *[each for each in standing if each.firing]]
+        missing = self._cohorts.missing
+        others = ((unlogged, _UNLOGGED), (concept, _CONCEPT), (missing, _UNLABELLED), (distrusted, _BOTH_BAD))
+        firing += [condition for stands, condition in others if stands]
+        firing += [
+            Condition("canary_scores", version, "ticket", firing=True,
+                      summary=f"scores of {version} lie {psi:.2f} from the champion's (PSI)")
+            for version, psi in (shifted or {}).items() if psi >= self._policy.canary_score_psi
+        ]  # fmt: skip
+        firing += [
+            Condition("canary_rollback", version, "page", firing=True, summary=f"{version} was taken back")
+            for version, at_ns in taken_back.items() if now_ns - at_ns < self._policy.rollback_alert_ns
         ]  # fmt: skip
         told = []
         if self._safeguards.alerts:
-            firing = [each for each in standing if each.firing]
             if firing or self.book.episodes:
                 told = self.book.update(now_ns, self._rules.apply(firing))
             self._distrust()
@@ -155,7 +161,6 @@ class Watch:
             self._routes.repeat(self.book.episodes.values())
         if told:
             self._routes.tell(told)
-        return standing
 
     def keep(self) -> dict[str, Any]:
         """What is to survive a restart: evidence, episodes, cohorts, and what receivers have not got yet."""

@@ -36,20 +36,17 @@ def request_ids(chunk: Chunk, firsts: list[int]) -> list[str]:
 def literals(column: np.ndarray, kind: str) -> list[bytes]:
     """One JSON literal per value of a column; null for NaN and None."""
     if column.dtype == object:
-        known: dict[Any, bytes] = {}
-        out = []
-        for value in column.tolist():
-            literal = known.get(value)
-            if literal is None:
-                literal = known[value] = msgspec.json.encode(value)
-            out.append(literal)
-        return out
+        said = column.tolist()
+        known = {value: msgspec.json.encode(value) for value in set(said)}
+        return [known[value] for value in said]
     values: list[Any]
     if kind == "number":
         values = column.tolist()  # msgspec writes NaN as null
-    else:
+    elif np.isnan(column).any():
         cast: Callable[[float], object] = bool if kind == "boolean" else int
         values = [None if math.isnan(v) else cast(v) for v in column.tolist()]
+    else:
+        values = column.astype(bool if kind == "boolean" else np.int64).tolist()
     return msgspec.json.encode(values)[1:-1].split(b",") if values else []
 
 
