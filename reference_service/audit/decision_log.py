@@ -26,6 +26,7 @@ from reference_service.clock import Clock
 GENESIS: Final = bytes(32)
 Anomaly = Callable[[Any, Sequence[np.ndarray]], list[float]]
 _encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Decision)
 _VERSION: Final = attrgetter("digest")  # of a bundle
 
 
@@ -63,7 +64,8 @@ class DecisionLog:
         rows: records in a block, at most.
         wait_ns: how long a record waits for company, at most, while more keep coming.
         patience_ns: a write that takes longer has failed.
-        ring: records kept in memory.
+        ring: records kept in memory, at least; as they are written, since objects would crowd out of the processor's
+            caches what every request needs.
         backlog: records that may wait for a sink that fails.
         anomaly: (version's bundle, its rows as they were received, float64[f] each) → a number for each row.
         onlooker: is shown every block's decisions, once their anomaly is known.
@@ -71,8 +73,8 @@ class DecisionLog:
         tail: of an earlier life: (block, head, next seq).
     """
 
-    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_limit", "_onlooker", "_patience_ns", "_pending",
-                 "_ring", "_rows", "_short", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing",
+    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker", "_patience_ns",
+                 "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing",
                  "failures", "head", "lost", "seq")  # fmt: skip
 
     def __init__(
@@ -93,7 +95,9 @@ class DecisionLog:
         self._rows = rows
         self._wait_ns = wait_ns
         self._patience_ns = patience_ns
-        self._ring: deque[Decision] = deque(maxlen=ring)
+        self._ring: deque[tuple[bytes, int]] = deque()  # the last blocks' records, and how many they are
+        self._ringed = 0  # records in it
+        self._keep = ring
         self._limit = backlog
         self._anomaly = anomaly
         self._onlooker = onlooker
@@ -164,7 +168,12 @@ class DecisionLog:
     def recent(self, limit: int) -> list[Decision]:
         """The last records, oldest first."""
         self._close_block()
-        return list(self._ring)[-limit:] if limit > 0 else []
+        found: list[Decision] = []
+        for records, _ in reversed(self._ring):
+            if len(found) >= limit:
+                break
+            found[:0] = _decoder.decode_lines(records)
+        return found[-limit:] if limit > 0 else []
 
     async def close(self) -> None:
         """Write what is left, once, and let go of the sink."""
@@ -238,14 +247,21 @@ class DecisionLog:
         if self._onlooker is not None:
             self._onlooker(decisions)
         kept = payload_lines(decisions, payloads) if self._sink is not None else b""
-        self._ring.extend(decisions)
         records = _encoder.encode_lines(decisions)
+        self._remember(records, len(decisions))
         previous, self.head = self.head, hashlib.sha256(self.head + records).digest()
         self._block += 1
         if self._sink is not None:
             seal = Block(self._block, len(decisions), self.lost, self.seq, previous.hex(), self.head.hex())
             self._backlog.append((records + _encoder.encode(seal) + b"\n", kept, len(decisions)))
             self._unwritten += len(decisions)
+
+    def _remember(self, records: bytes, rows: int) -> None:
+        ring = self._ring
+        ring.append((records, rows))
+        self._ringed += rows
+        while self._ringed - ring[0][1] >= self._keep:
+            self._ringed -= ring.popleft()[1]
 
     def _judge(self, decisions: list[Decision], bundles: list[Any], received: list[np.ndarray]) -> None:
         if self._anomaly is None:
