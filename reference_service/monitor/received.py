@@ -11,7 +11,7 @@ import numpy as np
 from reference_service.bundle import Bundle
 from reference_service.core.cells import NULL_CELL
 
-_ROWS = 1024  # of a page; a full one is left to those who still read in it
+_ROWS = 256  # of a page; a full one is left to those who still read in it
 
 
 class Received:
