@@ -13,8 +13,6 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -27,7 +25,6 @@ GENESIS: Final = bytes(32)
 Anomaly = Callable[[Any, Sequence[np.ndarray]], list[float]]
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Decision)
-_VERSION: Final = attrgetter("digest")  # of a bundle
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -73,9 +70,9 @@ class DecisionLog:
         tail: of an earlier life: (block, head, next seq).
     """
 
-    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker", "_patience_ns",
-                 "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_unwritten", "_wait_ns", "_waiting", "_writer", "failing",
-                 "failures", "head", "lost", "seq")  # fmt: skip
+    __slots__ = ("_anomaly", "_answering", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker",
+                 "_patience_ns", "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_unwritten",
+                 "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost", "seq")  # fmt: skip
 
     def __init__(
         self,
@@ -103,6 +100,7 @@ class DecisionLog:
         self._onlooker = onlooker
         self._sink = sink
         self._pending = _Open([], [], [], [])
+        self._answering: Any = None  # the last row's bundle
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
         self._waiting: asyncio.Future[bool] | None = None
@@ -135,8 +133,10 @@ class DecisionLog:
         pending = self._pending
         pending.decisions.append(decision)
         pending.payloads.append(payload)
-        pending.bundles.append(bundle)
         pending.rows.append(row)
+        if bundle is not self._answering:  # a block is of one version but for the minutes of a release
+            self._answering = bundle
+            pending.spans.append((bundle, len(pending.rows) - 1))
         if len(pending.decisions) >= self._rows:
             self._close_block()
 
@@ -239,11 +239,11 @@ class DecisionLog:
     # ------------------------------------------------------------ closing a block
 
     def _close_block(self) -> None:
-        decisions, payloads, bundles, received = self._pending
+        decisions, payloads, rows, spans = self._pending
         if not decisions:
             return
-        self._pending = _Open([], [], [], [])
-        self._judge(decisions, bundles, received)
+        self._pending, self._answering = _Open([], [], [], []), None
+        self._judge(decisions, rows, spans)
         if self._onlooker is not None:
             self._onlooker(decisions)
         kept = payload_lines(decisions, payloads) if self._sink is not None else b""
@@ -263,23 +263,22 @@ class DecisionLog:
         while self._ringed - ring[0][1] >= self._keep:
             self._ringed -= ring.popleft()[1]
 
-    def _judge(self, decisions: list[Decision], bundles: list[Any], received: list[np.ndarray]) -> None:
+    def _judge(self, decisions: list[Decision], rows: list[np.ndarray], spans: list[tuple[Any, int]]) -> None:
         if self._anomaly is None:
             return
         scores: list[float] = []
-        # One call a version: a block is of one version but for the minutes of a release.
-        for _, group in groupby(bundles, key=_VERSION):
-            begin = len(scores)
-            scores += self._anomaly(bundles[begin], received[begin : begin + len(list(group))])
+        ends = [*[begin for _, begin in spans[1:]], len(rows)]
+        for (bundle, begin), end in zip(spans, ends, strict=True):
+            scores += self._anomaly(bundle, rows[begin:end])
         for decision, score in zip(decisions, scores, strict=True):
             # A person's word has no row: taken for one, it would be more unusual than any that people ought to see.
             decision.anomaly = None if decision.source == PERSON else score
 
 
 class _Open(NamedTuple):
-    """A block that is not closed yet: as long as each other."""
+    """A block that is not closed yet."""
 
     decisions: list[Decision]
     payloads: list[Payload]
-    bundles: list[Any]
     rows: list[np.ndarray]
+    spans: list[tuple[Any, int]]  # bundles, and with which row each begins

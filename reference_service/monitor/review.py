@@ -141,7 +141,7 @@ class ReviewQueue:
         limit = self._unusual
         latest, edge = self._anomalies, self._edge
         for made in decisions:
-            score = made.anomaly
+            score, margin = made.anomaly, made.decision == "review"
             if score is not None:
                 # Where one below the edge takes the place of another, the edge stays where it is.
                 slot = self._offered % _LATEST
@@ -152,9 +152,7 @@ class ReviewQueue:
                 else:
                     self._stale = self._stale or score >= edge or latest[slot] >= edge
                     latest[slot] = score
-        for made in decisions:
-            margin = made.decision == "review"
-            if made.score is not None and (margin or (made.anomaly is not None and made.anomaly > limit)):
+            if made.score is not None and (margin or (score is not None and score > limit)):
                 self._put(made, "margin" if margin else "unusual")
 
     def tick(self) -> None:
