@@ -249,7 +249,9 @@ class DecisionLog:
         kept = payload_lines(decisions, payloads) if self._sink is not None else b""
         records = _encoder.encode_lines(decisions)
         self._remember(records, len(decisions))
-        previous, self.head = self.head, hashlib.sha256(self.head + records).digest()
+        chained = hashlib.sha256(self.head)
+        chained.update(records)
+        previous, self.head = self.head, chained.digest()
         self._block += 1
         if self._sink is not None:
             seal = Block(self._block, len(decisions), self.lost, self.seq, previous.hex(), self.head.hex())

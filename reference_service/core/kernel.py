@@ -190,17 +190,13 @@ def score(arena: Any, values: Any) -> Any:
     return _margin_row(arena, head, codes, scratch[:BLOCK])
 
 
-@entry(types.void(_ARENA, _VALUES, _CODES))
-def codes_rows(arena: Any, values: Any, codes: Any) -> None:
-    """Write the uint8[n, f] codes of float64[n, f] values.
+@njit
+def _codes_rows(arena: Any, head: Any, values: Any, codes: Any) -> None:
+    """Few rows one by one.
 
-    Few rows one by one. Many by columns, so that the same step of the search is done for many rows at once, in vector
-    registers. Indices are unsigned here, because numba lets a signed one count from the end and would look at its
-    sign each time.
+    Many by columns, so that the same step of the search is done for many rows at once, in vector registers. Indices are
+    unsigned here, because numba lets a signed one count from the end and would look at its sign each time.
     """
-    head = arena.view(np.int64)
-    if values.shape != codes.shape or values.shape[1] != head[0]:
-        raise ValueError("values and codes must have one column for each feature")
     if len(values) < _FEW:
         for i in range(len(values)):
             _codes_row(arena, head, values[i], codes[i])
@@ -227,6 +223,15 @@ def codes_rows(arena: Any, values: Any, codes: Any) -> None:
                 codes[start + i, j] = found if value == value else np.uint8(NULL_CODE)  # noqa: PLR0124 - see above
 
 
+@entry(types.void(_ARENA, _VALUES, _CODES))
+def codes_rows(arena: Any, values: Any, codes: Any) -> None:
+    """Write the uint8[n, f] codes of float64[n, f] values."""
+    head = arena.view(np.int64)
+    if values.shape != codes.shape or values.shape[1] != head[0]:
+        raise ValueError("values and codes must have one column for each feature")
+    _codes_rows(arena, head, values, codes)
+
+
 @entry(types.void(_ARENA, _CODES, _COUNTS))
 def count_rows(arena: Any, codes: Any, counts: Any) -> None:
     """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
@@ -249,12 +254,12 @@ def mean_rows(arena: Any, values: Any, table: Any, means: Any) -> None:
     f = head[0]
     if values.shape[1] != f or len(table) != f * N_CODES or len(means) != len(values):
         raise ValueError("values must have one column, the table 256 entries for each feature; means one for each row")
-    codes = np.empty(f, np.uint8)
+    codes = np.empty(values.shape, np.uint8)
+    _codes_rows(arena, head, values, codes)
     for i in range(len(values)):
-        _codes_row(arena, head, values[i], codes)
-        total = table[codes[0]]
+        total = table[codes[i, 0]]
         for j in range(1, f):
-            total += table[j * N_CODES + codes[j]]
+            total += table[j * N_CODES + codes[i, j]]
         means[i] = total / f
 
 
