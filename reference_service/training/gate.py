@@ -16,7 +16,7 @@ from reference_service.bounds import least_apart, most_apart
 from reference_service.bundle import Bundle
 from reference_service.training import features
 from reference_service.training.pull import Refused, pull
-from reference_service.training.validate import auc, errors_by_group
+from reference_service.training.validate import UNKNOWN, auc, errors_by_group
 
 _NOBODY: Final = ((0, 0), (0, 0))
 _DOUBT: Final = 0.01  # that a fair model is refused, or the champion's gap was larger than it seemed, by bad luck
@@ -54,6 +54,7 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
     wrong about a group more often, beside the others, than the champion's training allows (what a model has learned to
     do to a group would be usual to its own monitors); and who is so much worse here than on its own later rows as no
     model is by chance, by how its quality moved over time in training: it has learned of a field that knew the label.
+    Where nobody knows how it moved, of neither model, nothing gets through.
 
     Args:
         audited: a Parquet file, as `pull` reads it.
@@ -72,8 +73,16 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
         harmed = _harmed(bundle, champion, rows, labels)
         if harmed:
             raise Refused(f"gate: about {harmed} it is wrong more often, beside the others, than the champion was")
-        claimed = bundle.profile.auc
-        if claimed - new > _SURE * hypot(bundle.profile.auc_error, champion.profile.auc_error):
+        claimed, moved = (
+            bundle.profile.auc,
+            [each.profile.auc_error for each in (bundle, champion) if each.profile.auc_error < UNKNOWN],
+        )
+        if not moved:
+            raise Refused(
+                "gate: both outcomes stand in too few tenths of the later rows to say how AUC moves by itself, so "
+                "nobody can tell whether a field knew the label: hold out more rows"
+            )
+        if claimed - new > _SURE * hypot(min(moved), max(moved)):
             raise Refused(
                 f"gate: AUC {claimed:.3f} on its own later rows and {new:.3f} on audited ones: "
                 "too good to be true, so look for a field that knows the label"

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 DAY_NS: Final = 86_400 * 1_000_000_000
 DAY_ROWS: Final = 100
 BATCHES: Final = 10
+UNKNOWN: Final = 1.0  # standard error of an AUC of which nobody knows how it moves
 _FEW: Final = 2
 # Levels between the cells of the calibration: even ones, and finer ones where the rare positives are.
 _LEVELS: Final = np.concatenate([np.arange(1, 20) / 20, [0.97, 0.98, 0.99, 0.995, 0.999]])
@@ -92,13 +93,14 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray
 
 
 def _auc_error(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> float:
-    """Of the mean over tenths of the time, which are nearly independent where rows are not; 1 of fewer than three.
+    """Of the mean over tenths of the time, which are nearly independent where rows are not.
 
-    Batch means: Law, Simulation Modeling and Analysis. A tenth without both outcomes is left out.
+    Batch means: Law, Simulation Modeling and Analysis. A tenth without both outcomes is left out; `UNKNOWN` of fewer
+    than three.
     """
     tenths = np.array_split(np.argsort(event_ns, kind="stable"), BATCHES)
     found = [auc(labels[rows], probabilities[rows]) for rows in tenths if len(set(labels[rows].tolist())) > 1]
-    return float(np.std(found, ddof=1) / np.sqrt(len(found))) if len(found) > _FEW else 1.0
+    return float(np.std(found, ddof=1) / np.sqrt(len(found))) if len(found) > _FEW else UNKNOWN
 
 
 def _worst_day(loss: np.ndarray, event_ns: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import math
 import sys
@@ -24,7 +25,7 @@ from reference_service.training.pull import Data, Refused, pull
 from reference_service.training.retrain import due, retrain
 from reference_service.training.rollout import roll_out
 from reference_service.training.train import Recipe, train
-from reference_service.training.validate import validate
+from reference_service.training.validate import UNKNOWN, validate
 
 CONTRACT = Contract(
     model="m", version="v1", entity="who",
@@ -146,6 +147,22 @@ def test_an_examination_refuses_what_is_too_good_to_be_true(champion, tmp_path):
     (tmp_path / "audited").mkdir()
     with pytest.raises(Refused, match="too good to be true, so look for a field that knows the label"):
         examination(file_of(tmp_path / "audited", seed=6), old, most=1.0)(place)
+
+
+@pytest.mark.parametrize(
+    ("known", "why"), [((False, False), "nobody can tell"), ((True, False), ""), ((False, True), "")]
+)
+def test_an_examination_that_cannot_look_for_leaks_lets_nothing_through(champion, tmp_path, monkeypatch, known, why):
+    ours = bundles.load(champion)
+    profiles = [ours.profile if each else dataclasses.replace(ours.profile, auc_error=UNKNOWN) for each in known]
+    candidate, old = (dataclasses.replace(ours, profile=profile) for profile in profiles)
+    monkeypatch.setattr("reference_service.training.gate.bundles.load", lambda _place: candidate)
+    gate = examination(file_of(tmp_path, seed=6), old)
+    if why:
+        with pytest.raises(Refused, match=why):
+            gate(champion)
+    else:
+        gate(champion)
 
 
 @pytest.mark.parametrize("told_lies", [False, True])
