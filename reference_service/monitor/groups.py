@@ -90,11 +90,12 @@ class GroupMonitor:
 
     def _close(self) -> None:
         policy = self._policy
-        total = np.maximum(self._total, self._bad)
-        gap = least_apart(self._bad, total, policy.alpha)
-        hot = bool(gap.max() > policy.fairness_gap)
-        if hot:
-            self.worst = self._labels[int(gap.argmax())] or "a group"
+        hot = False
+        if self._bad.any():
+            gap = least_apart(self._bad, np.maximum(self._total, self._bad), policy.alpha)
+            hot = bool(gap.max() > policy.fairness_gap)
+            if hot:
+                self.worst = self._labels[int(gap.argmax())] or "a group"
         self._hot.append(hot)
         self._calm = 0 if hot else self._calm + 1
         if not self.firing and sum(self._hot) >= policy.drift_hot:

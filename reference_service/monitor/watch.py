@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Any, Final
 
 from reference_service.bundle import Bundle
@@ -125,10 +124,7 @@ class Watch:
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         self.inputs.tick(now_ns)
-        width = self._policy.cohort_ns
-        for start, some in groupby(filter(by_model, decided), lambda made: made.at_ns - made.at_ns % width):
-            refused = [made.decision == "block" or made.propensity < 1 for made in some]
-            self._cohorts.decided(start, len(refused), sum(refused))
+        self._count(decided)
         standing = [
             *self.groups.tick(now_ns, self.inputs.counted),
             *self.errors.tick(now_ns),
@@ -201,6 +197,18 @@ class Watch:
             self._cohorts.start()
         self._distrust()
         return lost
+
+    def _count(self, decided: Iterable[Remembered]) -> None:
+        """What the model decided, and refused, by cohort."""
+        width = self._policy.cohort_ns
+        counts: dict[int, tuple[int, int]] = {}
+        for made in decided:
+            if by_model(made):
+                start = made.at_ns - made.at_ns % width
+                n, refused = counts.get(start, (0, 0))
+                counts[start] = n + 1, refused + (made.decision == "block" or made.propensity < 1)
+        for start, (n, refused) in counts.items():
+            self._cohorts.decided(start, n, refused)
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:
