@@ -244,6 +244,8 @@ class Cohorts:
                 n, complete = len(enough) if enough.all() else int(enough.argmin()), True
             elif first < expired:
                 n, complete = 1, False
+            elif not (counts[1] > self._share * counts[0]).any():
+                break  # none has more than its own, to make up for what the first one lacks
             else:
                 together = counts.cumsum(axis=1)
                 enough = together[1] >= self._share * together[0]
