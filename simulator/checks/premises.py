@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.checks import baseline, records
 from simulator.checks.evidence import Evidence
-from simulator.checks.joins import agreement
+from simulator.checks.joins import NOBODY, agreement, partners
 from simulator.checks.words import moment, share
 from simulator.history.schema import NEVER, EventRecord, History, Outcome, Source
 from simulator.scenario.model import Scenario
@@ -218,9 +218,23 @@ def _beside(evidence: Evidence, found: History, scenario: Scenario, *, elsewhere
         differ.append("end_ns")
     if differ:
         raise PremiseError(f"twin: the {there.role} run has another {' and '.join(differ)}", "run again with its twin")
+    if not _same_world(evidence, found):
+        raise PremiseError(
+            f"twin: in the {there.role} run other customers came at other moments, whatever seed it says",
+            "report it: this is a defect of the harness",
+        )
     if found.events or bool(found.items["touched"].any()):
         raise PremiseError(f"twin: something happened in the {there.role} run, so it is not clean", "run it again")
     sound_run(evidence, found, scenario.clean())
+
+
+def _same_world(evidence: Evidence, found: History) -> bool:
+    """Rows of one key are of one customer and moment in both runs: what is drawn by keys no event can change (S11)."""
+    ours, theirs = evidence.main.items, found.items
+    partner = partners(evidence, evidence.main, found)
+    here = np.flatnonzero((partner != NOBODY) & (ours["copy"] == 0))
+    there = partner[here]
+    return all(bool(np.array_equal(ours[name][here], theirs[name][there])) for name in ("entity", "event_ns"))
 
 
 def _pushed_ns(scenario: Scenario) -> int:

@@ -71,7 +71,7 @@ def _items(event: Event, k: int, history: History, end_ns: int) -> EventRecord:
     else:
         delivered = touched & (items["outcome"] != int(Outcome.MISSING)) & (items["sent_ns"] != NEVER)
     potent = delivered & _mask(history, k, "potent")
-    if event.network is not None and history.header.driver != "virtual":
+    if event.network is not None:
         potent &= _spoiled(event.network, history)
     # A window goes by scheduled arrivals (S1), and the event starts with its first item's: else that one would lie
     # outside. Over sockets it leaves a little later, by the driver's lag, which is a premise of its own.

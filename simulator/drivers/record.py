@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -18,7 +19,7 @@ from simulator.drivers.one_value import with_one_value_of
 from simulator.drivers.receipts import ServiceReceipt, realise, unsupported
 from simulator.drivers.spec import RunSpec, Warmup
 from simulator.history.append import PLAN_COLUMNS, ReplyRow, Writer
-from simulator.history.read import read, seal
+from simulator.history.read import read, rows_kept, seal
 from simulator.history.schema import AlertRecord, Header, History, Note, Outcome, Source
 from simulator.plan import Chunk, PlanDigest
 from simulator.scenario.disturbances import Network
@@ -121,6 +122,7 @@ class Recorder:
         self._writer = Writer(spec.folder)
         self._digest = PlanDigest()
         self._items = 0
+        self._handed: Counter[str] = Counter()  # rows that were given to the history: as many must be read in the end
         self._censored = frozenset(spec.target.labels.censored_by) if spec.target.labels else frozenset()
         self._warm_since, self._warm_until = given.warmup // 2, given.warmup
         self._warm: list[tuple[Outcome, int]] = []
@@ -160,7 +162,7 @@ class Recorder:
         if coming is None:
             bodies = self._bodies(chunk)
         else:
-            self._writer.withheld((self._items + np.flatnonzero(~coming)).tolist())
+            self._withheld((self._items + np.flatnonzero(~coming)).tolist())
             items = (self._items + np.flatnonzero(coming)).tolist()
             sent = taken(chunk, np.flatnonzero(coming))
             first = sent.copy != AGAIN
@@ -199,7 +201,11 @@ class Recorder:
 
     def withheld(self, planned: Planned) -> None:
         """A request that nobody sends after what the service decided: as if it had never been planned."""
-        self._writer.withheld([planned.item])
+        self._withheld([planned.item])
+
+    def _withheld(self, items: list[int]) -> None:
+        self._handed["replies"] += len(items)
+        self._writer.withheld(items)
 
     def due(self, tick: int) -> list[list[Due]]:
         """The labels to post at a tick of the feed, in batches."""
@@ -242,11 +248,14 @@ class Recorder:
                 self._warm.append((outcome, replied_ns - scheduled_ns))
                 if replied_ns < self._first and outcome is Outcome.OK:
                     self._named.add(version)
+        self._handed["replies"] += len(rows)
         self._writer.replied(rows)
 
     def labelled(self, batch: Iterable[Due], at_ns: int) -> None:
         """The service acknowledged these labels."""
-        self._writer.labelled(map(_ITEM, self._twice.delivered(batch, at_ns, self._feed)), at_ns)
+        items = [_ITEM(due) for due in self._twice.delivered(batch, at_ns, self._feed)]
+        self._handed["labels"] += len(items)
+        self._writer.labelled(items, at_ns)
 
     def undelivered(self, batch: Iterable[Due], now_ns: int) -> None:
         """Nobody was there to take these labels: the feed keeps them for its next tick."""
@@ -294,6 +303,11 @@ class Recorder:
         noted = tuple(sorted([*self.notes, *notes], key=lambda note: note.at_ns))
         self._writer.close(header, alerts=heard, events=(), notes=noted)
         closed = read(spec.folder)
+        handed = {"plan": self._items, "replies": self._handed["replies"], "labels": self._handed["labels"]}
+        if (kept := rows_kept(spec.folder)) != handed:
+            told = ", ".join(f"{kept[name]} of {n} {name}" for name, n in handed.items() if kept[name] != n)
+            lost = Note(self._end, "harness", {"fault": f"the history keeps {told}"})
+            closed = replace(closed, notes=(*closed.notes, lost))
         # The last tick of the feed is within the run; what is due after it cannot come any more.
         last = self._end - self._end % spec.scenario.given.labels.every
         twice = {k: self._twice.receipt(k, last) for k, event in enumerate(spec.scenario.when) if event.label_twice}

@@ -76,6 +76,11 @@ def _items(plan: pq.ParquetFile, replies: pq.ParquetFile, labels: pq.ParquetFile
     return items
 
 
+def rows_kept(folder: Path) -> dict[str, int]:
+    """How many rows of the plan, replies and labels its files hold."""
+    return {name: pq.read_metadata(folder / f"{name}.parquet").num_rows for name in ("plan", "replies", "labels")}
+
+
 def _lines(path: Path) -> tuple[bytes, ...] | None:
     return tuple(pq.read_table(path).column("line").to_pylist()) if path.exists() else None
 

@@ -39,6 +39,10 @@ def recheck(out: Path) -> tuple[Verdict, Verdict]:
                 raise Altered(f"{out / manifest.folders[role]}: not the history that was judged")
             if history.header.driver != manifest.driver:
                 raise Altered(f"{out / manifest.folders[role]}: not sent by the driver that trial.json names")
+            if "@" not in role and history.header.target_digest != manifest.target_digest:
+                raise Altered(f"{out / manifest.folders[role]}: not of the target that trial.json names")
+            if history.header.seed != manifest.seed:
+                raise Altered(f"{out / manifest.folders[role]}: not of the seed that trial.json names")
             histories[role] = history
         now.append(verdict_of(cell, manifest, histories))
     return given, Verdict(tuple(now))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 from reference_service.app import create_app
+from simulator.drivers import record
+from simulator.drivers.record import Recorder
 from simulator.drivers.virtual.clients import Clients
 from simulator.drivers.virtual.scene import Scene
+from simulator.history.append import Writer
 from simulator.scenario.quantities import SECOND
 from simulator.targets.seams import Seam
 from simulator.targets.sink import Sink
@@ -88,4 +94,48 @@ def receiver_has_its_own_time(settings, *, clock, seams):
             self._now_ns = now_ns
 
     Sink.receive = fast
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def nothing_is_healed(settings, *, clock, seams):
+    """A dependency that was broken stays so, when its event is over and when the run is."""
+    Seam.heal = lambda _: None
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def ways_are_never_bad(settings, *, clock, seams):
+    """What is to befall requests on their way befalls none of them."""
+    bad_way = Recorder.take
+
+    def good(self, *chunk):
+        planned = bad_way(self, *chunk)
+        self.bad_ways.clear()
+        return planned
+
+    Recorder.take = good
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def receipts_are_plans(settings, *, clock, seams):  # noqa: ARG001 - not using them is half of the defect
+    """Nothing stands in front of the dependencies, and what was planned is said to have been done."""
+    realise = record.realise
+
+    def promised(*run):
+        return tuple(replace(one, start_ns=one.scheduled_ns, planned=9, delivered=9, potent=9) for one in realise(*run))
+
+    record.realise = promised
+    return create_app(settings, clock=clock)
+
+
+def a_reply_in_a_thousand_is_not_written(settings, *, clock, seams):
+    """The history forgets a reply now and then."""
+    replied, seen = Writer.replied, itertools.count(1)
+    Writer.replied = lambda self, rows: replied(self, [row for row in rows if next(seen) % 1000])
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def half_of_the_labels_are_not_written(settings, *, clock, seams):
+    """The history forgets every second label that was acknowledged."""
+    labelled, seen = Writer.labelled, itertools.count(1)
+    Writer.labelled = lambda self, items, at_ns: labelled(self, [one for one in items if next(seen) % 2], at_ns)
     return create_app(settings, clock=clock, seams=seams)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ import short
 from simulator import trial
 from simulator.checks.evaluate import CHECKS
 from simulator.checks.premises import LATE_P99_NS, PremiseError, on_schedule
+from simulator.checks.windows import Window
 from simulator.cli import invoke
 from simulator.drivers.incidents import Incidents, Scene
 from simulator.drivers.live import Sockets
@@ -25,10 +27,12 @@ from simulator.drivers.start import Service
 from simulator.drivers.voyage import Voyage
 from simulator.history import Altered, seal
 from simulator.report import text
+from simulator.report.json_ import from_json
 from simulator.scenario.load import load
 from simulator.scenario.quantities import SECOND
 from simulator.scenario.verbs import Event, Release
 from simulator.targets.load import load as load_target
+from simulator.trial.manifest import asked
 from simulator.verdict import EXIT_BAD_INPUT, EXIT_CERTIFIED, EXIT_HARNESS_FAULT, EXIT_UNKNOWN, Status
 
 NEW = Event(event="new", at="1s", release=Release(version="v2", by="swap"))
@@ -46,6 +50,20 @@ BROKEN = [
     ("driver_says_it_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
     ("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
     ("driver_sends_twice", "renamed_field", {"handled", "paged", "up"}, "driver: it sent"),
+    pytest.param(
+        "nothing_is_healed",
+        "feature_store_outage",
+        {"covers", "paged", "ends", "up"},
+        "healing",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        "ways_are_never_bad",
+        "lossy_network",
+        {"all_answered", "same_answers", "up"},
+        "receipt: `slow_way` is impotent",
+        marks=pytest.mark.slow,
+    ),
     ("faults_end_early", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt: `outage` reached 20 of"),
 ]
 
@@ -69,6 +87,63 @@ def test_a_receiver_that_keeps_a_time_of_its_own_is_a_fault_of_the_harness(groun
     verdict = grounds.trial("renamed_field", "broken_harness:receiver_has_its_own_time")
     assert verdict.exit_code == EXIT_HARNESS_FAULT
     assert "by another clock than the driver's" in verdict.cells[0].harness_fault
+
+
+@pytest.mark.parametrize(
+    ("part", "kept"),
+    [
+        ("a_reply_in_a_thousand_is_not_written", "replies"),
+        pytest.param("half_of_the_labels_are_not_written", "labels", marks=pytest.mark.slow),
+    ],
+)
+def test_a_history_that_forgets_what_it_was_given_is_a_fault_of_the_harness(grounds, part, kept):
+    verdict = grounds.trial("renamed_field", f"broken_harness:{part}")
+    assert verdict.exit_code == EXIT_HARNESS_FAULT
+    assert re.search(rf"the history keeps \d+ of \d+ {kept}", verdict.cells[0].harness_fault)
+
+
+def test_a_twin_of_another_seed_than_it_says_is_no_twin(grounds):
+    verdict = grounds.trial("renamed_field", "broken_twin:another_seed")
+    assert verdict.exit_code == EXIT_UNKNOWN, text.render(verdict)
+    assert reasons(verdict)["bystanders"].startswith("twin: in the twin run other customers came")
+
+
+@pytest.mark.slow
+def test_receipts_that_only_promise_certify_nothing(grounds):
+    """Nothing but the service tells that the outage never was: `covers`, which wants to see it, refuses."""
+    verdict = grounds.trial("feature_store_outage", "broken_harness:receipts_are_plans")
+    assert verdict.exit_code not in (EXIT_CERTIFIED, EXIT_BAD_INPUT)
+
+
+def test_a_judge_that_leaves_out_the_end_of_a_window_is_not_believed(grounds, monkeypatch):
+    contains = Window.contains
+    monkeypatch.setattr(Window, "contains", lambda self, at: contains(self, at) & (at < self.end - 60 * SECOND))
+    grounds.trial(SOUND)
+    given, now = trial.recheck(grounds.out(SOUND))
+    assert (given.exit_code, now.exit_code) == (EXIT_CERTIFIED, EXIT_UNKNOWN), text.render(now)
+
+
+def test_evidence_of_another_target_is_refused_also_where_the_verdict_goes_with_it(grounds, tmp_path, capsys):
+    """A refused service gets the evidence, and the verdict, of one that was certified."""
+    saboteur = "saboteurs:rename_becomes_null"
+    grounds.trial(SOUND), grounds.trial(SOUND, saboteur)
+    out = tmp_path / "out"
+    shutil.copytree(grounds.out(SOUND, saboteur), out)
+    shutil.copytree(grounds.out(SOUND) / SOUND / "main", out / SOUND / "main", dirs_exist_ok=True)
+    assert invoke(["recheck", str(out)]) == EXIT_BAD_INPUT  # another digest than was judged
+    ours, theirs = (json.loads((each / trial.VERDICT).read_bytes()) for each in (out, grounds.out(SOUND)))
+    folders, others = (
+        asked(each, from_json(json.dumps(said).encode()).cells[0])[1].folders
+        for each, said in ((out, ours), (grounds.out(SOUND), theirs))
+    )
+    for role in theirs["cells"][0]["evidence"]:
+        shutil.copytree(grounds.out(SOUND) / others[role], out / folders[role], dirs_exist_ok=True)
+    theirs["cells"][0]["run_id"] = ours["cells"][0]["run_id"]
+    (out / trial.VERDICT).write_text(json.dumps(theirs))
+    (out / trial.CERTIFICATE).unlink(missing_ok=True)
+    capsys.readouterr()
+    assert invoke(["recheck", str(out)]) == EXIT_BAD_INPUT
+    assert "not of the target that trial.json names" in capsys.readouterr().err
 
 
 def test_a_check_that_raises_makes_it_unknown(grounds, monkeypatch):

@@ -121,6 +121,10 @@ def side(court: Court, run: Book, scenario: Scenario, *, elsewhere: bool = False
     """S9: the same world, in which nothing happened, soundly run; `elsewhere`: of another target."""
     ours, theirs = court.main.header, run.header
     must((ours.seed, ours.driver) == (theirs.seed, theirs.driver), "another world")
+    for row in run.rows:
+        same = court.main.by_key.get((row.stream, row.number, row.copy))
+        drawn = same is None or row.copy or (same.entity, same.event_ns) == (row.entity, row.event_ns)
+        must(bool(drawn), "other customers")
     longest = theirs.end_ns
     for event in scenario.when:  # what comes late, or once more, may come after everything else
         if event.verb in {"late", "duplicate"}:
