@@ -23,6 +23,7 @@ _TYPE: Final = "content-type: application/json"
 _DECLARED: Final = (Source.DEFAULT, Source.FALLBACK, Source.REJECTED)
 _ATTEMPTS: Final = 3  # a server may close a kept connection at any time, also as we write to it
 QUOTED: Final = 300  # characters of an error that a person is shown
+_BLANKS: Final = 997  # so long are the blanks that make one body differ from the next
 KEPT: Final = 4096  # bytes of a reply that evidence holds
 
 
@@ -98,9 +99,11 @@ class Bench:
     columns: tuple[Column, ...] = field(init=False)
     wire: Wire = field(init=False)
     alone: tuple[Alone, ...] = ()  # of distinct scores; filled by the control
+    company: list[Alone] = field(default_factory=list)  # answered in company as they were alone afterwards
     pairs: tuple[Pair, ...] = ()  # filled when influence is first asked for
     doubt: str = ""  # why answers cannot be compared, if they cannot
     requests: int = 0
+    named_so_far: int = 0
     errors: list[Exchange] = field(default_factory=list)
     invalid: list[Exchange] = field(default_factory=list)  # 200, and no JSON
 
@@ -136,6 +139,12 @@ class Bench:
             self.invalid.append(exchange)
         return answer
 
+    def named(self, rows: Sequence[Row], name: str) -> bytes:
+        """These rows in bytes that nobody has sent before: under an id of their own, or with blanks at their end."""
+        self.named_so_far += 1
+        body = self.wire.body(rows, f"{name}-{self.named_so_far}")
+        return body if self.target.protocol == "oip-v2" else body + b" " * (self.named_so_far % _BLANKS)
+
     async def score(self, *rows: Row) -> Answer:
         """Ask for rows, in one request."""
         return await self.ask(self.wire.body(rows), len(rows))
@@ -162,6 +171,15 @@ class Bench:
         """Shell that posts these bodies, one after the other."""
         lines = [f"# {note}"] if note else []
         return "\n".join([*lines, *(curl("POST", self.wire.path, body) for body in bodies)])
+
+    def curl_company(self, bodies: Sequence[bytes], alone: bytes) -> str:
+        """Shell that posts these bodies at once, the first of them last, and then what is to be answered alone."""
+        first, *others = bodies
+        background = "\n".join(f"{curl('POST', self.wire.path, body)} > /dev/null &" for body in others)
+        return (
+            f"# in company, for the first time: a server that remembers has to be started anew\n{background}\n"
+            f"{curl('POST', self.wire.path, first)}; wait\n# alone\n{curl('POST', self.wire.path, alone)}"
+        )
 
     def curl_together(self, first: bytes, others: Sequence[bytes], times: int = 8) -> str:
         """Shell that posts a body alone, and then again and again beside the others."""

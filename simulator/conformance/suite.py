@@ -88,6 +88,8 @@ async def _process(bench: Bench, berth: Berth, tell: Told) -> list[Finding]:
         return [unknown("stop", "in_flight", bench.doubt)]
     tell("start")
     found = [await readiness.at_start(bench, berth)]
+    async with berth.client() as bench.http:
+        found.append(await isolation.remembered(bench, berth))
     # Connections of the old process are gone with it.
     for name, probe in (("stop", stopping.probe), ("worker_death", workers.probe)):
         tell(name)

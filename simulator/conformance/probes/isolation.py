@@ -1,4 +1,10 @@
-"""An answer never depends on its neighbours: concurrent, in one request, or beside requests that are wrong."""
+"""An answer never depends on its neighbours: concurrent, in one request, or beside requests that are wrong.
+
+Whoever asks at once asks about fresh rows, first in company and then alone: a server that remembers is right about what
+it was asked alone before, however wrong it is about the rest. If it remembers what it said in company, it says that
+alone as well, so the second request has other bytes; and what it remembers by the values themselves shows only once
+it was started anew (`remembered`).
+"""
 
 from __future__ import annotations
 
@@ -8,116 +14,185 @@ from typing import Final
 
 from simulator.conformance import poison
 from simulator.conformance.bench import Alone, Answer, Bench, failed, listed, passed, unknown
+from simulator.conformance.berth import Berth
 from simulator.conformance.finding import Exchange, Finding
+from simulator.conformance.fresh import Fresh
 from simulator.conformance.influence import first_influential
 from simulator.conformance.poison import Poison
+from simulator.conformance.rows import Row
 from simulator.history.schema import Outcome
 
-ROUNDS: Final = 4
+ROUNDS: Final = 3
 CROWD: Final = 16  # requests at once
 TWICE: Final = 2  # a finding must be seen again
+REMEMBERED: Final = 96  # answers that are looked at again after a new start
 _LATER: Final = (Outcome.SHED, Outcome.TIMEOUT)  # refused for load is no wrong answer
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """An answer in company that is not its row's, and all that was sent at the same time."""
+
+    known: Alone
+    answer: Answer
+    crowd: tuple[bytes, ...]
+
+
 @dataclass(slots=True)
-class Wrongs:
-    """Answers in company that are none of their row's, and what they were beside."""
+class Crowds:
+    """Rounds of fresh rows, asked about at once and then alone."""
 
-    seen: list[tuple[Alone, Answer, str]] = field(default_factory=list)
+    bench: Bench
+    fresh: Fresh
+    rounds: int = 0
     asked: int = 0
+    seen: list[Wrong] = field(default_factory=list)
+    known: list[Alone] = field(default_factory=list)
 
-    def add(self, bench: Bench, known: Alone, answer: Answer, company: str) -> None:
-        """Note the answer if it is not the one that the row gets alone."""
+    async def round(self, size: int, spoilt: Sequence[bytes] = ()) -> list[Answer]:
+        """Ask about so many fresh rows, a spoilt request before some of them; the answers of the spoilt."""
+        bench = self.bench
+        rows = self.fresh.take(size)
+        honest = [bench.named([row], "company") for row in rows]
+        self.rounds += 1  # the first of all is now a spoilt one, now an honest one
+        bodies: list[bytes] = []
+        left = iter(spoilt)
+        for i, body in enumerate(honest):
+            before = next(left, None) if (i + self.rounds) % TWICE else None
+            bodies += [body] if before is None else [before, body]
+        answers = await bench.together(bodies)
+        own = {body: answer for body, answer in zip(bodies, answers, strict=True) if body in honest}
+        for row, body in zip(rows, honest, strict=True):
+            await self._alone(row, own[body], tuple(other for other in bodies if other != body))
+        return [answer for body, answer in zip(bodies, answers, strict=True) if body not in own]
+
+    async def _alone(self, row: Row, answer: Answer, crowd: tuple[bytes, ...]) -> None:
+        """Note the answer if it is not the one that the row gets alone. A row that is refused alone shows nothing."""
+        body = self.bench.named([row], "alone")
+        alone = await self.bench.ask(body)
+        if len(alone.scores) != 1:
+            return
         self.asked += 1
-        if not bench.right(answer, known.score) and answer.reply.outcome not in _LATER:
-            self.seen.append((known, answer, company))
+        known = Alone(row, body, alone.scores[0])
+        self.known.append(known)
+        if self.bench.right(answer, known.score):
+            self.bench.company.append(known)
+        elif answer.reply.outcome not in _LATER:
+            self.seen.append(Wrong(known, answer, crowd))
 
 
 async def probe(bench: Bench) -> list[Finding]:
-    """Three findings: `concurrent`, `batched`, `poisoned_batch`, and one for each kind of poison."""
+    """Findings: `concurrent`, `batched`, `bad_row`, and one for each kind of poison."""
     if bench.doubt:
         return [unknown("isolation", "all", bench.doubt)]
-    crowded = await _concurrent(bench)
-    found = [crowded, await _batched(bench)]
+    fresh = Fresh([one.row for one in bench.alone], bench.rows)
+    found = [await _concurrent(bench, fresh), await _batched(bench)]
     column = await first_influential(bench)
     if column is None:
         return [*found, unknown("isolation", "poisoned", "no column was found that the score depends on")]
-    one, two = bench.alone[:2]
-    found += [await _poisoned(bench, spoilt) for spoilt in poison.beside(bench, column, one.row, two.row)]
+    one, two = (known.row for known in bench.alone[:2])
+    # Spoilt requests are fresh as well: one that was answered once may be remembered.
+    more = fresh.take(2 * (ROUNDS * CROWD // 4 + 1))
+    pairs = [(one, two), *zip(more[::2], more[1::2], strict=False)]
+    for spoilt in zip(*(poison.beside(bench, column, *pair) for pair in pairs), strict=True):
+        found.append(await _poisoned(bench, fresh, spoilt))
     return [*found, await _poisoned_batch(bench, column.name)]
 
 
-async def _concurrent(bench: Bench) -> Finding:
-    wrongs = Wrongs()
-    for k in range(ROUNDS):
-        crowd = [bench.alone[(k + i) % len(bench.alone)] for i in range(CROWD)]
-        for known, answer in zip(crowd, await bench.together([one.body for one in crowd]), strict=True):
-            wrongs.add(bench, known, answer, "")
-    return await _judged(bench, "concurrent", wrongs, f"beside {CROWD - 1} other honest requests")
+async def _concurrent(bench: Bench, fresh: Fresh) -> Finding:
+    crowds = Crowds(bench, fresh)
+    for _ in range(ROUNDS):
+        await crowds.round(CROWD)
+    return await _judged("concurrent", crowds, f"beside {CROWD - 1} other honest requests")
 
 
-async def _poisoned(bench: Bench, spoilt: Poison) -> Finding:
+async def _poisoned(bench: Bench, fresh: Fresh, spoilt: Sequence[Poison]) -> Finding:
     """Honest requests before, between and after spoilt ones, all at once; their answers and those of the poison."""
-    case = f"beside {spoilt.name}".replace(" ", "_")
-    alone = await bench.ask(spoilt.body, spoilt.rows)
-    wrongs, moods = Wrongs(), []
+    name, rows = spoilt[0].name, spoilt[0].rows
+    case = f"beside {name}".replace(" ", "_")
+    alone = await bench.ask(spoilt[0].body, rows)
+    crowds, moods = Crowds(bench, fresh), []
+    bodies, quarter = [one.body for one in spoilt[1:]], CROWD // 4
     for k in range(ROUNDS):
-        honest = [bench.alone[(k + i) % len(bench.alone)] for i in range(CROWD // 2)]
-        bodies: list[bytes] = []
-        for i, one in enumerate(honest):
-            bodies += [spoilt.body, one.body] if (i + k) % TWICE else [one.body]
-        answers = await bench.together(bodies)
-        kept = [answer for body, answer in zip(bodies, answers, strict=True) if body != spoilt.body]
-        moods += [a for body, a in zip(bodies, answers, strict=True) if body == spoilt.body]
-        for known, answer in zip(honest, kept, strict=True):
-            wrongs.add(bench, known, answer, spoilt.name)
-    found = await _judged(
-        bench, case, wrongs, f"beside a request with {spoilt.name}", beside=(spoilt.body,), spoilt=alone
-    )
+        moods += await crowds.round(CROWD // 2, bodies[k * quarter : (k + 1) * quarter])
+    found = await _judged(case, crowds, f"beside a request with {name}", spoilt=alone)
     if found.status != "pass":
         return found
-    again = await bench.ask(spoilt.body, spoilt.rows)
+    again = await bench.ask(spoilt[-1].body, rows)
     # How an honest crowd's members fare was seen before; here the wrong one must not be answered because of them.
     changed = [a for a in moods if alone.refused and again.refused and a.exchange.status == 200]  # noqa: PLR2004 - OK
     if len(changed) >= TWICE:
-        why = f"a request with {spoilt.name} is refused when alone, and answered ({changed[0].told()}) in company"
+        why = f"a request with {name} is refused when alone, and answered ({changed[0].told()}) in company"
         evidence = (alone.noted("alone"), changed[0].noted("in company"), again.noted("alone again"))
-        return failed("isolation", case, why, evidence, bench.curl_together(spoilt.body, [bench.alone[0].body]))
+        repro = bench.curl_company([changed[0].exchange.body, crowds.known[0].body], spoilt[-1].body)
+        return failed("isolation", case, why, evidence, repro)
     return found
 
 
-async def _judged(
-    bench: Bench,
-    case: str,
-    wrongs: Wrongs,
-    company: str,
-    *,
-    beside: tuple[bytes, ...] = (),
-    spoilt: Answer | None = None,
-) -> Finding:
+async def _judged(case: str, crowds: Crowds, company: str, *, spoilt: Answer | None = None) -> Finding:
     """FAIL needs two wrong answers, and each row right again when alone."""
-    if not wrongs.seen:
-        return passed("isolation", case, f"{wrongs.asked} answers {company}: each the same as alone")
-    confirmed: list[tuple[Alone, Answer, Answer]] = []
-    for known, answer, _ in wrongs.seen[:8]:
-        again = await bench.ask(known.body)
-        if bench.right(again, known.score):
-            confirmed.append((known, answer, again))
-    known, answer, _ = wrongs.seen[0]
-    if len(confirmed) < min(TWICE, len(wrongs.seen)) or len(wrongs.seen) < TWICE:
-        why = f"{len(wrongs.seen)} of {wrongs.asked} answers {company} differed, which is not enough, or not alone"
-        return unknown("isolation", case, why, (answer.noted(company),))
-    known, answer, again = confirmed[0]
-    owner = next((o for o in bench.alone if o is not known and bench.right(answer, o.score)), None)
+    bench, seen = crowds.bench, crowds.seen
+    if crowds.asked < CROWD:
+        why = (
+            f"only {crowds.asked} rows that nobody had asked about could be made of the sample and were answered alone"
+        )
+        return unknown("isolation", case, why)
+    if not seen:
+        return passed("isolation", case, f"{crowds.asked} answers {company}: each the same as alone")
+    confirmed: list[tuple[Wrong, Answer]] = []
+    for wrong in seen[:8]:
+        again = await bench.ask(bench.named([wrong.known.row], "again"))
+        if bench.right(again, wrong.known.score):
+            confirmed.append((wrong, again))
+    if len(confirmed) < TWICE:
+        why = f"{len(seen)} of {crowds.asked} answers {company} differed, which is not enough, or not alone"
+        return unknown("isolation", case, why, (seen[0].answer.noted(company),))
+    wrong, again = confirmed[0]
+    known, answer = wrong.known, wrong.answer
+    owner = next((o for o in crowds.known if o is not known and bench.right(answer, o.score)), None)
     whose = ", which is the answer of another row" if owner is not None else ""
     why = (
-        f"{len(wrongs.seen)} of {wrongs.asked} honest requests {company} got another answer than alone: "
+        f"{len(seen)} of {crowds.asked} honest requests {company} got another answer than alone: "
         f"score {known.score:.6g} alone, {answer.told()} in company{whose}"
     )
     evidence = [again.noted("alone, afterwards"), answer.noted(company)]
     evidence += [spoilt.noted("the company, alone")] if spoilt else []
-    others = beside or tuple(one.body for one in bench.alone[1:6] if one is not known)
-    return failed("isolation", case, why, evidence, bench.curl_together(known.body, others))
+    repro = bench.curl_company([answer.exchange.body, *wrong.crowd], known.body)
+    return failed("isolation", case, why, evidence, repro)
+
+
+async def remembered(bench: Bench, berth: Berth) -> Finding:
+    """After a new start: what was said in company, and alone after that, is what a server says that knows nothing yet.
+
+    A cache of rows that was filled in company hides from everybody else that the answers in it are wrong.
+    """
+    if not berth.command:
+        why = "the server was not started by us, so what it remembers cannot be taken from it"
+        return unknown("isolation", "remembered", why)
+    moved = [
+        one for one in bench.alone[: len(bench.alone) // 2] if not bench.right(await bench.ask(one.body), one.score)
+    ]
+    if moved or not bench.company:
+        why = "since it was started again it scores otherwise" if moved else "nothing was answered in company"
+        return unknown("isolation", "remembered", why)
+    some = bench.company[:: max(1, len(bench.company) // REMEMBERED)]
+    wrong: list[tuple[Alone, Answer]] = []
+    for one in some:
+        answer = await bench.ask(bench.named([one.row], "anew"))
+        if len(answer.scores) == 1 and not bench.right(answer, one.score):
+            again = await bench.ask(bench.named([one.row], "anew"))
+            wrong += [(one, again)] if bench.right(again, answer.scores[0]) else []
+    if len(wrong) < TWICE:
+        if wrong:
+            return unknown("isolation", "remembered", "one answer is another one since the new start: not enough")
+        return passed("isolation", "remembered", f"{len(some)} answers in company: the same after a new start")
+    known, anew = wrong[0]
+    why = (
+        f"{len(wrong)} of {len(some)} rows that were first asked about in company were remembered wrongly: score "
+        f"{known.score:.6g} in company and alone, {anew.told()} after a new start"
+    )
+    repro = bench.curl(known.body, note="asked for the first time beside others; then alone after a new start")
+    return failed("isolation", "remembered", why, (anew.noted("after a new start"),), repro)
 
 
 # ---------------------------------------------------------------- rows of one request

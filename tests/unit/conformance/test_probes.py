@@ -14,8 +14,10 @@ from harbour import (
     RANGES,
     ROWS,
     Batcher,
+    Knowing,
     Parts,
     RefusedError,
+    Remembering,
     all_or_nothing,
     app,
     checked,
@@ -28,7 +30,9 @@ from harbour import (
 )
 
 from simulator.conformance.bench import Bench
-from simulator.conformance.probes import admission, errors, identity, readiness
+from simulator.conformance.berth import Berth
+from simulator.conformance.fresh import Fresh
+from simulator.conformance.probes import admission, control, errors, identity, isolation, readiness
 from simulator.conformance.suite import asked
 from simulator.targets.model import Target
 from simulator.verdict import Status
@@ -37,6 +41,21 @@ TARGET = Target.model_validate({
     "target": 1, "start": {"url": "http://tug.invalid", "ready": "/ready"}, "protocol": "oip-v2", "model": "tug",
     "admin": {"release": "POST /release"}, "tolerance": 1e-9,
 })  # fmt: skip
+
+
+def isolated(parts, anew, around=lambda inner: inner):
+    """name → finding of the control and of `isolation`, also after a new start: `anew` forgets what it should."""
+
+    async def go():
+        transport = httpx.ASGITransport(around(app(parts)), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tug.invalid") as http:
+            bench = Bench(TARGET, http, ROWS)
+            found = [*await control.probe(bench), *await isolation.probe(bench)]
+            anew()
+            found.append(await isolation.remembered(bench, Berth(TARGET, "http://tug.invalid", ("started by us",))))
+            return {f.name: f for f in found}
+
+    return asyncio.run(go())
 
 
 def tried(parts, then=None, target=TARGET, rows=ROWS):
@@ -230,6 +249,41 @@ def test_versions_are_told_apart_after_a_swap():
     found = tried(Parts(scored=kept, state=state), swapped)
     assert found["identity.swap"].status is Status.FAIL
     assert "asked before it was released" in found["identity.swap"].why
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["by bytes", "by values"])
+def test_a_cache_neither_hides_that_a_batch_mixes_nor_is_a_fault(whole):
+    """What was asked alone before is answered rightly, and what was answered in company is repeated alone."""
+    for batch, wrong in ((one_by_one, False), (concatenated, True)):
+        bytewise, by_value = Remembering(), Knowing(Batcher(batch))
+        if whole:
+            found = isolated(Parts(gather=by_value.batcher), bytewise.known.clear, around=bytewise)
+        else:
+            found = isolated(Parts(gather=by_value), by_value.known.clear)
+        seen = found["isolation.beside_renamed_column" if whole else "isolation.remembered"]
+        assert (seen.status is Status.FAIL) is wrong, seen.why
+        assert wrong or {f.name: f.why for f in found.values() if f.status is not Status.PASS} == {}
+    assert "in company" in seen.why
+    assert seen.repro
+
+
+def test_who_scores_otherwise_after_every_start_is_not_accused_of_a_cache():
+    learned = [0.0]
+    found = isolated(
+        Parts(scored=lambda rows: [score(row) + learned[0] for row in rows]), lambda: learned.__setitem__(0, 0.01)
+    )
+    assert found["isolation.remembered"].status is Status.UNKNOWN
+    assert red(found) == set()
+
+
+def test_fresh_rows_are_the_same_everywhere_and_never_the_same_twice():
+    some = Fresh(ROWS, ROWS).take(500)
+    assert some == Fresh(ROWS, ROWS).take(500)
+    seen = {tuple(row.items()) for row in (*ROWS, *some)}
+    assert len(seen) == len(ROWS) + 500
+    assert all(row[name] in {parent[name] for parent in ROWS} for row in some for name in COLUMNS)
+    assert len(Fresh(ROWS[:2], ROWS).take(500)) == 2**4 - 2  # each of four columns from one of two
+    assert Fresh([{"a": 1}, {}], []).take(9) == [{}, {"a": 1}]
 
 
 def test_strangers_at_the_control_plane_are_seen():
