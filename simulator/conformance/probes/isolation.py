@@ -94,8 +94,8 @@ async def probe(bench: Bench) -> list[Finding]:
     # Spoilt requests are fresh as well: one that was answered once may be remembered.
     more = fresh.take(2 * (ROUNDS * CROWD // 4 + 1))
     pairs = [(one, two), *zip(more[::2], more[1::2], strict=False)]
-    for spoilt in zip(*(poison.beside(bench, column, *pair) for pair in pairs), strict=True):
-        found.append(await _poisoned(bench, fresh, spoilt))
+    kinds = zip(*(poison.beside(bench, column, *pair) for pair in pairs), strict=True)
+    found += [await _poisoned(bench, fresh, spoilt) for spoilt in kinds]
     return [*found, await _poisoned_batch(bench, column.name)]
 
 
