@@ -29,24 +29,28 @@ class TrafficMonitors:
         self._rows = 0  # at the last tick
 
     def tick(self, dependencies: Sequence[tuple[str, Dependency]]) -> list[Condition]:
-        """Judge every rate. `dependencies` are (name as alerts call it, what is called)."""
+        """Judge every rate; what fires. `dependencies` are (name as alerts call it, what is called)."""
         counters = self._counters
-        found = [
-            *self._family("invalid_rate", "page", counters.invalid, "with a wrong type or out of range"),
-            *self._family("schema_change", "page", counters.missing, "without this field"),
-            *self._family("schema_change", "ticket", counters.unknown, "with this unknown field"),
-            self._one("fallback_rate", "", "page", counters.fallbacks, counters.answers, "answered by fallback"),
-            self._one("load_shedding", "", "page", counters.shed, counters.arrived, "shed"),
-        ]
+        found: list[Condition] = []
+        self._family(found, "invalid_rate", "page", counters.invalid, "with a wrong type or out of range")
+        self._family(found, "schema_change", "page", counters.missing, "without this field")
+        self._family(found, "schema_change", "ticket", counters.unknown, "with this unknown field")
+        for name, bad, total, what in (
+            ("fallback_rate", counters.fallbacks, counters.answers, "answered by fallback"),
+            ("load_shedding", counters.shed, counters.arrived, "shed"),
+        ):
+            rate = self._rate(name, "")
+            if rate.look(bad, total):
+                found.append(Condition(name, "", "page", firing=True, summary=_summary(rate, what)))
         self._rows = counters.rows
         for name, dependency in dependencies:
             # Counted by the dependency's own name: after a swap, the model is another one.
-            unusable = self._one(
-                "dependency_down", dependency.name, "page", dependency.unusable, dependency.calls, "without an answer"
-            )
+            rate = self._rate("dependency_down", dependency.name)
+            firing = rate.look(dependency.unusable, dependency.calls)
             # An open breaker is down by decision, also where too few calls were made to prove it.
-            firing = unusable.firing or dependency.breaker.state != "closed"
-            found.append(Condition("dependency_down", name, "page", firing, unusable.summary))
+            if firing or dependency.breaker.state != "closed":
+                summary = _summary(rate, "without an answer") if firing else ""
+                found.append(Condition("dependency_down", name, "page", firing=True, summary=summary))
         return found
 
     def keep(self) -> list[Any]:
@@ -59,17 +63,20 @@ class TrafficMonitors:
             self._rates[name, field] = rate = Rate(self._policy)
             recall(rate.detector, state)
 
-    def _family(self, name: str, severity: Severity, bad: Counter[str], what: str) -> list[Condition]:
-        total, seen = self._counters.rows, self._rows
-        return [self._one(name, field, severity, count, total, what, seen=seen) for field, count in bad.items()]
+    def _family(self, found: list[Condition], name: str, severity: Severity, bad: Counter[str], what: str) -> None:
+        for field, count in bad.items():
+            # A field's detector is born when the field first fails: it judges what came since the last tick.
+            rate = self._rate(name, field, seen=self._rows)
+            if rate.look(count, self._counters.rows):
+                found.append(Condition(name, field, severity, firing=True, summary=_summary(rate, what)))
 
-    def _one(  # noqa: PLR0917  # a table's columns, in the order of the table above
-        self, name: str, field: str, severity: Severity, bad: int, total: int, what: str, *, seen: int = 0
-    ) -> Condition:
+    def _rate(self, name: str, field: str, *, seen: int = 0) -> Rate:
         key = (name, field)
         rate = self._rates.get(key)
         if rate is None:
-            # A field's detector is born when the field first fails: it judges what came since the last tick.
             rate = self._rates[key] = Rate(self._policy, seen=seen)
-        firing = rate.look(bad, total)
-        return Condition(name, field, severity, firing, f"{rate.detector.rate:.1%} {what}" if firing else "")
+        return rate
+
+
+def _summary(rate: Rate, what: str) -> str:
+    return f"{rate.detector.rate:.1%} {what}"
