@@ -143,6 +143,14 @@ def again(*, wrong: int = 0, copies: int = 150) -> Evidence:
     return replace(base, main=replace(base.main, items=items, events=(receipt,)))
 
 
+def scraped(*, missed: int = 0, read: bool = True) -> Evidence:
+    """Metrics that count all but so many of the requests, and name the version that answers."""
+    found = evidence()
+    data = {"requests": {"200": N - missed}, "versions": ["v1"], "series": 50, "why": ""}
+    told = [Note(END, "metrics", data), Note(END, "serving", {"version": "v1"})] if read else []
+    return replace(found, main=replace(found.main, notes=(*found.main.notes, *told)))
+
+
 def looked(*, cases: int = 200, unseen: int = 0, more: int = 0, asked: bool = True) -> Evidence:
     """People are shown all but `unseen` of so many rows that are to be reviewed, and `more` others; they block all."""
     found = set_at(np.arange(N) < cases, decision="review")
@@ -349,6 +357,7 @@ SPECIMENS: dict[str, Specimen] = {
     "review": share(
         {"review": {"max": "8%"}}, lambda k: set_at(some(k, touched=True), decision="review"), 100, 250, 144
     ),
+    "metered": Specimen({"metered": {}}, scraped(), scraped(missed=1), scraped(read=False)),
     "reviewed": Specimen(
         {"reviewed": {}}, looked(), looked(unseen=1), looked(asked=False), given={"reviewers": {"every": "1m"}}
     ),

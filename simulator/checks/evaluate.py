@@ -15,6 +15,7 @@ from simulator.checks import (
     grouping,
     loading,
     logged,
+    metering,
     operating,
     premises,
     releasing,
@@ -64,6 +65,7 @@ CHECKS: Final[dict[str, Check]] = {
     "retrain": retraining.retrain,
     "cost": loading.cost,
     "reviewed": reviewing.reviewed,
+    "metered": metering.metered,
     "group_errors": grouping.group_errors,
     "better": arms.better,
 }

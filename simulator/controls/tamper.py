@@ -20,6 +20,7 @@ from simulator.controls import (
     tamper_lasting,
     tamper_loading,
     tamper_log,
+    tamper_metering,
     tamper_releases,
     tamper_retraining,
     tamper_reviewing,
@@ -51,6 +52,7 @@ FAMILIES: Final[dict[str, Callable[[Case], Iterator[Tampering]]]] = {
     "group_errors": tamper_groups.group_errors,
     "better": tamper_arms.better,
     "retrain": tamper_retraining.retrain,
+    "metered": tamper_metering.metered,
     "reviewed": tamper_reviewing.reviewed,
     "shown": tamper_reviewing.shown,
 }

@@ -182,9 +182,12 @@ class History:
 #                 often the version had been asked at the seam `model` by then, -1 where there is none
 #   queue         {"why": str}                            the queue of reviews was read to its end; or how that failed
 #   review        {"id": str, "row": int, "verdict": str, "taken": bool}  a person was shown that row, and what was said
+#   metrics       {"requests": {code: int}, "versions": [str], "series": int, "why": str}  when all is over
+#   serving       {"version": str}                        which version serves, by the endpoint that says so; the same
 #   stands        {"id": str, "row": int, "decision": str}  what the service says of it when the run is over
 #   monitor       {"psi": {field: value}}                 what the service's own monitors said
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
     "feedback", "calls", "log", "retraining", "cpu", "queue", "review", "stands",
+    "metrics", "serving",
 )  # fmt: skip

@@ -152,6 +152,10 @@ _CLAIM: Final[Mapping[str, Callable[[Any], str]]] = {
         f"whatever is answered `{p.decision}` is shown to people, and what they say of a case stands in the end, "
         f"in at least {p.min_pairs} cases"
     ),
+    "metered": lambda p: (
+        "when all is over, the metrics count what was answered and name the version that answers, "
+        f"in at most {p.series} series"
+    ),
     "fairness": lambda p: f"in no segment are more than {show_share(p.max)} of rows worse off than the model's answer",
     "quality": lambda p: f"the service's own {p.of.replace('_', ' ')} is within {p.within:g} of the truth",
 }

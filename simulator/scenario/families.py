@@ -250,6 +250,12 @@ class Logged(Frozen):
     min_pairs: int = Field(100, ge=1)
 
 
+class Metered(Frozen):
+    """When the run is over, the service's metrics count what was answered, and name the version that answers (J3)."""
+
+    series: int = Field(1000, ge=1, description="time series, at most: labels are bounded")
+
+
 class Retrained(Frozen):
     """How far a retrained version gets (J13).
 

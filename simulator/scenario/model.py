@@ -27,6 +27,7 @@ from simulator.scenario.families import (
     Latency,
     Logged,
     Lossless,
+    Metered,
     Parity,
     Promoted,
     Quality,
@@ -151,7 +152,7 @@ FAMILIES: Final = (
     "fallback", "shed", "answered", "recovers", "rollback", "exposure", "parity", "quality",
     "clean_reject", "idempotent", "readiness", "refuses", "promoted", "shadow", "lossless",
     "review", "fairness", "amplification", "logged", "retrain", "group_errors", "cost", "better",
-    "reviewed", "shown",
+    "reviewed", "shown", "metered",
 )  # fmt: skip
 
 # Which safeguard an expectation of this family watches unless it says so itself (`guards:`), for the
@@ -205,6 +206,7 @@ class Expectation(Frozen):
     better: Better | None = None
     reviewed: Reviewed | None = None
     shown: Shown | None = None
+    metered: Metered | None = None
 
     after: str | None = Field(None, description="event, or event.end")
     within: Duration | None = None

@@ -56,6 +56,7 @@ WINDOW_OF: Final[Mapping[str, Window]] = {
     "group_errors": Window((), _ITEMS),
     "better": Window((), _ITEMS),
     "retrain": Window(_DEADLINE),
+    "metered": Window(()),
     "cost": Window((), _TIME),
     "amplification": Window(("during",), frozenset({"settle"})),
 }

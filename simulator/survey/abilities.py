@@ -28,7 +28,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "lossless": ("version", "release"), "refuses": ("version", "release"), "readiness": ("ready",),
     "review": ("decision",),
     "logged": ("decisions",), "retrain": ("version", "retrain"),
-    "reviewed": ("decision", "reviews"), "shown": ("reviews",),
+    "metered": ("metrics",), "reviewed": ("decision", "reviews"), "shown": ("reviews",),
     "group_errors": ("decision",), "better": ("version", "release"), "cost": ("a process of ours",),
 }  # fmt: skip
 SAFEGUARDS: Final = ("validation", "fallback", "alerts", "rollback")
@@ -59,6 +59,7 @@ def abilities(target: Target) -> tuple[Ability, ...]:
         Ability("labels", target.labels is not None, target.labels.post if target.labels else "labels.post"),
         _named("quality", target.quality, "quality: the path of its own estimate"),
         _named("decisions", target.decisions, "decisions: the path of its decision log"),
+        _named("metrics", target.metrics.path if target.metrics else None, "metrics: the path, and its counter"),
         _named("reviews", target.reviews.queue if target.reviews else None, "reviews: the paths of its queue"),
         _named("release", target.admin.release, "admin.release"),
         _named("retrain", target.retraining and target.admin.retrain, "admin.retrain, and retraining: its journal"),

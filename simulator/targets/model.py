@@ -123,6 +123,16 @@ class Reviews(Frozen):
     block: str = Field("block", description="what a person says of a positive")
 
 
+class Metrics(Frozen):
+    """Metrics in Prometheus' text format: which of them counts requests, and which names the version that serves."""
+
+    path: str
+    requests: str = Field(description="counter of inference requests that were answered, by HTTP status")
+    code: str = Field("code", description="its label with the status")
+    build: str | None = Field(None, description="gauge that names the version that serves")
+    version: str = Field("version", description="its label with the version")
+
+
 class Admin(Frozen):
     """The control plane, as ``METHOD /path``."""
 
@@ -209,6 +219,8 @@ class Target(Frozen):
     alerts: Alerts | None = None
     labels: LabelIntake | None = None
     reviews: Reviews | None = None
+    metrics: Metrics | None = None
+    serving: str | None = Field(None, description='path that says which version serves: {"serving"}')
     admin: Admin = Admin()
     seams: Annotated[dict[str, Seam], BeforeValidator(_seams)] = Field(
         {}, description="dependencies that may be broken: names, or name → how"

@@ -20,6 +20,11 @@ UNTRIED = [
     ("people_see_everything", "human_review", {"not_buried"}),
     ("people_see_nothing", "human_review", {"last_word", "not_idle", "unusual"}),
     ("verdicts_are_rows", "human_review", {"unusual"}),
+    ("refusals_count_for_nothing", "dropped_and_retyped", {"counted"}),
+    ("a_request_in_a_hundred_is_counted_twice", "dropped_and_retyped", {"counted"}),
+    ("a_series_for_everybody", "dropped_and_retyped", {"counted"}),
+    ("the_gauge_remembers_the_first_release", "rollback_to_certified", {"counted"}),
+    ("the_endpoint_remembers_the_last_release", "rollback_to_certified", {"counted"}),
     ("a_second_episode_is_an_old_story", "nulls_come_back", {"told_again"}),
 ]
 

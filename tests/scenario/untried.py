@@ -8,7 +8,7 @@ import time
 import msgspec
 from saboteurs import saboteur
 
-from reference_service.api import reviews
+from reference_service.api import control, core, metrics, reviews
 from reference_service.app import create_app
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import PERSON
@@ -105,6 +105,74 @@ def verdicts_are_rows():
                 (made.anomaly,) = self._anomaly(bundle, [row])
 
     DecisionLog._judge = naive
+
+
+# ---------------------------------------------------------------- what is told of the service
+
+
+@saboteur
+def refusals_count_for_nothing():
+    """What is refused is in no counter of requests."""
+    render = metrics._answers
+
+    def flattering(service):
+        for name, kind, help_, samples in render(service):
+            kept = [(on, n) for on, n in samples if not on.get("code", "").startswith("4")]
+            yield name, kind, help_, kept if name == "requests_total" else samples
+
+    metrics._answers = flattering
+
+
+@saboteur
+def a_request_in_a_hundred_is_counted_twice():
+    """What is counted is more than what was asked."""
+    render = metrics._answers
+
+    def eager(service):
+        for name, kind, help_, samples in render(service):
+            more = [(on, n + n // 100) for on, n in samples] if name == "requests_total" else samples
+            yield name, kind, help_, more
+
+    metrics._answers = eager
+
+
+@saboteur
+def a_series_for_everybody():
+    """Labels without bounds: every customer who was told no has a series."""
+    render = metrics._answers
+
+    def chatty(service):
+        yield from render(service)
+        yield "customers_total", "counter", "Whoever asked.", [({"customer": str(k)}, 1) for k in range(2000)]
+
+    metrics._answers = chatty
+
+
+@saboteur
+def the_gauge_remembers_the_first_release():
+    """The metrics name the version that was released first, whoever serves since it was taken back."""
+    render = metrics._operations
+
+    def former(service):
+        history = service.releases.history
+        for name, kind, help_, samples in render(service):
+            old = [({"version": history[0].version, "bundle": ""}, 1)] if history else samples
+            yield name, kind, help_, old if name == "build_info" else samples
+
+    metrics._operations = former
+
+
+@saboteur
+def the_endpoint_remembers_the_last_release():
+    """Whoever asks which version is live is told the one that was taken back."""
+    routes = control.routes
+
+    async def former(service, _body, _query):
+        history = service.releases.history
+        live = history[-1].version if history else service.releases.champion.version
+        return control._ok({"serving": live})
+
+    core.routes = lambda model: {**routes(model), ("GET", "/v1/version"): former}
 
 
 # ---------------------------------------------------------------- alerts

@@ -25,6 +25,7 @@ class Row(NamedTuple):
     sent_ns: int
     replied_ns: int
     attempts: int
+    status: int
     outcome: int
     score: float
     decision: str

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from simulator.drivers import exposition
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.record import Recorder
@@ -153,6 +154,7 @@ class _Run:
             loop.run_until(self.end + scenario.given.traffic.timeout + _GRACE)
             loop.run_until_complete(self.recorder.read_log(lambda: loop.now_ns, self._get))
             loop.run_until_complete(self.reviewers.last_words())
+            loop.run_until_complete(self._read_meters())
             loop.run_until_complete(self.life.stop())
         except VirtualTimeError as error:
             return str(error)
@@ -193,6 +195,15 @@ class _Run:
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         return await self.life.call("GET", path, token=self.token)
+
+    async def _read_meters(self) -> None:
+        """What the metrics have counted, and which version is said to serve, when nothing is in flight any more."""
+        target, then = self.spec.target, self.spec.scenario.then
+        if target.metrics is None or not any(expectation.metered for expectation in then):
+            return
+        self.scene.note("metrics", **exposition.counted(*await self._get(target.metrics.path), target.metrics))
+        if target.serving is not None:
+            self.scene.note("serving", version=exposition.serving(*await self._get(target.serving)))
 
     def _heal(self, _: Any) -> None:
         for seam in self.seams.values():

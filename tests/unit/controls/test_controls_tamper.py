@@ -28,6 +28,7 @@ RED = {
     "idempotent": {"other score", "other version", "one fails"},
     "logged": {"other score", "another request", "dropped", "too often", "swapped", "blank under a seal"},
     "readiness": {"at the deadline"},
+    "metered": {"too few", "more than were sent", "another version", "two versions", "endpoint", "series too many"},
     "reviewed": {"shown to nobody", "not taken", "another decision", "nothing stands"},
     "amplification": {"calls"},
     "refuses": {"accepted", "one reply by it"},

@@ -198,6 +198,9 @@ EXPECTATIONS = {
     "{id: x, idempotent: {min_pairs: 50}, of: e}": (
         "among requests that e touches, a key is answered once and for all, in at least 50 pairs"
     ),
+    "{id: x, metered: {series: 300}}": (
+        "when all is over, the metrics count what was answered and name the version that answers, in at most 300 series"
+    ),
     "{id: x, shown: {max: 9%}, of: untouched}": (
         "among requests that no event touches, at most 9% of answers are shown to people"
     ),

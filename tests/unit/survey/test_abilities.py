@@ -12,7 +12,8 @@ FULL = {
     "alerts": {"heartbeat": {"name": "W", "every": "1m"}}, "labels": {"post": "/labels"}, "quality": "/q",
     "admin": {"release": "POST /r", "rollback": "POST /b", "retrain": "POST /t"},
     "safeguards": {"validation": {"checks": False}},
-    "decisions": "/d", "retraining": "/t", "reviews": {"queue": "/w", "stands": "/s"},
+    "decisions": "/d", "retraining": "/t", "metrics": {"path": "/m", "requests": "n"},
+    "reviews": {"queue": "/w", "stands": "/s"},
 }  # fmt: skip
 
 
