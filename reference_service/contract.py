@@ -1,6 +1,6 @@
 """The contract of a model: fields, types, ranges, defaults, aliases, units. Versioned, discoverable, hiding internals.
 
-Field order is the model's feature order. Data only; `pipeline.py` acts on it.
+Field order is the model's feature order. Data only; `thorough.py` acts on it.
 """
 
 from __future__ import annotations

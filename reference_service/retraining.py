@@ -25,8 +25,8 @@ from reference_service.assembly import Seams
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND, Clock, LoopClock
 from reference_service.monitor.post import Post
-from reference_service.pipeline import Reply, refusal
 from reference_service.release.store import Store
+from reference_service.reply import Reply, refusal
 from reference_service.service import Service
 from reference_service.settings import SettingsError
 from reference_service.training import gate, pull, retrain

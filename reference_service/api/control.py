@@ -14,10 +14,10 @@ from reference_service.api.labelling import labelled
 from reference_service.api.oip import OUTPUTS
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND
-from reference_service.pipeline import Reply, refusal
 from reference_service.policy import PolicyError
 from reference_service.release.registry import Loaded, incompatible
 from reference_service.release.trial import ReleaseRefused
+from reference_service.reply import Reply, refusal
 from reference_service.service import Service
 
 Handler = Callable[[Service, bytes, str], Awaitable[Reply]]

@@ -18,8 +18,8 @@ from reference_service.api.keyed import Caller, once
 from reference_service.api.oip import Malformed
 from reference_service.guards.idempotency import KEY, Idempotency
 from reference_service.guards.presence import Left
-from reference_service.pipeline import Reply, refusal
 from reference_service.release.registry import Loaded
+from reference_service.reply import Reply, refusal
 from reference_service.service import Service
 
 Headers = Sequence[tuple[bytes, bytes]]

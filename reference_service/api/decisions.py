@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from reference_service.audit.pages import page
-from reference_service.pipeline import Reply, refusal
+from reference_service.reply import Reply, refusal
 from reference_service.service import Service
 
 _RECENT: Final = 100  # records, unless the caller says otherwise

@@ -25,7 +25,7 @@ from reference_service.guards.idempotency import (
     fingerprint,
     scope,
 )
-from reference_service.pipeline import Reply, refusal
+from reference_service.reply import Reply, refusal
 from reference_service.validation import Row
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -12,7 +12,7 @@ import numpy as np
 from reference_service.api.labelling import labelled
 from reference_service.audit.records import PERSON, Decision, Payload
 from reference_service.monitor.review import Verdict
-from reference_service.pipeline import Reply, refusal
+from reference_service.reply import Reply, refusal
 from reference_service.service import Service
 
 _WAITING = 100  # cases, unless the caller says otherwise

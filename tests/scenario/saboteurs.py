@@ -15,7 +15,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from reference_service import assembly, pipeline, retraining, validation, values
+from reference_service import assembly, retraining, thorough, validation, values
 from reference_service import bundle as bundles
 from reference_service.api import keyed
 from reference_service.api.oip import Replies
@@ -94,7 +94,7 @@ def claims_the_model():
 @saboteur
 def one_bad_row_rejects_the_batch():
     """3. A request is refused if any of its rows is."""
-    judged = pipeline.judged
+    judged = thorough.judged
 
     def strict(counters, unknown_keys, columns, rows):
         judged(counters, unknown_keys, columns, rows)
@@ -102,7 +102,7 @@ def one_bad_row_rejects_the_batch():
             for row in rows:
                 row.problems = row.problems or [Problem(row.index, "", "batch")]
 
-    pipeline.judged = strict
+    thorough.judged = strict
 
 
 @saboteur
@@ -158,15 +158,15 @@ def first_row_only():
 @saboteur
 def refusals_are_errors():
     """11. What is refused comes back as a 500."""
-    refuse = pipeline.refusal
-    pipeline.refusal = lambda status, *why: refuse(500 if status == UNPROCESSABLE else status, *why)
+    refuse = thorough.refusal
+    thorough.refusal = lambda status, *why: refuse(500 if status == UNPROCESSABLE else status, *why)
 
 
 @saboteur
 def refusals_are_fine():
     """11. What is refused comes back as a 200 with an error in its body."""
-    refuse = pipeline.refusal
-    pipeline.refusal = lambda status, *why: refuse(200 if status == UNPROCESSABLE else status, *why)
+    refuse = thorough.refusal
+    thorough.refusal = lambda status, *why: refuse(200 if status == UNPROCESSABLE else status, *why)
 
 
 # ---------------------------------------------------------------- load
@@ -284,7 +284,7 @@ def swap_drops_what_is_in_flight():
     def hasty(self, body, arrived_ns, now_ns, *pinned):
         trial = self.releases.trial
         if trial is not None and arrived_ns < trial.release.started_ns:
-            return pipeline.refusal(500, "Swapped", "the model went away")
+            return thorough.refusal(500, "Swapped", "the model went away")
         return quick(self, body, arrived_ns, now_ns, *pinned)
 
     Pipeline.quick = hasty
@@ -368,7 +368,7 @@ def replies_wait_for_the_shadow():
     async def late(trial, body):
         while trial.shadow._queue:
             await asyncio.wait([trial.shadow._task])
-        return pipeline.Reply(200, body)
+        return thorough.Reply(200, body)
 
     Pipeline.quick = patient
 
@@ -438,14 +438,14 @@ def refusals_repeat_what_came():
 @saboteur
 def refusals_show_the_stack():
     """12. A refusal shows where in the service it came about."""
-    refuse = pipeline.refusal
+    refuse = thorough.refusal
 
     def traced(status, title, detail, *errors):
         if status == UNPROCESSABLE:
             detail += '; Traceback (most recent call last): File "/srv/reference_service/validation.py", line 12'
         return refuse(status, title, detail, *errors)
 
-    pipeline.refusal = traced
+    thorough.refusal = traced
 
 
 @saboteur

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from saboteurs import saboteur
 
-from reference_service import pipeline, validation, values
+from reference_service import thorough, validation, values
 from reference_service.api import core, keyed
 from reference_service.api.oip import Replies
 from reference_service.audit.decision_log import DecisionLog
@@ -105,7 +105,7 @@ def half_a_request_will_do():
         first.append(body) if not first else None
         try:
             return quick(self, body, *arrival)
-        except pipeline.Malformed:
+        except thorough.Malformed:
             return quick(self, first[0], *arrival)
 
     Pipeline.quick = forgiving
@@ -123,13 +123,13 @@ def takes_whatever_comes():
 @saboteur
 def refusals_say_nothing():
     """A refusal is a status, and an empty object."""
-    pipeline.refusal = lambda status, *_: pipeline.Reply(status, b"{}")
+    thorough.refusal = lambda status, *_: thorough.Reply(status, b"{}")
 
 
 @saboteur
 def neighbours_are_told_of_a_default():
     """Where one row of a batch is refused, the others are said to be defaults; their scores are the model's."""
-    received = pipeline.received
+    received = thorough.received
 
     def spread(inputs, stored, rows, event_ms):
         received(inputs, stored, rows, event_ms)
@@ -137,7 +137,7 @@ def neighbours_are_told_of_a_default():
             for row in rows:
                 row.source = row.source if row.problems else "default"
 
-    pipeline.received = spread
+    thorough.received = spread
 
 
 # ---------------------------------------------------------------- fallback, load, readiness
@@ -198,7 +198,7 @@ def sheds_one_country():
     quick = Pipeline.quick
 
     async def later():
-        return pipeline.refusal(429, "Overloaded", "more requests than can be answered in time")
+        return thorough.refusal(429, "Overloaded", "more requests than can be answered in time")
 
     def choosy(self, body, arrived_ns, now_ns, *pinned):
         waited = now_ns - arrived_ns > 20_000_000
@@ -432,5 +432,5 @@ def come_back_at_once():
 @saboteur
 def names_only_the_first():
     """A refusal names the first of several mistakes."""
-    refuse = pipeline.refusal
-    pipeline.refusal = lambda status, title, detail, errors=(): refuse(status, title, detail, errors[:1])
+    refuse = thorough.refusal
+    thorough.refusal = lambda status, title, detail, errors=(): refuse(status, title, detail, errors[:1])

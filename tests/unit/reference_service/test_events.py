@@ -21,7 +21,7 @@ from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
 from reference_service.events.consumer import Consumer, Streams
-from reference_service.pipeline import refusal
+from reference_service.reply import refusal
 from reference_service.shared.connect import connect
 from simulator.drivers.start import free_port
 
