@@ -13,8 +13,11 @@ from reference_service.app import create_app
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import PERSON
 from reference_service.guards.kept_answers import KeptAnswers
+from reference_service.monitor import burn
 from reference_service.monitor.alerts import AlertBook
 from reference_service.monitor.review import ReviewQueue
+from reference_service.pipeline import Pipeline
+from reference_service.release.rollback import Releases
 
 # ---------------------------------------------------------------- keys and clocks
 
@@ -107,6 +110,32 @@ def verdicts_are_rows():
     DecisionLog._judge = naive
 
 
+# ---------------------------------------------------------------- a restart
+
+
+def resumed(share_of):
+    """What was released goes on after a restart with another share: `share_of` takes the release and its share."""
+    resume = Releases.resume
+
+    def other(self, release, loaded, previous, *, share):
+        fresh = self.trial is None and release.promoted_ns
+        resume(self, release, loaded, previous, share=share_of(release, share) if fresh else share)
+
+    Releases.resume = other
+
+
+@saboteur
+def a_restart_holds_nobody_back():
+    """Who was held back for comparison gets the new version as soon as the service has been started again."""
+    resumed(lambda _release, _share: 1.0)
+
+
+@saboteur
+def a_restart_forgets_the_promotion():
+    """What was promoted is a canary again when the service has been started again."""
+    resumed(lambda release, _share: release.share)
+
+
 # ---------------------------------------------------------------- what is told of the service
 
 
@@ -176,6 +205,23 @@ def the_endpoint_remembers_the_last_release():
 
 
 # ---------------------------------------------------------------- alerts
+
+
+@saboteur
+def timeouts_burn_no_budget():
+    """Whoever gets the fallback's answer because the model took too long counts as one who got the model's."""
+    judge, measured, late = Pipeline._judge, burn.measured, []
+
+    def noting(self, loaded, arrived_ns, rows):
+        late.extend(row for row in rows if row.cause == "model:timeout")
+        judge(self, loaded, arrived_ns, rows)
+
+    def flattering(counters):
+        found = measured(counters)
+        found[1, 0] -= len(late)
+        return found
+
+    Pipeline._judge, burn.measured = noting, flattering
 
 
 @saboteur
