@@ -129,9 +129,9 @@ class Bench:
             self.errors.append(exchange)
         return exchange
 
-    async def ask(self, body: bytes, rows: int = 1) -> Answer:
+    async def ask(self, body: bytes, rows: int = 1, headers: dict[str, str] | None = None) -> Answer:
         """Post one body to where rows are scored."""
-        exchange = await self.call("POST", self.wire.path, body)
+        exchange = await self.call("POST", self.wire.path, body, headers)
         if not exchange.status:
             return Answer(exchange, Reply(Outcome.RESET))
         answer = Answer(exchange, self.wire.read(exchange.status, exchange.reply, rows))

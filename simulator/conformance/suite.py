@@ -19,6 +19,7 @@ from simulator.conformance.probes import (
     errors,
     identity,
     isolation,
+    keys,
     readiness,
     stopping,
     validation,
@@ -60,6 +61,7 @@ async def run(
             found.append(await readiness.probe(bench, target.start.ready))
             tell("admission")
             found += await admission.probe(bench, berth.token)
+            found += await keys.probe(bench, berth.token)
             found += await errors.probe(bench)
             found += await _process(bench, berth, tell)
         return Report(path.name.removesuffix(".target.yaml"), berth.url, bench.requests, tuple(found))

@@ -11,14 +11,15 @@ import pytest
 from simulator.conformance import rows as samples
 from simulator.conformance.bench import Bench
 from simulator.conformance.berth import moored
-from simulator.conformance.probes import admission, control, validation
+from simulator.conformance.probes import admission, control, keys, validation
 from simulator.targets.load import load
 from simulator.verdict import Status
 
 pytestmark = pytest.mark.slow  # each starts a server
 
 HERE = Path(__file__).parent
-WANTED = {"admission.token", "admission.retry_after", "validation.all_named", "validation.huge_integer"}
+WANTED = {"admission.token", "admission.retry_after", "validation.all_named", "validation.huge_integer",
+          "keys.apart"}  # fmt: skip
 
 
 def tried(folder, *saboteur):
@@ -39,6 +40,7 @@ def tried(folder, *saboteur):
         async with moored(target, path) as berth, berth.client() as http:
             bench = Bench(target, http, list(samples.of_population("payments")))
             found = await control.probe(bench) + await validation.probe(bench)
+            found += await keys.probe(bench, berth.token)
             return found + await admission.probe(bench, berth.token)
 
     return {each.name: (each.status, each.why) for each in asyncio.run(go()) if each.name in WANTED}
@@ -52,6 +54,7 @@ def test_the_honest_service_keeps_its_promises(tmp_path):
     ("saboteur", "caught_by", "told"),
     [
         ("any_token_will_do", "admission.token", "with another token: "),
+        ("a_key_is_anybodys", "keys.apart", "another caller: status 422"),
         ("come_back_at_once", "admission.retry_after", "Retry-After: 0"),
         ("names_only_the_first", "validation.all_named", "nothing is said of"),
     ],

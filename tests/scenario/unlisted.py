@@ -424,6 +424,13 @@ def any_token_will_do():
 
 
 @saboteur
+def a_key_is_anybodys():
+    """Under a key everybody is the same caller."""
+    scope = keyed.scope
+    keyed.scope = lambda headers, client: scope([one for one in headers if one[0] != b"authorization"], client)
+
+
+@saboteur
 def come_back_at_once():
     """Who is refused for load is told to come back after no time at all."""
     Limiter.retry_after_s = lambda *_: 0
