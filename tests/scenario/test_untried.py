@@ -23,6 +23,8 @@ UNTRIED = [
     ("a_restart_holds_nobody_back", "promoted_and_restarted", {"held_back"}),
     ("a_restart_forgets_the_promotion", "promoted_and_restarted", {"still_live"}),
     ("timeouts_burn_no_budget", "budget_burns", {"told"}),
+    ("late_labels_are_dropped", "labels_twice", {"counted_once", "honest"}),
+    ("what_falls_back_says_model", "feature_store_outage", {"covers"}),
     ("refusals_count_for_nothing", "dropped_and_retyped", {"counted"}),
     ("a_request_in_a_hundred_is_counted_twice", "dropped_and_retyped", {"counted"}),
     ("a_series_for_everybody", "dropped_and_retyped", {"counted"}),

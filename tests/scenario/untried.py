@@ -9,14 +9,17 @@ import msgspec
 from saboteurs import saboteur
 
 from reference_service.api import control, core, metrics, reviews
+from reference_service.api.oip import Replies
 from reference_service.app import create_app
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.records import PERSON
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor import burn
 from reference_service.monitor.alerts import AlertBook
+from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.review import ReviewQueue
 from reference_service.pipeline import Pipeline
+from reference_service.policy import HOUR
 from reference_service.release.rollback import Releases
 
 # ---------------------------------------------------------------- keys and clocks
@@ -108,6 +111,37 @@ def verdicts_are_rows():
                 (made.anomaly,) = self._anomaly(bundle, [row])
 
     DecisionLog._judge = naive
+
+
+# ---------------------------------------------------------------- labels
+
+
+@saboteur
+def late_labels_are_dropped():
+    """A label that comes more than five hours after its decision is acknowledged and thrown away."""
+    add = Cohorts.add
+
+    def punctual(self, seen_ns, score, label, now_ns, **told):
+        if now_ns - seen_ns <= 5 * HOUR:
+            add(self, seen_ns, score, label, now_ns, **told)
+
+    Cohorts.add = punctual
+
+
+@saboteur
+def what_falls_back_says_model():
+    """The fallback's answers are said to be the model's."""
+    one, many = Replies.one, Replies.many
+
+    def said(self, request_id, score, decision, source):
+        return one(self, request_id, score, decision, b"model" if source == b"fallback" else source)
+
+    def all_said(self, request, rows):
+        for row in rows:
+            row.source = "model" if row.source == "fallback" else row.source
+        return many(self, request, rows)
+
+    Replies.one, Replies.many = said, all_said
 
 
 # ---------------------------------------------------------------- a restart
