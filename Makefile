@@ -41,8 +41,8 @@ campaign: bundles ## run the scenarios that are too long for every commit
 
 test: .venv/.synced-tests bundles ## run the tests
 	# Live runs first and alone: beside other tests the driver would be late, and a late driver decides nothing.
-	$(RUN) -m pytest tests/live -m "not slow"
-	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow" --ignore tests/live --ignore tests/staging
+	$(RUN) -m pytest tests/live -m "alone and not slow"
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not alone and not slow" --ignore tests/staging
 
 staging: .venv/.synced-tests bundles ## run the tests that need a Docker engine, or say why they cannot run
 	$(RUN) -m pytest tests/staging

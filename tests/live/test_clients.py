@@ -22,9 +22,13 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/servers"))
 import place  # noqa: E402 - its folder is no package
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("tritonclient") is None, reason="tritonclient is not installed; `make test` installs it"
-)
+pytestmark = [
+    pytest.mark.beside,
+    pytest.mark.skipif(
+        importlib.util.find_spec("tritonclient") is None,
+        reason="tritonclient is not installed; `make test` installs it",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

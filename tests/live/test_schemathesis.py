@@ -15,9 +15,13 @@ from benchmarks.crash import ROOT, Life
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 EXAMPLES = "15"  # an operation and phase; `schemathesis run` by hand takes as many as one likes
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("schemathesis") is None, reason="Schemathesis is not installed; `make test` installs it"
-)
+pytestmark = [
+    pytest.mark.beside,
+    pytest.mark.skipif(
+        importlib.util.find_spec("schemathesis") is None,
+        reason="Schemathesis is not installed; `make test` installs it",
+    ),
+]
 
 
 def test_the_service_is_what_it_says_it_is(tmp_path):

@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from benchmarks import crash
 from benchmarks.service import bodies
 from reference_service.audit.archive import find
 from reference_service.commands import audit
+
+pytestmark = pytest.mark.beside
 
 
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed_five_times(tmp_path, capsys):

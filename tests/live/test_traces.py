@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from benchmarks.service import bodies
 from simulator.drivers.start import free_port
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.beside
 BUNDLES = ROOT / "scenarios/bundles/payments"
 # What `opentelemetry-instrument` puts before a program: a provider, and where its spans go.
 INSTRUMENTED = """

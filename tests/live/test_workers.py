@@ -18,6 +18,8 @@ from reference_service.audit.verify import verify
 from simulator.drivers.start import free_port
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.beside
 PATH = "/v2/models/payments/infer"
 
 
