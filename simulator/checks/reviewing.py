@@ -74,8 +74,8 @@ def shown(expectation: Expectation, scenario: Scenario, evidence: Evidence, wind
 
     at = main.items["scheduled_ns"][rows]
     if wanted.max is not None:
-        return Ballot(at, seen, "answers", witness), Limit(wanted.max)
-    return Ballot(at, ~seen, "answers", witness), Limit.at_least(wanted.min or 0.0)
+        return Ballot(at, seen, "answers", witness, selection.block_ns(main)), Limit(wanted.max)
+    return Ballot(at, ~seen, "answers", witness, selection.block_ns(main)), Limit.at_least(wanted.min or 0.0)
 
 
 def _answered(history: History) -> np.ndarray:

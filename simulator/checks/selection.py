@@ -10,6 +10,7 @@ import numpy as np
 from simulator.checks import premises, windows
 from simulator.checks.evidence import Evidence
 from simulator.checks.premises import PremiseError
+from simulator.checks.statistics import BLOCK_NS, MIN_BLOCKS, SHORT_BLOCK_NS
 from simulator.checks.windows import UNTOUCHED, Window
 from simulator.history.schema import History, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
@@ -41,6 +42,13 @@ def rows(expectation: Expectation, history: History, window: Window, *, of: str 
     record = premises.record_of(history, of)
     settled = scheduled >= record.start_ns + expectation.settle
     return np.asarray(inside & settled & bit(history.items["touched"], record.index))
+
+
+def block_ns(history: History) -> int:
+    """Over blocks of which length the replies of a run are independent (S5); 0 in virtual time: they are anyway."""
+    if history.header.driver == "virtual":
+        return 0
+    return BLOCK_NS if history.header.end_ns >= MIN_BLOCKS * BLOCK_NS else SHORT_BLOCK_NS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,11 @@ from simulator.checks.evidence import Evidence
 from simulator.checks.handling import Handling
 from simulator.checks.premises import PremiseError
 from simulator.checks.selection import FAILED
-from simulator.checks.statistics import BLOCK_NS, MIN_BLOCKS, SHORT_BLOCK_NS
 from simulator.checks.windows import UNTOUCHED, Window
 from simulator.history.schema import NEVER, History, Outcome, Source
 from simulator.scenario.model import Expectation, Scenario
 
 Signal = Callable[[Expectation, Scenario, Evidence, Window], tuple[Ballot, Limit]]
-
-
-def _block_ns(history: History) -> int:
-    if history.header.driver == "virtual":
-        return 0
-    return BLOCK_NS if history.header.end_ns >= MIN_BLOCKS * BLOCK_NS else SHORT_BLOCK_NS
 
 
 def _left_out(count: int, why: str) -> str:
@@ -55,7 +48,7 @@ def handled(expectation: Expectation, scenario: Scenario, evidence: Evidence, wi
 
     beside = _left_out(int((~known).sum()), "answered but without a twin to compare with")
     at = main.items["scheduled_ns"][kept]
-    return Ballot(at, failed, "rows", witness, _block_ns(main), beside), Limit.at_least(wanted.min)
+    return Ballot(at, failed, "rows", witness, selection.block_ns(main), beside), Limit.at_least(wanted.min)
 
 
 def harmed(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
@@ -71,7 +64,7 @@ def harmed(expectation: Expectation, scenario: Scenario, evidence: Evidence, win
 
     beside = _left_out(found.left_out, "not comparable with the twin")
     at = main.items["scheduled_ns"][found.rows]
-    return Ballot(at, found.harmed, "rows", witness, _block_ns(main), beside), Limit(expectation.params.max)
+    return Ballot(at, found.harmed, "rows", witness, selection.block_ns(main), beside), Limit(expectation.params.max)
 
 
 def mostly_shared(compared: int, asked: int) -> None:
@@ -115,7 +108,7 @@ def _requests(
             parts.append(f"by {version}")
         return f"{words.item(main, row)}: {', '.join(parts)}"
 
-    return Ballot(main.items["scheduled_ns"][first], bad, "requests", witness, _block_ns(main))
+    return Ballot(main.items["scheduled_ns"][first], bad, "requests", witness, selection.block_ns(main))
 
 
 def error_rate(
@@ -192,7 +185,7 @@ def _customers(
         answers = rows[customer == i]
         return f"entity {items['entity'][answers[0]]}: {int(served[answers].sum())} of {len(answers)} answers"
 
-    return Ballot(items["scheduled_ns"][rows[first]], met, "customers", witness, _block_ns(evidence.main))
+    return Ballot(items["scheduled_ns"][rows[first]], met, "customers", witness, selection.block_ns(evidence.main))
 
 
 def promoted(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
@@ -227,7 +220,9 @@ def fallback(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
         return f"{words.item(main, row)}: {outcome}, source {Source(int(items['source'][row])).name.lower()}"
 
     at = items["scheduled_ns"][rows]
-    return Ballot(at, ~fell_back[rows], "rows", witness, _block_ns(main)), Limit.at_least(expectation.params.min)
+    return Ballot(at, ~fell_back[rows], "rows", witness, selection.block_ns(main)), Limit.at_least(
+        expectation.params.min
+    )
 
 
 def clean_reject(
@@ -265,7 +260,7 @@ def review(expectation: Expectation, scenario: Scenario, evidence: Evidence, win
 
     limit = Limit.at_least(wanted.min) if wanted.max is None else Limit(wanted.max)
     failed = sent if wanted.max is not None else ~sent
-    return Ballot(items["scheduled_ns"][rows], failed, "answers", witness, _block_ns(evidence.main)), limit
+    return Ballot(items["scheduled_ns"][rows], failed, "answers", witness, selection.block_ns(evidence.main)), limit
 
 
 def fairness(expectation: Expectation, scenario: Scenario, evidence: Evidence, window: Window) -> tuple[Ballot, Limit]:
@@ -290,7 +285,7 @@ def fairness(expectation: Expectation, scenario: Scenario, evidence: Evidence, w
             return f"{words.item(evidence.main, int(of[i]))}: {outcome}, source {source}"
 
         noun = f"rows of {segment or 'no segment'}, the worst off"
-        return Ballot(items["scheduled_ns"][of], ~model[of], noun, witness, _block_ns(evidence.main))
+        return Ballot(items["scheduled_ns"][of], ~model[of], noun, witness, selection.block_ns(evidence.main))
 
     def badness(one: Ballot) -> tuple[bool, float]:
         lower, upper = evaluators.interval_of(one) or (0.0, 1.0)

@@ -36,7 +36,7 @@ def reviewed(case: Case) -> Iterator[Tampering]:
 
     yield "red: shown to nobody", Status.FAIL, without("review")
     yield "red: not taken", Status.FAIL, said("review", taken=False)
-    yield "red: another decision stands", Status.FAIL, said("stands", decision=to_see.decision)
+    yield "red: another decision stands", Status.FAIL, said("stands", decision="another")
     yield "red: nothing stands", Status.FAIL, without("stands")
     yield "green: another order of the replies", Status.PASS, lambda: edits.reversed_items(evidence)
     yield "premise: nobody read the queue", Status.UNKNOWN, lambda: edits.without_notes(evidence, "queue")

@@ -348,6 +348,9 @@ def expectation(dice: Random, family: str) -> tuple[dict[str, Any], ...]:
         "quality": {"quality": {"of": dice.choice(("brier", "positive_rate")), "within": dice.choice((0.1, 0.4))}}
         | window(dice),
         "review": {"review": dice.choice((most, least))} | window(dice) | of(dice),
+        "shown": {"shown": dice.choice((most, least))} | window(dice) | of(dice),
+        "reviewed": {"reviewed": {"decision": "block", "min_pairs": dice.choice((1, 5, 60))}} | window(dice) | of(dice),
+        "metered": {"metered": {"series": dice.choice((100, 1000))}},
         "fairness": {"fairness": most} | window(dice) | of(dice),
         "clean_reject": {"clean_reject": least} | window(dice) | of(dice),
         "idempotent": {"idempotent": {"min_pairs": dice.choice((1, 5, 60))}, "of": dice.choice("eef")} | window(dice),
@@ -395,10 +398,62 @@ def sided(dice: Random, found: Evidence) -> Evidence:
                                                           "score": score}))  # fmt: skip
 
 
+def seen_by_people(dice: Random, found: Evidence, when: list[dict[str, Any]]) -> Evidence:
+    """People are shown what is blocked and some of the rest; mostly, what they say is taken and stands."""
+    run, shared = found.main, any("duplicate" in event for event in when)
+    rows = sorted(zip(*(run.items[name].tolist() for name in LOGGED), strict=True))
+    firsts = {request: (stream, index, copy) for request, row, stream, index, copy, *_ in rows if row == 0}
+    others, slips = dice.choice((0.0, 0.05, 0.5, 1.0)), dice.choice((0.0, 0.0, 0.02))
+    told: dict[tuple[str, int], list[Note]] = {}
+    for request, row, *_, decision, _ in rows:
+        stream, index, copy = firsts[request]
+        of = {"id": f"{stream}-{index}~{copy}" if copy and not shared else f"{stream}-{index}", "row": row}
+        if not maybe(dice, 1 - slips if decision == "block" else others):
+            continue
+        said = dice.choice(("approve", "block"))
+        stands = said if maybe(dice, 1 - slips) else dice.choice(("approve", "block"))
+        told[of["id"], row] = [
+            Note(moment(dice), "review", of | {"verdict": said, "taken": maybe(dice, 1 - slips)}),
+            *([Note(END, "stands", of | {"decision": stands})] if maybe(dice, 1 - slips) else []),
+        ]
+    looks = [(END - 1, ""), *((moment(dice), dice.choice(("", "/v1/reviews answered 503"))) for _ in range(3))]
+    read = [Note(at, "queue", {"why": why}) for at, why in looks[dice.choice((0, 0, 0, 0, 1)) :]]
+    notes = (*run.notes, *(note for both in told.values() for note in both), *read[: dice.choice((4, 4, 4, 1, 0))])
+    return replace(found, main=replace(run, notes=notes))
+
+
+def scraped(dice: Random, found: Evidence) -> Evidence:
+    """Counters that count what was answered, and what nobody waited for; or one that does not."""
+    items = dict(found.main.items)
+    items["status"] = column(dice, (200, 0.9), (422, 0.05), (0, 0.05)).astype(items["status"].dtype)
+    items["attempts"] = column(dice, (1, 0.95), (2, 0.05)).astype(items["attempts"].dtype)
+    first = items["row"] == 0
+    counts = {str(code): int(np.sum(first & (items["status"] == code))) for code in (200, 422)}
+    spare = int(items["attempts"][first].sum()) - sum(counts.values())
+    code = dice.choice(("200", "422", "500"))
+    counts[code] = max(0, counts.get(code, 0) + dice.choice((0, 0, 0, spare, spare + 1, -1)))
+    latest = items["version"][np.argsort(items["replied_ns"], kind="stable")][-1]
+    names = [str(latest)] if maybe(dice, 0.8) else dice.choice((["v1"], ["v2"], ["v1", "v2"], []))
+    data = {"requests": counts, "versions": names, "series": dice.choice((50, 100, 101, 1000))}
+    told = [Note(END, "metrics", data | {"why": dice.choice(("", "", "", "", "/metrics answered 503"))})]
+    told += [Note(END, "serving", {"version": dice.choice((latest, latest, latest, "v1"))})] if maybe(dice, 0.7) else []
+    kept = told if maybe(dice, 0.9) else told[1:]
+    return replace(found, main=replace(found.main, items=items, notes=(*found.main.notes, *kept)))
+
+
+def suited(dice: Random, family: str, found: Evidence, when: list[dict[str, Any]]) -> Evidence:
+    """With what this family alone looks at."""
+    if family == "better":
+        return sided(dice, found)
+    if family in {"reviewed", "shown"}:
+        return seen_by_people(dice, found, when)
+    return scraped(dice, found) if family == "metered" else found
+
+
 def both(family: str, seed: int) -> tuple[Status, Status, str]:
     dice = Random(seed)  # noqa: S311 - not for secrets
     found, when = world(dice)
-    found = sided(dice, found) if family == "better" else found
+    found = suited(dice, family, found, when)
     whole = scenario(*expectation(dice, family), when=when)
     finding = evaluate(whole.then[0], whole, found)
     court = naive.read(found.main, found.twin, found.aa, found.tolerance)
@@ -420,7 +475,7 @@ def test_the_judges_agree(family, seed):
 def test_tampered_evidence_is_seen_for_what_it_is(family, seed):
     dice = Random(seed)  # noqa: S311 - not for secrets
     found, when = world(dice)
-    found = sided(dice, found) if family == "better" else found
+    found = suited(dice, family, found, when)
     whole = scenario(*expectation(dice, family), when=when)
     it = whole.then[0]
     court = naive.read(found.main, found.twin, found.aa, found.tolerance)
