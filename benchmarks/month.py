@@ -8,10 +8,8 @@ the world did, and the memory in use at the end of each virtual day: a service o
 with shows there. The last line says whether the digests are equal.
 
 Not reached yet: 100 s for 30 days. The last run, on two cores that five processes shared, took 173 s of processor time
-for 1,009,774 requests that were sent, 403,309 that people withheld, and 876,295 labels: requests took 39 % of it in the
-service and its driver, ticks 28 %, the plan and its bodies 9 %, records of replies and people's reactions 9 %, labels
-7 %, heartbeats 5 %. Three alerts were told. Memory is nearly flat: 371 MiB after day 2, 391 after day 11, 406 after day
-19, 410 after day 30; 770 at sealing.
+for 1,009,774 requests that were sent, 403,309 that people withheld, and 876,295 labels. Three alerts were told. Memory
+is nearly flat: 371 MiB after day 2, 391 after day 11, 406 after day 19, 410 after day 30; 770 at sealing.
 """
 
 from __future__ import annotations

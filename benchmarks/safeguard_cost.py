@@ -95,14 +95,15 @@ def sampled(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Sam
         return msgspec.json.decode(out.read_bytes(), type=Samples), rate * seconds
 
 
-def together(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Samples, float]:
-    """The samples of as many short runs as it takes.
+def together(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Samples, float, int]:
+    """The samples of as many short runs as it takes, the requests meanwhile, and how many runs were left out.
 
     faulthandler reads the stack in the middle of whatever the interpreter is doing, and every so often that brings the
     process down: such a run is left out, and another one made.
     """
     stacks: Counter[tuple[Frame, ...]] = Counter()
-    user_s = system_s = requests = done = fell = 0.0
+    user_s = system_s = requests = done = 0.0
+    fell = 0
     while done < seconds:
         try:
             samples, answered = sampled(folder, ours, file, RUN_S)
@@ -115,13 +116,13 @@ def together(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Sa
         stacks.update(dict(samples.stacks))
         user_s, system_s = user_s + samples.user_s, system_s + samples.system_s
         requests, done = requests + answered, done + RUN_S
-    return Samples(user_s, system_s, list(stacks.items())), requests
+    return Samples(user_s, system_s, list(stacks.items())), requests, fell
 
 
 def measure(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[list[str], Samples]:
     """The table's lines, and the samples."""
     checks = share_of_checks(folder / "bundles/v1", file.read_bytes().splitlines())
-    samples, requests = together(folder, ours, file, seconds)
+    samples, requests, fell = together(folder, ours, file, seconds)
     found = by_stage(samples.stacks, checks)
     n = found.total()
     each = (samples.user_s + samples.system_s) / requests * 1e6
@@ -139,7 +140,8 @@ def measure(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[lis
     said = (
         f"{n} samples in {requests:.0f} requests of {each:.1f} µs of processor time, "
         f"of which the kernel's {kernel:.0%}. "
-        f"Of the time of reading, {checks:.0%} is counted as validation."
+        f"Of the time of reading, {checks:.0%} is counted as validation. "
+        f"Runs that fell and were left out: {fell}."
     )
     lines += ["", said]
     return lines, samples

@@ -70,7 +70,7 @@ class DecisionLog:
         tail: of an earlier life: (block, head, next seq).
     """
 
-    __slots__ = ("_anomaly", "_answering", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker",
+    __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker",
                  "_patience_ns", "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_unwritten",
                  "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost", "seq")  # fmt: skip
 
@@ -100,7 +100,6 @@ class DecisionLog:
         self._onlooker = onlooker
         self._sink = sink
         self._pending = _Open([], [], [], [])
-        self._answering: Any = None  # the last row's bundle
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
         self._waiting: asyncio.Future[bool] | None = None
@@ -134,9 +133,9 @@ class DecisionLog:
         pending.decisions.append(decision)
         pending.payloads.append(payload)
         pending.rows.append(row)
-        if bundle is not self._answering:  # a block is of one version but for the minutes of a release
-            self._answering = bundle
-            pending.spans.append((bundle, len(pending.rows) - 1))
+        spans = pending.spans
+        if not spans or spans[-1][0] is not bundle:  # a block is of one version but for the minutes of a release
+            spans.append((bundle, len(pending.rows) - 1))
         if len(pending.decisions) >= self._rows:
             self._close_block()
 
@@ -242,7 +241,7 @@ class DecisionLog:
         decisions, payloads, rows, spans = self._pending
         if not decisions:
             return
-        self._pending, self._answering = _Open([], [], [], []), None
+        self._pending = _Open([], [], [], [])
         self._judge(decisions, rows, spans)
         if self._onlooker is not None:
             self._onlooker(decisions)
@@ -262,7 +261,7 @@ class DecisionLog:
         ring = self._ring
         ring.append((records, rows))
         self._ringed += rows
-        while self._ringed - ring[0][1] >= self._keep:
+        while ring and self._ringed - ring[0][1] >= self._keep:
             self._ringed -= ring.popleft()[1]
 
     def _judge(self, decisions: list[Decision], rows: list[np.ndarray], spans: list[tuple[Any, int]]) -> None:

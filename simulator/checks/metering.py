@@ -70,16 +70,26 @@ def _miscounted(history: History, scrape: Note, replies: dict[str, int]) -> Iter
 
 
 def _misnamed(history: History, scrape: Note) -> Iterator[str]:
-    """What is said to serve does not, or not as much as another one."""
+    """What is said to serve does not, or not as much as another one.
+
+    Raises:
+        PremiseError: Nobody was asked, or no answer says which version gave it.
+    """
     items = history.items
     answered = np.flatnonzero((items["outcome"] == Outcome.OK) & (items["version"] != ""))
-    latest = answered[np.argsort(items["replied_ns"][answered], kind="stable")][-_LATEST:]
-    versions, counts = np.unique(items["version"][latest].astype(str), return_counts=True)
-    most = {str(one) for one in versions[counts == counts.max(initial=0)]}
     told = [("the metrics name", list(map(str, scrape.data["versions"])))] if scrape.data["versions"] else []
     endpoint = _last(history, "serving")
     if endpoint is not None:
         told.append(("the endpoint names", [str(endpoint.data["version"])]))
+    if not told:
+        raise PremiseError(
+            "metrics: nobody was asked which version serves", "name `metrics.build` or `serving` in the target file"
+        )
+    if not len(answered):
+        raise PremiseError("version: no answer says which version gave it", "map `read.version` in the target file")
+    latest = answered[np.argsort(items["replied_ns"][answered], kind="stable")][-_LATEST:]
+    versions, counts = np.unique(items["version"][latest].astype(str), return_counts=True)
+    most = {str(one) for one in versions[counts == counts.max()]}
     for who, names in told:
         if len(names) != 1 or names[0] not in most:
-            yield f"{who} {' and '.join(names)}, and {' or '.join(sorted(most))} answers"
+            yield f"{who} {' and '.join(names) or 'nobody'}, and {' or '.join(sorted(most))} answers"

@@ -34,5 +34,12 @@ def metered(case: Case) -> Iterator[Tampering]:
         yield "red: the endpoint says another version", Status.FAIL, said("serving", version="another")
     yield "red: one series too many", Status.FAIL, said("metrics", series=limit + 1)
     yield "green: as many series as allowed", Status.PASS, said("metrics", series=limit)
+    yield "red: the gauge is gone", Status.FAIL, said("metrics", versions=[""])
+    unasked = edits.with_main(evidence, notes=tuple(note for note in said("metrics", versions=[])().main.notes
+                                                    if note.kind != "serving"))  # fmt: skip
+    yield "premise: nobody was asked which version serves", Status.UNKNOWN, lambda: unasked
+    everybody = range(len(main.items["version"]))
+    unnamed = edits.with_values(evidence, everybody, version="")
+    yield "premise: no answer names its version", Status.UNKNOWN, lambda: unnamed
     yield "premise: nobody read them", Status.UNKNOWN, lambda: edits.without_notes(evidence, "metrics")
     yield "premise: not readable", Status.UNKNOWN, said("metrics", why="/metrics answered 500")

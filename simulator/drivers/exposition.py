@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
 from simulator.targets.model import Metrics
 
-_SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?")
+_VALUE: Final = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|Inf|NaN)"
+_SAMPLE: Final = re.compile(rf"(?P<name>[a-zA-Z_:][\w:]*)(?:\{{(?P<labels>.*)\}})?\s+(?P<value>{_VALUE})(?:\s+-?\d+)?")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -31,10 +33,14 @@ def counted(status: int, body: bytes, metrics: Metrics) -> dict[str, Any]:
         found["series"] += 1
         labels = dict(_LABEL.findall(sample["labels"] or ""))
         if sample["name"] == metrics.requests:
+            if not isfinite(float(sample["value"])):
+                return found | {"why": f"{metrics.requests} counts {sample['value']}"}
             code = labels.get(metrics.code, "")
             found["requests"][code] = found["requests"].get(code, 0) + int(float(sample["value"]))
         elif sample["name"] == metrics.build and float(sample["value"]):
             found["versions"].append(labels.get(metrics.version, ""))
+    if metrics.build is not None and not found["versions"]:
+        found["versions"].append("")  # asked, and told nothing: who was not asked says nothing either
     return found
 
 

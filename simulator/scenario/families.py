@@ -151,33 +151,28 @@ class Refuses(Frozen):
     version: str
 
 
-class Review(Frozen):
+class ToPeople(Frozen):
+    """A share of answers that concerns people: at most `max`, or at least `min`."""
+
+    max: Share | None = None
+    min: Share | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            msg = "name exactly one of `max` and `min`; a band is two expectations"
+            raise ValueError(msg)
+        return self
+
+
+class Review(ToPeople):
     """The share of answers that go to people: at most `max`, or at least `min` (J11)."""
 
-    max: Share | None = None
-    min: Share | None = None
     decision: str = Field("review", description="the service's word for it")
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.max is None) == (self.min is None):
-            msg = "name exactly one of `max` and `min`; a band is two expectations"
-            raise ValueError(msg)
-        return self
 
-
-class Shown(Frozen):
+class Shown(ToPeople):
     """The share of answers that people were shown, whatever the answer said: at most `max`, or at least `min` (J11)."""
-
-    max: Share | None = None
-    min: Share | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.max is None) == (self.min is None):
-            msg = "name exactly one of `max` and `min`; a band is two expectations"
-            raise ValueError(msg)
-        return self
 
 
 class Reviewed(Frozen):

@@ -31,6 +31,8 @@ def metered(expectation: Expectation, scenario: Scenario, court: Court) -> Opini
     by = Counter(row.version for row in answers[-100:])
     named = [said["versions"]] if said["versions"] else []
     named += [[note["version"]] for note in notes(run, "serving")[-1:]]
+    must(bool(named), "nobody was asked which version serves")
+    must(bool(by), "no answer names its version")
     for names in named:
-        good = good and len(names) == 1 and bool(by) and by[names[0]] == max(by.values())
+        good = good and len(names) == 1 and by[names[0]] == max(by.values())
     return Opinion(Status.PASS if good else Status.FAIL)

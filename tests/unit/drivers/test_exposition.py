@@ -26,6 +26,14 @@ def test_a_counter_is_summed_by_status_and_a_gauge_names_what_it_says_one_of():
 def test_what_cannot_be_read_says_why():
     assert counted(503, b"", METRICS)["why"] == "/metrics answered 503"
     assert "no sample: <html>" in counted(200, b"<html>", METRICS)["why"]
+    assert "no sample: n_total many" in counted(200, b"n_total many", METRICS)["why"]
+    assert counted(200, b"n_total +Inf", METRICS)["why"] == "n_total counts +Inf"
+
+
+def test_a_gauge_that_is_gone_names_nobody_and_one_that_was_not_asked_for_says_nothing():
+    without = "\n".join(line for line in TEXT.splitlines() if not line.startswith("built"))
+    assert counted(200, without.encode(), METRICS)["versions"] == [""]
+    assert counted(200, without.encode(), Metrics(path="/metrics", requests="n_total"))["versions"] == []
 
 
 def test_which_version_serves_is_said_or_not():

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import METHODS, ROW, SECOND, START, HandClock, LinearBundle, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reference_service.audit import archive
 from reference_service.audit.decision_log import DecisionLog
@@ -65,6 +67,17 @@ def test_the_chain_on_disk_is_the_one_in_memory_and_goes_on_after_a_restart(tmp_
     assert (tail.head, tail.seq, tail.block) == (log.head, 10, 10)
     assert filled(tmp_path, 11).seq == 11
     assert verify(tmp_path).seq == 11
+
+
+@given(ring=st.integers(0, 9), rows=st.integers(1, 5), count=st.integers(0, 30), limit=st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_what_is_kept_in_memory_is_the_last_records_and_hardly_more_than_was_asked_for(ring, rows, count, limit):
+    log = DecisionLog(HandClock(), rows=rows, wait_ns=0, ring=ring)
+    for k in range(count):
+        log.append(*entry(k))
+    found = log.recent(limit)
+    assert [made.seq for made in found] == list(range(count))[count - len(found) :]
+    assert min(limit, ring, count) <= len(found) <= min(limit, count, ring + rows - 1 if ring else 0)
 
 
 @pytest.mark.parametrize("tamper", ["change", "drop", "swap", "seal"])
