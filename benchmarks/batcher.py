@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import shipped
 from benchmarks.figures import show
 from reference_service import bundle as bundles
 from reference_service.clock import SECOND, SystemClock
@@ -28,7 +29,6 @@ from reference_service.core.call_cost import CallCost
 from reference_service.foreign.model import Foreign
 from reference_service.foreign.process import Process
 
-ROOT = Path(__file__).parents[1]
 CALLERS = 32
 PAIRS = 10
 TURN_S = 0.6
@@ -104,7 +104,7 @@ async def compare(name: str, line: tuple[float, float], folder: Path) -> None:
 
 def forest() -> None:
     """The line of our own forest, in process."""
-    bundle = bundles.load(ROOT / "scenarios/bundles/payments/v1")
+    bundle = bundles.load(shipped.bundles("payments") / "v1")
     golden, cost = np.array(bundle.golden.values, dtype=np.float64), CallCost()
     for _ in range(200):
         for rows in (1, 256):

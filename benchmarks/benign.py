@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks import shipped
 from simulator.campaign.engine import campaign
 from simulator.campaign.tally import Row
 from simulator.scenario.load import discover, load
@@ -51,6 +52,7 @@ def line(name: str, row: Row) -> dict[str, object]:
 
 def main() -> None:
     """Print the lines."""
+    shipped.bundles("payments")
     runs, first = ([int(argument) for argument in sys.argv[1:3]] + [100, 1][len(sys.argv) - 1 :])[:2]
     for path in days(sys.argv[3] if len(sys.argv) > 3 else ""):  # noqa: PLR2004 - the third argument
         began = time.monotonic()

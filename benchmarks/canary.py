@@ -27,6 +27,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from benchmarks.shipped import bundles as shipped_bundles
 from reference_service import bundle as bundles
 from reference_service import profile as profiles
 from reference_service.contract import Contract
@@ -188,8 +189,8 @@ def service(seeds: int) -> dict[int, Status]:
     found = {}
     with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
         here = Path(folder)
-        shipped_bundles = ROOT / "scenarios/bundles/payments"
-        for path in (shipped_bundles / "v1", shipped_bundles / "customers.npz"):
+        ours = shipped_bundles("payments")
+        for path in (ours / "v1", ours / "customers.npz"):
             (here / "payments").mkdir(exist_ok=True)
             (here / "payments" / path.name).symlink_to(path)
         again(here / "payments/v1", "v1again")

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from benchmarks import shipped
 from benchmarks.figures import show
 from benchmarks.service import bodies
 
@@ -94,7 +95,7 @@ def parts(settings: Path, body: Path, environment: Mapping[str, str]) -> list[fl
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = ROOT / "scenarios" / "bundles" / "payments"
+        folder = shipped.bundles("payments")
         settings, body = Path(scratch) / "settings.json", Path(scratch) / "body.json"
         settings.write_text(json.dumps({"bundles": str(folder), "feature_store": str(folder / "customers.npz")}))
         body.write_bytes(bodies(1)[0])

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from benchmarks import shipped
 from benchmarks.service import bodies
 from reference_service.audit import archive
 from reference_service.audit.files import LogBroken
@@ -89,7 +90,7 @@ class Life:
 
 def settings(folder: Path) -> Path:
     """The file of a service that logs into ``folder/log``."""
-    bundles = ROOT / "scenarios/bundles/payments"
+    bundles = shipped.bundles("payments")
     found = {
         "bundles": str(bundles),
         "feature_store": str(bundles / "customers.npz"),

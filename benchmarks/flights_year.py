@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import click
 import numpy as np
 
+from benchmarks import shipped
 from reference_service.bundle import Bundle
 from reference_service.composition import compose
 from reference_service.monitor.cohorts import Quality
@@ -32,7 +32,6 @@ from simulator.world.keyed import Draw
 from simulator.world.populations.flights import POPULATION
 from simulator.world.populations.flights_record import midnight_ns
 
-BUNDLES: Final = Path(__file__).parent.parent / "scenarios" / "bundles" / "flights"
 START: Final = "2013-04-01"  # a Monday
 WEEKS: Final = 40  # of which the last has two days
 WITHIN: Final = 0.01  # of the truth, every week
@@ -109,7 +108,7 @@ def replay(
     """
     days = [min(str(np.datetime64(start) + 7 * k), "2014-01-01") for k in range(weeks + 1)]
     edges = [midnight_ns(day) for day in days]
-    service = compose(Settings(bundles=str(BUNDLES)), _At(edges[0]), {})
+    service = compose(Settings(bundles=str(shipped.bundles("flights"))), _At(edges[0]), {})
     flights = departures(service.watch.bundle, days[0], days[-1])
     if reversed_share:
         drawn = np.random.default_rng(1).random(len(flights.labels)) < reversed_share

@@ -14,16 +14,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks import shipped
 from benchmarks.service import bodies
 from reference_service.api.http import Edge
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
 from simulator.targets.leaks import leak
 
-ROOT: Final = Path(__file__).parent.parent
 INFER: Final = "/v2/models/payments/infer"
 TOKEN: Final = b"a-token-of-this-run"
 # What the service may say while all its dependencies are well. 503: the readiness of a version that is not served.
@@ -195,7 +194,7 @@ def wrong(sent: Sent, said: Said) -> str:
 
 async def campaign(count: int, seed: int) -> dict[str, Any]:
     """The figure: how many were asked, which statuses came, and the first that were not answered well."""
-    here = ROOT / "scenarios/bundles/payments"
+    here = shipped.bundles("payments")
     settings = {"bundles": str(here), "feature_store": str(here / "customers.npz"), "token": TOKEN.decode()}
     app = create_app(settings, clock=SystemClock())
     await app.startup()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +18,7 @@ import numpy as np
 from scipy.special import chdtri
 from scipy.stats import norm
 
+from benchmarks import shipped
 from reference_service import bundle as bundles
 from reference_service import policy as policies
 from reference_service.bundle import Bundle
@@ -29,8 +29,6 @@ from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.received import Received
 from reference_service.policy import HOUR, Policy
 
-ROOT = Path(__file__).parent.parent
-BUNDLE = ROOT / "scenarios" / "bundles" / "payments" / "v1"
 REFERENCE = 50_000
 RUNS = 10_000
 
@@ -86,7 +84,7 @@ def cost(bundle: Bundle, rows: int = 8_000) -> tuple[float, float, bool]:
 
 def report(days: int, per_second: float) -> dict[str, Any]:
     """Everything, printed as it is found."""
-    bundle = bundles.load(BUNDLE)
+    bundle = bundles.load(shipped.bundles("payments") / "v1")
     policy = policies.read(bundle.policy)
     table = {(s, n): power(s, n, 1e-6) for s, n in
              [(0.2, 1_667), (0.2, 1_750), (0.1, 10_000), (0.05, 100_000), (0.02, 1_000_000), (0.5, 1_667)]}  # fmt: skip

@@ -10,19 +10,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from benchmarks import shipped
 from benchmarks.figures import show
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
 from simulator.world.keyed import Draw
 from simulator.world.populations import get
 
-ROOT = Path(__file__).parent.parent
 REQUESTS = 20_000
 ORDINARY = 0.9  # of them, or the figure is not of the ordinary request
 CHUNK = 200  # timed together
@@ -87,7 +86,7 @@ async def bare(_scope: Any, receive: Any, send: Any) -> None:
 
 async def main() -> None:
     """Measure and print."""
-    folder = ROOT / "scenarios" / "bundles" / "payments"
+    folder = shipped.bundles("payments")
     settings = {"bundles": str(folder), "feature_store": str(folder / "customers.npz")}
     app = create_app(settings, clock=SystemClock())
     service = await app.startup()

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import shipped
 from benchmarks.figures import show
 
 WHOLE = ("reference_service", "plain_recorded")
@@ -189,6 +190,7 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in apps:
         print(*measure(sys.argv[1]).tolist())
         return
+    shipped.bundles("payments")
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")} | {"OMP_NUM_THREADS": "1"}
     measured: dict[str, list[list[float]]] = {app: [] for app in apps}

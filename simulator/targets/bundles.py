@@ -9,11 +9,16 @@ from simulator.scenario.model import Scenario
 from simulator.targets.model import Target
 
 
+def folder_of(target: Target, target_path: Path) -> Path | None:
+    """Where the target's own bundles lie, if it has any."""
+    return None if target.bundles is None else Path(target.bundles.replace("$here", str(target_path.parent)))
+
+
 def offered(scenario: Scenario, target: Target, target_path: Path, folder: Path) -> str:
     """The folder that ``$bundles`` stands for; empty if the target has none. A copy goes to ``folder/bundles``."""
-    if target.bundles is None:
+    own = folder_of(target, target_path)
+    if own is None:
         return ""
-    own = Path(target.bundles.replace("$here", str(target_path.parent)))
     damaged = [event.release.version for event in scenario.when if event.release and event.release.bundle == "damaged"]
     if not damaged:
         return str(own)

@@ -14,6 +14,7 @@ from simulator.scenario.feasibility import check
 from simulator.scenario.load import Cell
 from simulator.scenario.model import Scenario
 from simulator.scenario.verbs import PROCESS, Event
+from simulator.targets.bundles import folder_of
 from simulator.targets.guard import objections
 from simulator.targets.load import digest as target_digest
 from simulator.targets.load import find
@@ -138,6 +139,10 @@ def _trial(
 
 def _obstacles(path: Path, target: Target, driver: str, allow: tuple[str, ...]) -> Iterator[Problem]:
     """Why this driver cannot, or must not, run against the target."""
+    bundles = folder_of(target, path)
+    if target.reads_bundles(driver) and bundles is not None and not bundles.is_dir():
+        hint = "make them, or name another folder; those of the shipped scenarios: `python -m scenarios.prepare`"
+        yield Problem("bundles-missing", f"there are no bundles in {bundles.resolve()}", str(path), hint=hint)
     if driver == "virtual":
         if not target.start.asgi:
             hint = "use --driver live for a command or a url"

@@ -91,7 +91,7 @@ def test_a_fleet_sends_exactly_the_plan_each_request_once(tmp_path, monkeypatch,
 @pytest.mark.slow
 def test_a_fleet_that_does_not_reach_the_fault_proxy_says_so(tmp_path, monkeypatch):
     async def elsewhere(_proxies, events, *_):
-        return {id(event.network): ("127.0.0.1", free_port()) for event in events}
+        return {id(event.network): ("127.0.0.1", free_port()) for event in events}, {}
 
     monkeypatch.delenv(FLEET, raising=False)
     monkeypatch.setattr(voyage, "lay", elsewhere)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import short
 
+import seatrial
+from simulator.report import text
 from simulator.trial import certify
+from simulator.verdict import EXIT_REFUSED, Status
 
 SHORT = {
     "renamed_field": {
@@ -170,6 +173,17 @@ class Range:
             target = short.target(factory or HONEST.get(named, self.honest), self.folder, named)
             self._verdicts[out] = certify(cells, out=out, target=target)
         return self._verdicts[out]
+
+    def certified(self, name):
+        """The honest service passes that trial; without this no saboteur's refusal would say anything."""
+        seatrial.assert_certified(self.trial(name))
+
+    def refused(self, factory, name, caught_by):
+        """A saboteur, `module:name`, is refused in a scenario by the expectations that are there for its defect."""
+        verdict = self.trial(name, factory)
+        assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
+        failed = {judged.id for cell in verdict.cells for judged in cell.judged if judged.finding.status is Status.FAIL}
+        assert caught_by <= failed, text.render(verdict)
 
 
 @pytest.fixture(scope="session")

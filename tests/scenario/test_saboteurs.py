@@ -7,10 +7,8 @@ import pytest
 
 import seatrial
 from simulator.history.schema import Source
-from simulator.report import text
 from simulator.scenario.quantities import MINUTE
 from simulator.trial import history
-from simulator.verdict import EXIT_REFUSED, Status
 
 # (saboteur, scenario, what must fail)
 SABOTEURS = [
@@ -76,7 +74,7 @@ ALONE = sorted({scenario for _, scenario, _ in MORE} - TRIED)
 
 @pytest.mark.parametrize("scenario", [*sorted(TRIED), *(pytest.param(it, marks=pytest.mark.slow) for it in ALONE)])
 def test_the_honest_service_passes(grounds, scenario):
-    seatrial.assert_certified(grounds.trial(scenario))
+    grounds.certified(scenario)
 
 
 @pytest.mark.parametrize(
@@ -85,36 +83,33 @@ def test_the_honest_service_passes(grounds, scenario):
     + [pytest.param(*it, id=it[0], marks=pytest.mark.slow) for it in MORE],
 )
 def test_a_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
-    verdict = grounds.trial(scenario, f"saboteurs:{saboteur}")
-    assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
-    failed = {judged.id for judged in verdict.cells[0].judged if judged.finding.status is Status.FAIL}
-    assert caught_by <= failed, text.render(verdict)
+    grounds.refused(f"saboteurs:{saboteur}", scenario, caught_by)
 
 
 @pytest.mark.slow
 def test_a_service_that_does_not_wait_for_late_labels_is_refused(grounds):
-    seatrial.assert_certified(grounds.trial("labels_over_a_weekend"))
-    test_a_saboteur_is_refused(grounds, "what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"})
+    grounds.certified("labels_over_a_weekend")
+    grounds.refused("saboteurs:what_has_come_by_the_horizon_is_all", "labels_over_a_weekend", {"quiet"})
 
 
 @pytest.mark.slow
 def test_arms_that_are_wired_wrongly_are_refused(grounds):
-    test_the_honest_service_passes(grounds, "rules_beside_the_model")
-    test_a_saboteur_is_refused(grounds, "both_arms_have_the_model", "rules_beside_the_model", {"rules_are_the_rules"})
-    test_a_saboteur_is_refused(grounds, "arms_by_the_request", "rules_beside_the_model", {"always_the_same"})
+    grounds.certified("rules_beside_the_model")
+    grounds.refused("saboteurs:both_arms_have_the_model", "rules_beside_the_model", {"rules_are_the_rules"})
+    grounds.refused("saboteurs:arms_by_the_request", "rules_beside_the_model", {"always_the_same"})
 
 
 @pytest.mark.slow
 def test_a_limit_of_fairness_that_was_typed_in_is_refused(grounds):
-    test_the_honest_service_passes(grounds, "one_country_is_suspected")
-    test_a_saboteur_is_refused(grounds, "a_gap_set_by_hand", "one_country_is_suspected", {"told"})
+    grounds.certified("one_country_is_suspected")
+    grounds.refused("saboteurs:a_gap_set_by_hand", "one_country_is_suspected", {"told"})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("saboteur", ["retrained_models_skip_the_gate", "a_gate_that_looks_at_ranks_alone"])
 def test_a_gate_that_does_not_look_for_leaks_is_refused(grounds, saboteur):
-    test_the_honest_service_passes(grounds, "a_field_knew_the_labels")
-    test_a_saboteur_is_refused(grounds, saboteur, "a_field_knew_the_labels", {"stopped"})
+    grounds.certified("a_field_knew_the_labels")
+    grounds.refused(f"saboteurs:{saboteur}", "a_field_knew_the_labels", {"stopped"})
 
 
 def test_a_cache_hides_nothing_from_the_monitors(grounds):
@@ -145,12 +140,12 @@ def test_what_is_written_after_the_reply_is_lost_by_the_kill_alone(grounds):
 @pytest.mark.slow
 def test_a_journal_that_tells_of_a_shadow_and_a_canary_is_refused_by_the_replies(grounds):
     """Half an hour of a service that learns: too long for the default run."""
-    test_the_honest_service_passes(grounds, "retrained_on_evidence")
+    grounds.certified("retrained_on_evidence")
     saboteur = "retrained_models_go_straight_to_everybody"
-    test_a_saboteur_is_refused(grounds, saboteur, "retrained_on_evidence", {"earned"})
+    grounds.refused(f"saboteurs:{saboteur}", "retrained_on_evidence", {"earned"})
 
 
 @pytest.mark.slow
 def test_early_labels_are_refused_by_the_truth(grounds):
     """A recorded week, too long for the default run: the first labels say .18 where the truth is .26."""
-    test_a_saboteur_is_refused(grounds, "early_labels_are_believed", "clean_week", {"honest_rate"})
+    grounds.refused("saboteurs:early_labels_are_believed", "clean_week", {"honest_rate"})

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import seatrial
-from simulator.report import text
-from simulator.verdict import EXIT_REFUSED, Status
-
 pytestmark = pytest.mark.slow  # minutes of one core; those of the list are in the default run
 
 # (saboteur, scenario, what must fail)
@@ -36,12 +32,9 @@ UNTRIED = [
 
 @pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in UNTRIED}))
 def test_the_honest_service_passes(grounds, scenario):
-    seatrial.assert_certified(grounds.trial(scenario))
+    grounds.certified(scenario)
 
 
 @pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), UNTRIED, ids=[name for name, *_ in UNTRIED])
 def test_an_untried_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
-    verdict = grounds.trial(scenario, f"untried:{saboteur}")
-    assert verdict.exit_code == EXIT_REFUSED, text.render(verdict)
-    failed = {judged.id for cell in verdict.cells for judged in cell.judged if judged.finding.status is Status.FAIL}
-    assert caught_by <= failed, text.render(verdict)
+    grounds.refused(f"untried:{saboteur}", scenario, caught_by)

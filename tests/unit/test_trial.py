@@ -80,3 +80,16 @@ def test_a_bundle_that_nobody_reads_cannot_be_damaged(tmp_path, settings, offere
     with pytest.raises(BadInput) as caught:
         prepare(load(path), tmp_path / "out", target, None, "virtual")
     assert [p.code for p in caught.value.problems] == ["no-bundles"]
+
+
+def test_bundles_that_were_not_made_are_bad_input(tmp_path):
+    """Who has just cloned this is told what to do, before anything is started."""
+    path, target = tmp_path / "x.scenario.yaml", tmp_path / "x.target.yaml"
+    path.write_text(json.dumps(DOCUMENT | {"runs_on": ["virtual"]}))
+    start = {"asgi": "somewhere:create_app", "settings": {"bundles": "$bundles"}}
+    target.write_text(json.dumps({"target": 1, "start": start, "protocol": "json", "bundles": "$here/none"}))
+    with pytest.raises(BadInput, match=r"python -m scenarios\.prepare") as caught:
+        prepare(load(path), tmp_path / "out", target, None, "virtual")
+    assert [p.code for p in caught.value.problems] == ["bundles-missing"]
+    (tmp_path / "none").mkdir()
+    assert prepare(load(path), tmp_path / "out", target, None, "virtual")

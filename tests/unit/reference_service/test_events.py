@@ -15,8 +15,9 @@ import pytest
 from redis.exceptions import RedisError
 from test_shared import redis_port, with_redis  # noqa: F401 - fixtures
 
-from benchmarks.fuzz import INFER, ROOT, Sent, ask
+from benchmarks.fuzz import INFER, Sent, ask
 from benchmarks.service import bodies
+from benchmarks.shipped import bundles
 from reference_service.api.core import Core
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
@@ -31,7 +32,7 @@ MESSAGES = bodies(40)
 
 async def served(work):
     """Run `work` with the app of a real bundle."""
-    here = ROOT / "scenarios/bundles/payments"
+    here = bundles("payments")
     app = create_app({"bundles": str(here), "feature_store": str(here / "customers.npz")}, clock=SystemClock())
     await app.startup()
     try:
@@ -367,7 +368,7 @@ def test_nothing_is_lost_or_doubled_when_redis_is_killed_and_comes_back(tmp_path
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server on this machine")
 def test_the_command_says_by_http_whether_redis_is_there(tmp_path):
-    here, port, server = ROOT / "scenarios/bundles/payments", free_port(), Server(tmp_path)
+    here, port, server = bundles("payments"), free_port(), Server(tmp_path)
     server.kill()
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"bundles": str(here), "feature_store": str(here / "customers.npz")}))

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from benchmarks import shipped
 from benchmarks.fuzz import INFER, Said, Sent, campaign, wrong
 
 
@@ -22,3 +25,11 @@ def test_what_is_not_answered_well_is_seen():
     assert wrong(asked, Said(422, b"application/json", told % b"")) == "no problem document"
     assert wrong(asked, Said(500, kind, told % b"")) == "status 500"
     assert wrong(asked, Said(400, kind, b"<html>")) == "no JSON"
+
+
+def test_without_bundles_it_says_how_they_are_made(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(shipped, "BUNDLES", tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        asyncio.run(campaign(1, 1))
+    assert ended.value.code == 2
+    assert "python -m scenarios.prepare" in capsys.readouterr().err

@@ -7,13 +7,13 @@ import httpx
 import msgspec
 import pytest
 
-from benchmarks.fuzz import ROOT
 from reference_service.api.openapi import example
 from reference_service.commands import mock as command
 from reference_service.contract import Contract
 from reference_service.mock import Mock
+from scenarios.prepare import BUNDLES
 
-BUNDLE = ROOT / "scenarios/bundles/payments/v1"
+BUNDLE = BUNDLES / "payments/v1"
 CONTRACT = msgspec.json.decode((BUNDLE / "contract.json").read_bytes(), type=Contract)
 INFER = f"/v2/models/{CONTRACT.model}/infer"
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.fuzz import INFER, ROOT, Sent, ask
+from benchmarks.fuzz import INFER, Sent, ask
 from benchmarks.service import bodies
 from reference_service import policy as policies
 from reference_service.app import create_app
@@ -22,8 +22,9 @@ from reference_service.audit.files import segments
 from reference_service.clock import SystemClock
 from reference_service.commands import audit, reproduce
 from reference_service.release.store import Store
+from scenarios.prepare import BUNDLES as ALL
 
-BUNDLES = ROOT / "scenarios/bundles/payments"
+BUNDLES = ALL / "payments"
 REQUESTS = bodies(160)
 STRANGER = 999_999_999  # what the store would know of a customer gets its default
 

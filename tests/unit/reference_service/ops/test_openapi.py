@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 from conftest import run
 
-from benchmarks.fuzz import INFER, ROOT, TOKEN, Sent, ask, requests
+from benchmarks.fuzz import INFER, TOKEN, Sent, ask, requests
+from benchmarks.shipped import bundles
 from reference_service.api.openapi import example
 from reference_service.app import create_app
 from reference_service.clock import SystemClock
@@ -88,7 +89,7 @@ def test_what_it_forbids_is_refused_or_said_to_be_repaired(harness, what):
 
 def test_whatever_strangers_send_gets_a_status_that_is_described():
     async def body():
-        here = ROOT / "scenarios/bundles/payments"
+        here = bundles("payments")
         settings = {"bundles": str(here), "feature_store": str(here / "customers.npz"), "token": TOKEN.decode()}
         app = create_app(settings, clock=SystemClock())
         await app.startup()
