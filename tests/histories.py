@@ -58,6 +58,7 @@ def notes(end: int = END) -> tuple[Note, ...]:
         Note(0, "driver", {"late_p99_ns": 0, "late_max_ns": 0}),
         Note(300 * SECOND, "steady_state", {"holds": True, "why": ""}),
         *beats,
+        Note(end, "counted", {"event": "e", "units": 600}),  # should somebody stand in between for it
         Note(end, "heal", {"healed": True, "why": ""}),
     )
 

@@ -140,6 +140,27 @@ def receipts(events: Iterable[Event], history: History) -> None:
                 + (f" ({record.detail})" if record.detail else ""),
                 "choose a value, a field or a share that makes a difference",
             )
+        if event.counted:
+            _counted(record, history)
+
+
+def _counted(record: EventRecord, history: History) -> None:
+    """Whoever stands between the service and what was broken counted as much as the receipt says was done.
+
+    Raises:
+        PremiseError: Nobody did, or less: the receipt is a promise.
+    """
+    told = [
+        int(note.data["units"])
+        for note in history.notes
+        if note.kind == "counted" and note.data.get("event") == record.name
+    ]
+    if sum(told) < record.delivered:
+        counted = f"{sum(told)} were counted" if told else "nobody counted"
+        raise PremiseError(
+            f"receipt: `{record.name}` is a promise: it says that {record.delivered} were struck, and {counted}",
+            "see that the service goes through the seam, and that whoever stands there tells what it did",
+        )
 
 
 def record_of(history: History, name: str) -> EventRecord:

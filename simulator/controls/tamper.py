@@ -69,15 +69,22 @@ def tamperings(case: Case) -> Iterator[Tampering]:
     yield from _premises(case)
 
 
+def _happened(case: Case) -> Iterator[tuple[str, Edit]]:
+    evidence, events = case.evidence, needed(case.expectation, case.scenario)
+    if events:
+        yield f"receipt of {events[0]}", lambda: edits.without_receipt(evidence, events[0])
+    if any(case.scenario.event(name).counted for name in events):
+        yield "count of what was struck", lambda: edits.without_notes(evidence, "counted")
+
+
 def _premises(case: Case) -> Iterator[Tampering]:
     family, evidence = case.expectation.family, case.evidence
 
     def gone(what: str, edit: Edit) -> Tampering:
         return f"premise: no {what}", Status.UNKNOWN, edit
 
-    events = needed(case.expectation, case.scenario)
-    if events:
-        yield gone(f"receipt of {events[0]}", lambda: edits.without_receipt(evidence, events[0]))
+    for what, edit in _happened(case):
+        yield gone(what, edit)
     yield gone("record of the driver's lag", lambda: edits.without_notes(evidence, "driver"))
     if case.scenario.given.steady_state:
         yield gone("steady state", lambda: edits.without_notes(evidence, "steady_state"))

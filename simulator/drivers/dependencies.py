@@ -40,6 +40,7 @@ class Dependencies:
         self.names = names
         self._addresses = addresses
         self._full: dict[str, FullRedis] = {}  # by event
+        self.counted: dict[str, int] = {}  # by event: what was seen to be struck, by whoever stands in between
 
     async def break_with(self, event: Event) -> str | None:
         """Put the event's fault on; why that cannot be done, or None."""
@@ -80,7 +81,9 @@ class Dependencies:
             return ServiceReceipt(NEVER, 1, 0, 0, detail=why)
         if refused is not None:
             detail = f"{refused} commands refused for want of memory"
+            self.counted[event.event] = refused
             return ServiceReceipt(since_ns, max(1, refused), refused, refused, detail=detail)
+        self.counted[event.event] = count.struck
         return _receipt(count, fault.share, since_ns)
 
     async def whole(self) -> str | None:

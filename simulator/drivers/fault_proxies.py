@@ -26,10 +26,12 @@ class Count:
     """What one toxic did.
 
     Of connections: over how many something went its way while it was on, how many it took, and of how many the effect
-    was complete. None where the proxy counts bytes alone.
+    was complete. None where the proxy counts bytes alone. `struck`: what the proxy itself has counted meanwhile, not
+    the toxic: pieces of data that went through one, or those bytes.
     """
 
     bytes: int
+    struck: int
     used: int | None = None
     taken: int | None = None
     potent: int | None = None
@@ -46,7 +48,7 @@ class FaultProxies:
     def __init__(self, http: httpx.AsyncClient, host: str) -> None:
         self._http, self._host = http, host
         self._mine: list[str] = []
-        self._before: dict[tuple[str, str], int] = {}  # (proxy, toxic) → bytes counted when it was put on
+        self._before: dict[tuple[str, str], int] = {}  # (proxy, toxic) → counted when it was put on
 
     async def stand_before(self, name: str, upstream: str) -> str:
         """A proxy before ``host:port``; the ``host:port`` at which it is reached. Raises httpx.HTTPError."""
@@ -65,6 +67,7 @@ class FaultProxies:
         if not put.is_success:
             return f"the proxy refused: {put.text}"
         if "connections" in put.json():
+            self._before[name, toxic["name"]] = await self._struck(name)
             return None
         if toxic["toxicity"] < 1:
             await self._http.delete(f"{_path(name)}/toxics/{toxic['name']}")
@@ -86,14 +89,18 @@ class FaultProxies:
             return None
         found = said.raise_for_status().json()
         if "connections" in found:
-            count = Count(found["bytes"], found["used"], found["connections"], found["potent"])
+            struck = await self._struck(name) - self._before[name, toxic]
+            count = Count(found["bytes"], struck, found["used"], found["connections"], found["potent"])
             (await self._http.delete(path)).raise_for_status()
             return count
         await self._enable(name, on=False)
         counted = await self._bytes(name, found["stream"])
         (await self._http.delete(path)).raise_for_status()
         await self._enable(name, on=True)
-        return None if counted is None else Count(counted - self._before[name, toxic])
+        if counted is None:
+            return None
+        through = counted - self._before[name, toxic]
+        return Count(through, through)
 
     async def part(self, name: str) -> None:
         """A partition: nobody gets through, nobody is connected. Raises httpx.HTTPError."""
@@ -125,6 +132,9 @@ class FaultProxies:
 
     async def _enable(self, name: str, *, on: bool) -> None:
         (await self._http.post(_path(name), json={"enabled": on})).raise_for_status()
+
+    async def _struck(self, name: str) -> int:
+        return int((await self._http.get(_path(name))).raise_for_status().json()["struck"])
 
     async def _bytes(self, name: str, stream: str) -> int | None:
         wanted = {f'direction="{stream}"', f'proxy="seatrial-{name}"'}

@@ -137,6 +137,8 @@ class Incidents:
         self.receipts[event.event] = ServiceReceipt(NEVER, 1, 0, 0, detail="the run ended before its count was read")
         await self.scene.until(self._over(event))
         self.receipts[event.event] = await self.scene.dependencies.heal(event, since)
+        if (units := self.scene.dependencies.counted.get(event.event)) is not None:
+            self.scene.recorder.note(self.scene.now(), "counted", event=event.event, units=units)
 
     async def heal(self) -> None:
         """Take back what outlives its request, look, and leave a note."""

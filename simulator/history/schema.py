@@ -173,6 +173,8 @@ class History:
 #   ready         {"ready": bool}                         the readiness endpoint, at every change and every minute
 #   quality       {"as_of_ns": int, "matured_before_ns": int, "n": int, "positive_rate": float, "brier": float}
 #   capacity      {"per_second": float}
+#   counted       {"event": str, "units": int}            of a fault that somebody stands in between for: how many calls
+#                 (real time: pieces of data, refused commands, or bytes) were seen to be struck
 #   calls         {name: int}                             so far: of each seam, and attempts of clients (`service`)
 #   feedback      {"left": int, "withheld": int, "again": int}  how people reacted to decisions
 #   log           {"why": str}                            how reading the decision log failed; empty: all of it is there
@@ -189,5 +191,5 @@ class History:
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
     "feedback", "calls", "log", "retraining", "cpu", "queue", "review", "stands",
-    "metrics", "serving",
+    "metrics", "serving", "counted",
 )  # fmt: skip

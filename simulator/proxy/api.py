@@ -2,7 +2,7 @@
 
 Beyond toxiproxy, a toxic says what it did, the receipt of a fault: over how many connections something went its way
 (`used`), how many of them it took (`connections`, with so many `bytes`), and of how many the effect was complete
-(`potent`).
+(`potent`). A proxy says how many pieces of data any toxic got hold of (`struck`).
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ def shown(relay: Relay) -> dict[str, Any]:
     """A relay as the API tells it."""
     return {
         "name": relay.name, "listen": relay.listen, "upstream": relay.upstream, "enabled": relay.enabled,
+        "struck": relay.struck,
         "toxics": [_toxic(one) for one in relay.toxics.values()],
     }  # fmt: skip
 

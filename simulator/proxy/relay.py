@@ -26,6 +26,7 @@ class Relay:
         self.name, self.listen, self.upstream = name, listen, upstream
         self.toxics: dict[str, Toxic] = {}
         self.connections = 0
+        self.struck = 0  # pieces that a toxic got hold of, whatever each toxic says of itself
         self._draw = Draw(seed, f"proxy:{name}")
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,6 +109,7 @@ class Relay:
         if not on:
             yield data
             return
+        self.struck += 1
         first, *rest = on
         u = self._uniform(f"acts:{first.name}:{number}", nth)
         try:

@@ -200,6 +200,13 @@ class Event(Frozen):
         return self.verb in {"release", "retrain", "operator"}
 
     @property
+    def counted(self) -> bool:
+        """Whether somebody stands in between to do it, and so has to have counted what was done (S7)."""
+        released = self.release
+        through = released is not None and (released.defect is not None or released.by == "shadow")
+        return self.verb in {"dependency", "model"} or through
+
+    @property
     def params(self) -> Any:
         """The verb's own model, such as `Scale`."""
         return getattr(self, self.verb)

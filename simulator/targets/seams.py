@@ -57,6 +57,7 @@ class Seam:
     def __init__(self, name: str, seed: int) -> None:
         self.receipts: dict[str, Receipt] = {}
         self.calls = 0
+        self.struck = 0  # of these, done something to, or watched: of the seam, whatever an event's receipt says
         self._draw = Draw(seed, f"seam:{name}")
         self._fault: Fault | None = None
         self._watched: dict[Any, Receipt] = {}
@@ -87,6 +88,7 @@ class Seam:
         def through(*args: Any) -> Any:
             watched = self._watched.get(args[0]) if self._watched else None
             if watched is not None:
+                self.struck += 1
                 watched.seen += 1
                 watched.taken += 1
                 watched.potent += 1
@@ -99,6 +101,7 @@ class Seam:
             if fault.share < 1.0 and self._uniform() >= fault.share:
                 return call(*args)
             receipt.taken += 1
+            self.struck += 1
             return _ACTS[fault.kind](fault, receipt, call, args)
 
         return through

@@ -63,6 +63,7 @@ def alerts(dice: Random) -> tuple[AlertRecord, ...]:
 
 def on_record(dice: Random) -> tuple[Note, ...]:
     kept = [n for n in notes(END) if n.kind != "heartbeat" or maybe(dice, 0.85 if maybe(dice, 0.3) else 1.0)]
+    kept = [n for n in kept if n.kind != "counted"]
     if maybe(dice, 0.1):
         broken = dice.choice(("driver", "steady_state", "heal", "heartbeat"))
         kept = [n for n in kept if n.kind != broken]
@@ -246,13 +247,23 @@ def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
         main["stream"] = column(dice, ("main", 0.95), ("load.e", 0.05)).astype(object)
     found = Evidence(
         main=noted(
-            dice, made("main", main, alerts=alerts(dice), events=receipts(dice, verb)), shared=verb == "duplicate"
+            dice,
+            struck(dice, made("main", main, alerts=alerts(dice), events=receipts(dice, verb)), verb),
+            shared=verb == "duplicate",
         ),
         twin=made("twin", clean, alerts=alerts(dice) if maybe(dice, 0.3) else ()) if maybe(dice, 0.95) else None,
         aa=made("aa", noisy) if maybe(dice, 0.95) else None,
         tolerance=0.0 if maybe(dice, 0.9) else 0.3,
     )
     return found, when
+
+
+def struck(dice: Random, history: History, verb: str) -> History:
+    """The run with what whoever stands before the dependency counted: all, too little, in two parts, or nothing."""
+    own = Random(dice.getstate()[1][2])  # noqa: S311 - apart, so that it moves no other draw
+    units = own.choice(((600,), (600,), (600,), (600,), (594,), (593,), (300, 300), ()))
+    told = tuple(Note(END, "counted", {"event": "e", "units": n}) for n in units if verb == "dependency")
+    return replace(history, notes=(*history.notes, *told))
 
 
 def noted(dice: Random, history: History, *, shared: bool) -> History:

@@ -77,13 +77,17 @@ def needed(expectation: Expectation, scenario: Scenario) -> list[str]:
     return everything if untouched or not names else [name for name in everything if name in names]
 
 
-def received(run: Book, name: str) -> None:
-    """S7: the event happened, got there, and had an effect."""
+def received(run: Book, scenario: Scenario, name: str) -> None:
+    """S7: the event happened, got there, had an effect, and was seen to have by whoever stands in between."""
     record = event(run, name)
     must(record.supported, "unsupported")
     must(record.planned > 0 and record.start_ns != NEVER, "never happened")
     must(record.delivered >= 0.99 * record.planned, "not delivered")
     must(record.potent > 0 and record.potent >= 0.5 * record.delivered, "impotent")
+    verb = scenario.event(name)
+    if verb.dependency or verb.model or (verb.release and (verb.release.defect or verb.release.by == "shadow")):
+        counts = [data["units"] for data in notes(run, "counted") if data.get("event") == name]
+        must(sum(counts) >= record.delivered, "only promised")
 
 
 def watched(run: Book, spans: list[tuple[int, int]], only: str | None = None) -> None:

@@ -59,7 +59,7 @@ def when(expectation: Expectation, scenario: Scenario, run: Book) -> When:
     """S1: an instant is in the window if every key agrees."""
     names = needed(expectation, scenario)
     for name in names:
-        received(run, name)
+        received(run, scenario, name)
     planned = clauses(expectation, scenario, run).spans()
     horizon = run.header.end_ns
     spans = [(a, b) for a, b in planned if a < horizon]

@@ -40,6 +40,7 @@ class Incidents:
         self._receipts: dict[str, ServiceReceipt] = {}
         self._before: dict[str, int] = {}  # calls of the dependency when its fault began, and when it ended
         self._after: dict[str, int] = {}
+        self._struck: dict[str, tuple[Seam, int]] = {}  # whose count it is until its fault is over, and from where on
         self._quotas: dict[str, Quota] = {}
         self._retrainings: dict[str, Retraining] = {}
 
@@ -68,6 +69,7 @@ class Incidents:
                 return
             seam = self.scene.seams[name]
             self._before[event.event] = seam.calls
+            self._struck[event.event] = seam, seam.struck
             seam.break_with(Fault(event.event, params.fault, params.by or 0, params.share))
             self._receipts[event.event] = ServiceReceipt(self.scene.loop.now_ns, 1, 0, 0)
             if event.length is not None:
@@ -77,6 +79,17 @@ class Incidents:
         event, seam = named
         self._after[event] = seam.calls
         seam.heal()
+        self._count(event)
+
+    def _count(self, event: str) -> None:
+        if event in self._struck:
+            seam, before = self._struck.pop(event)
+            self.scene.note("counted", event=event, units=seam.struck - before)
+
+    def count(self) -> None:
+        """Put on record what the seams counted of each fault that lasts until now."""
+        for event in tuple(self._struck):
+            self._count(event)
 
     def _starve(self, event: Event) -> None:
         """The virtual CPU stands still, or gives so much and no more. What the service does without CPU goes on."""
@@ -158,6 +171,8 @@ class Incidents:
             lacks = "admin.release" if admin.release is None else "the seam `model`"
             self._receipts[event.event] = lacking(lacks)
             return
+        if through_seam:
+            self._struck[event.event] = self.scene.seams["model"], self.scene.seams["model"].struck
         if release.defect:
             defect = release.defect
             fault = Fault(event.event, defect.fault, defect.by or 0, defect.share, first=release.version)

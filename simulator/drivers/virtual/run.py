@@ -208,6 +208,7 @@ class _Run:
     def _heal(self, _: Any) -> None:
         for seam in self.seams.values():
             seam.heal()
+        self.incidents.count()
         self.scene.note("heal", healed=not any(seam.broken for seam in self.seams.values()), why="")
 
     # ------------------------------------------------------------ the end

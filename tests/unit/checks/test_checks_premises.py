@@ -139,6 +139,21 @@ def test_a_twin_that_is_missing_or_unsound_is_a_broken_premise(family):
         assert "twin" in finding.why
 
 
+@pytest.mark.parametrize(
+    ("counts", "why"), [((), "and nobody counted"), ((599,), "and 599 were counted"), ((300, 300), ""), ((700,), "")]
+)
+@pytest.mark.parametrize("status", ["passing", "failing"])
+def test_a_receipt_for_which_nobody_counted_is_a_promise(status, counts, why):
+    specimen = SPECIMENS["fallback"]
+    found = getattr(specimen, status)
+    others = (note for note in found.main.notes if note.kind != "counted")
+    told = (Note(END, "counted", {"event": "e", "units": units}) for units in counts)
+    before = evaluate(specimen.scenario.then[0], specimen.scenario, found)
+    finding = evaluate(specimen.scenario.then[0], specimen.scenario, with_notes((*others, *told), base=found))
+    assert finding.why.startswith("receipt: `e` is a promise") if why else finding.status is before.status
+    assert why in finding.why
+
+
 def noise(found: Evidence, rows: int, first: int = 0) -> Evidence:
     """The second clean run answers so many rows differently."""
     score = found.aa.items["score"].copy()
