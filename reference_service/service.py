@@ -94,7 +94,8 @@ def tick(service: Service, now_ns: int) -> None:
     releases.tick(now_ns)
     if watch.bundle is not releases.champion.bundle:
         watch.start(releases.champion.bundle, now_ns)
-    service.log.flush()
+    if service.log.durable or service.keeper is not None:
+        service.log.flush()  # a log that is in memory alone is closed when it is full, or when somebody asks
     watch.tick(
         now_ns,
         service.dependencies(),
@@ -103,7 +104,7 @@ def tick(service: Service, now_ns: int) -> None:
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
         more=service.cost.tick(service.counters.answers),
-        decided=service.ledger.fresh(),
+        decided=service.ledger.decided(service.policy.cohort_ns),
     )
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)

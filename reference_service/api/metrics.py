@@ -84,6 +84,7 @@ def _idempotency(guard: Idempotency) -> Iterator[Family]:
 
 
 def _monitors(service: Service) -> Iterator[Family]:
+    service.log.recent(0)  # closes the block: the queue knows what it holds
     watch, queue = service.watch, service.reviews
     yield (
         "psi",

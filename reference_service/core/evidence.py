@@ -1,4 +1,4 @@
-"""What one look adds to the evidence about many rates: one machine-code call, where numpy would make thirty.
+"""What one look of a monitor adds: one machine-code call, where numpy would make thirty.
 
 At a tick there are a handful of rows and some fifty rates, so that each numpy call costs more than the arithmetic in
 it. Logarithms of means stay in Python: they are asked for where an alarm is near, and nowhere else.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from numba import types
 
 from reference_service.core.cells import NULL_CELL
@@ -18,6 +19,9 @@ from reference_service.core.kernel import entry
 
 _EACH: Final = types.int64[::1]
 _FLAGS: Final = types.boolean[::1]
+_NUMBERS: Final = types.float64[::1]
+NEAR: Final = 1  # what `weigh` says, added up
+STANDS: Final = 2
 
 
 @entry(types.void(types.int64[:, ::1], _EACH, _EACH, types.int64, types.int64[:, ::1]))
@@ -40,9 +44,12 @@ def tally(counts: Any, of: Any, cell: Any, tails: Any, seen: Any) -> None:
         seen[1, k] = total
 
 
-@entry(types.boolean(types.int64[:, ::1], types.float64[:, :, ::1], _FLAGS, _FLAGS, types.float64))
+@entry(types.int64(types.int64[:, ::1], types.float64[:, :, ::1], _FLAGS, _FLAGS, types.float64))
 def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> Any:
-    """Take in one look at d rates; whether the largest product of one that is quiet has reached the limit.
+    """Take in one look at d rates.
+
+    Returns `NEAR` where the largest product of one that is quiet has reached the limit, plus `STANDS` where an alarm
+    stood before the look.
 
     Good news about a rate that nothing is held against changes nothing.
 
@@ -53,9 +60,11 @@ def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> An
         firing: rates whose alarm stands are not weighed.
         limit: logarithm of the product that fires.
     """
-    near = False
+    found = 0
     for k in range(len(firing)):
         bad = seen[0, k]
+        if firing[k]:
+            found |= STANDS
         if firing[k] or not (bad > 0 or evident[k]):
             continue
         good = seen[1, k] - bad
@@ -65,8 +74,50 @@ def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> An
             evidence[0, k, step] = log
             top = max(top, log)
         evident[k] = top > 0
-        near |= top >= limit
-    return near
+        if top >= limit:
+            found |= NEAR
+    return found
 
 
-ENTRIES: Final = (tally, weigh)
+@entry(types.int64(types.int64[:, :], types.float64))
+def ripe(counts: Any, share: Any) -> Any:
+    """How many of the oldest intervals have their labels: each its own, or else all of them together; 0: none yet.
+
+    Args:
+        counts: int64[2, k] of decisions and of labels, oldest first.
+        share: of the decisions that must have their label.
+    """
+    n = 0
+    while n < counts.shape[1] and counts[1, n] >= share * counts[0, n]:
+        n += 1
+    if n:
+        return n
+    decided, labels = 0, 0
+    for k in range(counts.shape[1]):
+        decided += counts[0, k]
+        labels += counts[1, k]
+        if labels >= share * decided:
+            return k + 1
+    return 0
+
+
+@entry(types.void(_NUMBERS, _NUMBERS, _EACH, _NUMBERS, types.float64[:, ::1]))
+def spread(scores: Any, deciles: Any, cells: Any, cuts: Any, sums: Any) -> None:
+    """Count scores in cells, and add up in others how many they are, the scores, and their squares.
+
+    Args:
+        scores: float64[n].
+        deciles: float64[k], ascending: between the cells that are counted.
+        cells: int64[k + 1], to be added to.
+        cuts: float64[j], ascending: between the others.
+        sums: float64[3, j + 1], to be added to.
+    """
+    for score in scores:
+        cells[np.searchsorted(deciles, score)] += 1
+        place = np.searchsorted(cuts, score)
+        sums[0, place] += 1.0
+        sums[1, place] += score
+        sums[2, place] += score * score
+
+
+ENTRIES: Final = (tally, weigh, ripe, spread)

@@ -7,6 +7,7 @@ the caller got wrong is not the dependency's failure and is not recorded.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
@@ -26,8 +27,8 @@ class Breaker:
         probes: calls let through when half open; all must succeed.
     """
 
-    __slots__ = ("_bucket_ns", "_calls", "_epoch", "_failures", "_jitter", "_min_calls", "_name", "_open_ns",
-                 "_openings", "_probed", "_probes", "_sent", "_share", "_until_ns", "smooth_until_ns", "state",
+    __slots__ = ("_bucket_ns", "_epoch", "_failures", "_jitter", "_min_calls", "_name", "_open_ns", "_openings",
+                 "_past", "_probed", "_probes", "_sent", "_share", "_until_ns", "smooth_until_ns", "state",
                  "successes")  # fmt: skip
 
     def __init__(
@@ -40,9 +41,9 @@ class Breaker:
         self._open_ns = open_ns
         self._jitter = jitter
         self._probes = probes
-        self._calls = [0] * _BUCKETS
-        self._failures = [0] * _BUCKETS
-        self._epoch = -1
+        self._past: deque[tuple[int, int, int]] = deque()  # buckets with calls in them: number, calls, failures
+        self._epoch = -1  # number of the current bucket
+        self._failures = 0  # of the current bucket
         self.successes = 0  # of the current bucket
         self.smooth_until_ns = 0  # until then a success may simply be added to `successes`; 0 unless closed
         self._openings = 0
@@ -82,11 +83,10 @@ class Breaker:
         if ok:
             self.successes += 1
             return
-        slot = self._epoch % _BUCKETS
-        self._calls[slot] += 1
-        self._failures[slot] += 1
-        calls = sum(self._calls) + self.successes
-        if calls >= self._min_calls and sum(self._failures) >= self._share * calls:
+        self._failures += 1
+        failures = self._failures + sum([failed for _, _, failed in self._past])
+        calls = self.successes + self._failures + sum([made for _, made, _ in self._past])
+        if calls >= self._min_calls and failures >= self._share * calls:
             self._open(now_ns)
 
     def _probe(self, now_ns: int, *, ok: bool) -> None:
@@ -96,18 +96,17 @@ class Breaker:
         self._probed += 1
         if self._probed >= self._probes:
             self.state = "closed"
-            self._calls = [0] * _BUCKETS
-            self._failures = [0] * _BUCKETS
+            self._past.clear()
+            self._failures = 0
 
     def _roll(self, epoch: int) -> None:
         """Close the current bucket, forget those that the window has left behind, and begin this one."""
-        calls, failures = self._calls, self._failures
-        if self._epoch >= 0:
-            calls[self._epoch % _BUCKETS] += self.successes
-        self.successes = 0
-        for past in range(max(self._epoch + 1, epoch - _BUCKETS + 1), epoch + 1):
-            slot = past % _BUCKETS
-            calls[slot] = failures[slot] = 0
+        past, calls = self._past, self.successes + self._failures
+        if calls:
+            past.append((self._epoch, calls, self._failures))
+            self.successes = self._failures = 0
+        while past and past[0][0] <= epoch - _BUCKETS:
+            past.popleft()
         self._epoch = epoch
         self.smooth_until_ns = (epoch + 1) * self._bucket_ns
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from reference_service.core.evidence import weigh
+from reference_service.core.evidence import NEAR, STANDS, weigh
 from reference_service.monitor.eprocess import STEPS, log_mean_exp
 
 
@@ -59,13 +59,14 @@ class RateBank:
         """Take in int64[2, d], bad observations and all; whether any alarm stands or has just ended."""
         self._recent[self._looks % len(self._recent)] = seen
         self._looks += 1
-        stood = np.count_nonzero(self.firing)
-        near = weigh(seen, self._evidence, self._evident, self.firing, self._limit)
-        if stood:
+        found = weigh(seen, self._evidence, self._evident, self.firing, self._limit)
+        if not found:
+            return False
+        if found & STANDS:
             self._recover()
-        if near:
+        if found & NEAR:
             self._fire()
-        return bool(stood or (near and np.count_nonzero(self.firing)))
+        return bool(found & STANDS or np.count_nonzero(self.firing))
 
     def rates(self) -> np.ndarray:
         """float64[d]: of the trailing looks."""

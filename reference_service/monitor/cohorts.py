@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 
+from reference_service.core.evidence import ripe
 from reference_service.monitor.awaited import Awaited
 from reference_service.monitor.keeping import keep, recall
 
@@ -239,20 +240,11 @@ class Cohorts:
         expired = (old - self._patience_ns) // width
         while (counts := due.before(old // width)).size:
             first = due.first
-            if counts[1, 0] >= self._share * counts[0, 0]:  # so many need no others
-                enough = counts[1] >= self._share * counts[0]
-                n, complete = len(enough) if enough.all() else int(enough.argmin()), True
-            elif first < expired:
-                n, complete = 1, False
-            elif not (counts[1] > self._share * counts[0]).any():
-                break  # none has more than its own, to make up for what the first one lacks
-            else:
-                together = counts.cumsum(axis=1)
-                enough = together[1] >= self._share * together[0]
-                n, complete = (int(enough.argmax()) + 1 if enough.any() else 0), True
+            given_up = first < expired and counts[1, 0] < self._share * counts[0, 0]
+            n = 1 if given_up else ripe(counts, self._share)
             if not n:
                 break
-            self._take(range(first * width, (first + n) * width, width), complete=complete)
+            self._take(range(first * width, (first + n) * width, width), complete=not given_up)
             due.drop(n)
         self._judged_ns = max(self._judged_ns, due.first * width if counts.size else old)
 

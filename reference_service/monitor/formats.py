@@ -16,7 +16,7 @@ _NEVER: Final = "0001-01-01T00:00:00Z"  # Alertmanager's way to say "has not end
 
 @lru_cache(maxsize=8)  # every receiver is told of the same moment
 def _iso(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ns else _NEVER
+    return f"{datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(tzinfo=None).isoformat()}Z" if ns else _NEVER
 
 
 def _labels(note: Notification, service: str) -> dict[str, str]:

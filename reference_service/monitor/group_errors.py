@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from reference_service.bounds import least_apart, lower, most_apart, upper
+from reference_service.bounds import lower, most_apart, upper
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.groups import NOBODY, GroupMonitor
@@ -126,8 +126,13 @@ class GroupErrors:
         seen = (total > 0) & (others > 0)
         gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
         # No gap is surely larger than the one that is seen, and bounds cost ten times as much as that.
-        near = (gaps > allowed).any()
-        if near and (beyond := least_apart(wrong, total, self._policy.alpha) - allowed).max() > 0:
+        beyond = np.full_like(gaps, -1.0)
+        near = gaps > allowed
+        if near.any():
+            alpha = self._policy.alpha
+            least = lower(wrong[near], total[near], alpha) - upper(others_wrong[near], others[near], alpha)
+            beyond[near] = least - allowed[near]
+        if beyond.max() > 0:
             cell, kind = np.unravel_index(int(beyond.argmax()), beyond.shape)
             self.firing = True
             self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"

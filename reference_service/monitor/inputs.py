@@ -73,6 +73,7 @@ class InputMonitors:
         self._of = np.array([*everyone, *everyone, *self._tails])  # the field of every rate, …
         self._cell = np.array([NULL_CELL] * len(fields) + [UNSEEN_CELL] * len(fields) + [cell for _, cell, _ in tails])
         self._seen = np.zeros((2, len(self._of)), dtype=np.int64)  # of every rate: bad ones, and all
+        self._stirred = False  # whether any alarm of a rate stands, or ended with the last look
         self._quiet: list[Condition] = []  # what is told of a service that nothing is held against
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
         self.firing: list[Condition] = []  # of those, what is held against the service
@@ -87,11 +88,11 @@ class InputMonitors:
         self.counted = counts
         self.taken, self.scores = self.scores, []
         self.score.add(self.taken)
-        stirred = self._look_at_rates(counts)
+        self._stirred = self._look_at_rates(counts)
         closes = now_ns >= self._closes_ns
         if closes:
             self._close(now_ns)
-        if stirred or closes or not self._standing:
+        if self._stirred or closes or not self._standing:
             self._standing = self._conditions()
             self.firing = [each for each in self._standing if each.firing]
         return self._standing
@@ -131,7 +132,7 @@ class InputMonitors:
 
     def mostly_absent(self, share: float) -> frozenset[str]:
         """Fields under a null or unseen alarm of which more than `share` was null or unseen at the last look."""
-        if not np.count_nonzero(self._rates.firing):
+        if not self._stirred:
             return NOTHING
         absent = self._rates.firing & (self._rates.latest() > share)
         return frozenset(
@@ -155,7 +156,7 @@ class InputMonitors:
             recall(self.score, kept["score"])
             recall_all([*self.drift, self.score.drift], kept["windows"])
             recall(self._rates, kept["rates"])
-            self._standing = []
+            self._stirred, self._standing = True, []
 
     def _of_fields(self, rates: list[Any]) -> tuple[list[Any], list[Any]]:
         """Of something that every rate has: what the nulls of each field have, and what its unseen values have."""

@@ -22,6 +22,7 @@ from reference_service.guards.exploration import propensity
 Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED: Final = 255
 _NEVER: Final = 0  # older than any place
+_HEURISTIC: Final = "fallback"
 
 
 class Remembered(NamedTuple):
@@ -38,7 +39,7 @@ class Remembered(NamedTuple):
 
 def by_model(made: Remembered) -> bool:
     """Whether it says something of the quality of a model, whichever arm's: a fallback is a heuristic's word."""
-    return made.score is not None and made.source != "fallback"
+    return made.score is not None and made.source != _HEURISTIC
 
 
 class Ledger:
@@ -103,10 +104,23 @@ class Ledger:
             self._older[slot] = youngest
             self._buckets[mark & self._mask] = place
 
-    def fresh(self) -> list[Remembered]:
-        """The decisions that were added since the last call, but for what had to make room meanwhile."""
+    def decided(self, width_ns: int) -> dict[int, tuple[int, int]]:
+        """What models decided since the last call, but for what had to make room meanwhile.
+
+        Start of the interval, of that width, in which it was → how often, and how often they refused (a refusal that
+        was allowed at random included).
+        """
         since, self._told = max(self._told, self._next - self._capacity), self._next
-        return [self._remembered(place % self._capacity) for place in range(since, self._next)]
+        scores, said, at_ns, words, capacity = self._scores, self._said, self._at_ns, self._words, self._capacity
+        counts: dict[int, tuple[int, int]] = {}
+        for place in range(since, self._next):
+            slot = place % capacity
+            _, decision, source, chance = words[said[slot]]
+            if source != _HEURISTIC and not math.isnan(scores[slot]):
+                start = at_ns[slot] // width_ns * width_ns
+                n, refused = counts.get(start, (0, 0))
+                counts[start] = n + 1, refused + (decision == "block" or chance < 1)
+        return counts
 
     def find(self, request_id: str, row: int) -> Remembered | None:
         """The decision on a row, if it is remembered."""

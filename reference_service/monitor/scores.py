@@ -13,6 +13,7 @@ from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 
+from reference_service.core.evidence import spread
 from reference_service.monitor.drift import DriftDetector
 from reference_service.policy import Policy
 from reference_service.profile import Profile
@@ -38,16 +39,17 @@ class ScoreMonitor:
         policy: thresholds of the drift.
     """
 
-    __slots__ = ("_calibration", "_cells", "_closed", "_cuts", "_deciles", "_n_reference", "_sums", "_waiting",
-                 "drift")  # fmt: skip
+    __slots__ = ("_calibration", "_cells", "_closed", "_cuts", "_deciles", "_even", "_n_reference", "_sums",
+                 "_waiting", "drift")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = ("_cells", "_sums", "_waiting")
 
     def __init__(self, profile: Profile, policy: Policy) -> None:
-        self._deciles = profile.score_deciles
+        self._deciles = np.array(profile.score_deciles, dtype=np.float64)
         self._n_reference = profile.n_reference
-        self._cuts = profile.calibration_cuts
+        self._cuts = np.array(profile.calibration_cuts, dtype=np.float64)
         self._calibration = profile.calibration
         self._cells = np.zeros(len(self._deciles) + 1, dtype=np.int64)
+        self._even = np.full(len(self._cells), 1 / len(self._cells))
         self._sums = np.zeros((3, len(self._calibration)))  # by cell of the calibration: rows, scores, their squares
         self._waiting: list[float] = []  # to be counted: ten numpy calls are too many for the few scores of a tick
         self.drift = DriftDetector(policy)
@@ -63,18 +65,13 @@ class ScoreMonitor:
         """Judge the window that ends here, and begin another."""
         if self._waiting:
             self._count()
-        even = np.full(len(self._cells), 1 / len(self._cells))
-        self.drift.look(even, self._n_reference, self._cells)
+        self.drift.look(self._even, self._n_reference, self._cells)
         self._cells = np.zeros_like(self._cells)  # the detector keeps the old ones
         self._closed, self._sums = self._sums, np.zeros_like(self._sums)
 
     def _count(self) -> None:
-        found = np.array(self._waiting, dtype=np.float64)
+        spread(np.array(self._waiting, dtype=np.float64), self._deciles, self._cells, self._cuts, self._sums)
         self._waiting = []
-        self._cells += np.bincount(np.searchsorted(self._deciles, found), minlength=len(self._cells))
-        place, k = np.searchsorted(self._cuts, found), len(self._calibration)
-        for row, weights in enumerate((np.ones_like(found), found, found * found)):
-            self._sums[row] += np.bincount(place, weights=weights, minlength=k)
 
     @property
     def estimate(self) -> Unverified:

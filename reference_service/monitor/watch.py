@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall, recalled
-from reference_service.monitor.labels import Remembered, by_model
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
@@ -28,6 +27,7 @@ from reference_service.settings import Safeguards
 
 NO_RULES = Rules()
 NOTHING: Final[Mapping[int, tuple[str, Action]]] = {}
+NOTHING_DECIDED: Final[Mapping[int, tuple[int, int]]] = {}
 _UNLOGGED: Final = Condition(
     "decision_log_failing", "", "page", firing=True, summary="decisions cannot be written down"
 )
@@ -108,7 +108,7 @@ class Watch:
         distrusted: bool = False,
         shifted: Mapping[str, float] | None = None,
         more: Sequence[Condition] = (),
-        decided: Iterable[Remembered] = (),
+        decided: Mapping[int, tuple[int, int]] = NOTHING_DECIDED,
     ) -> None:
         """Look at everything once, and tell who is to be told.
 
@@ -120,11 +120,12 @@ class Watch:
             distrusted: whether no version is fit to serve, so that the fallback answers everybody.
             shifted: version on trial → how far its scores lie from the champion's (PSI).
             more: what was found elsewhere.
-            decided: the decisions since the last tick that may get a label.
+            decided: start of a cohort → decisions of models in it since the last tick, and refusals among them.
         """
         concept = self._concept.look(self._cohorts.matured_losses(now_ns))
         self.inputs.tick(now_ns)
-        self._count(decided)
+        for start, (n, refused) in decided.items():
+            self._cohorts.decided(start, n, refused)
         standing = [
             *self.groups.tick(now_ns, self.inputs.counted),
             *self.errors.tick(now_ns),
@@ -197,18 +198,6 @@ class Watch:
             self._cohorts.start()
         self._distrust()
         return lost
-
-    def _count(self, decided: Iterable[Remembered]) -> None:
-        """What the model decided, and refused, by cohort."""
-        width = self._policy.cohort_ns
-        counts: dict[int, tuple[int, int]] = {}
-        for made in decided:
-            if by_model(made):
-                start = made.at_ns - made.at_ns % width
-                n, refused = counts.get(start, (0, 0))
-                counts[start] = n + 1, refused + (made.decision == "block" or made.propensity < 1)
-        for start, (n, refused) in counts.items():
-            self._cohorts.decided(start, n, refused)
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:

@@ -37,6 +37,16 @@ class Plain:
         self.labels[found[0].seq] = label
         return "accepted", found
 
+    def decided(self):
+        counts = {}
+        for made, _ in self.new[-self.capacity :]:
+            if made.score is not None and made.source != "fallback":
+                n, refused = counts.get(made.at_ns - made.at_ns % WIDTH, (0, 0))
+                refusal = made.decision == "block" or exploration.propensity(made.reasons) < 1
+                counts[made.at_ns - made.at_ns % WIDTH] = n + 1, refused + refusal
+        self.new.clear()
+        return counts
+
     def known(self, name, row):
         found = self.find(name, row)
         return None if found is None else self.labels.get(found[0].seq)
@@ -50,7 +60,9 @@ DELIVERY = st.tuples(
     st.sampled_from(["approve", "block"]),
     st.sampled_from(["", exploration.reason(0.05), f"null:amount,{exploration.reason(0.1)}"]),
     st.sampled_from([-1.0, 3.0]),
+    st.sampled_from(["model", "fallback"]),
 )
+WIDTH = 2  # of an interval: steps
 LABEL = st.tuples(NAMES, st.integers(-1, 3), st.integers(0, 1))
 
 
@@ -69,9 +81,9 @@ def hold_to_the_law(capacity, steps):
             verdict, found = plain.label(*step)
             assert ledger.label(*step) == (verdict, as_remembered(found))
         else:
-            name, rows, score, decision, reasons, group = step
+            name, rows, score, decision, reasons, group, source = step
             request = [
-                Decision(9 * at + row, at, name, row, rows, f"v{at % 2}", score, decision, "model", reasons)
+                Decision(9 * at + row, at, name, row, rows, f"v{at % 2}", score, decision, source, reasons)
                 for row in range(rows)
             ]
             plain.add(request, group)
@@ -79,8 +91,7 @@ def hold_to_the_law(capacity, steps):
                 ledger.add(row, group)
         assert len(ledger) == len(plain.rows)
         if at % 3 == 2:
-            assert ledger.fresh() == [as_remembered(each) for each in plain.new[-capacity:]]
-            plain.new.clear()
+            assert ledger.decided(WIDTH) == plain.decided()
     for name in {step[0] for step in steps}:
         for row in range(-1, 4):
             assert ledger.find(name, row) == as_remembered(plain.find(name, row))
