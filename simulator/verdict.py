@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-JUDGE_VERSION: Final = "1"
+JUDGE_VERSION: Final = "2"
 
 EXIT_CERTIFIED: Final = 0
 EXIT_REFUSED: Final = 1

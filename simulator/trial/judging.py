@@ -9,8 +9,9 @@ from pathlib import Path
 from simulator.checks.evidence import Evidence
 from simulator.controls.judge import judge
 from simulator.history.read import read
-from simulator.history.schema import History
+from simulator.history.schema import History, Note
 from simulator.scenario.load import Cell
+from simulator.trial.drawn import astray
 from simulator.trial.manifest import Manifest
 from simulator.trial.prepare import Trial
 from simulator.verdict import CellVerdict
@@ -28,6 +29,9 @@ def judge_trial(trial: Trial, died: Mapping[Path, str]) -> CellVerdict:
 
 def verdict_of(cell: Cell, manifest: Manifest, found: Mapping[str, History]) -> CellVerdict:
     """The verdict on the histories in `found`, by role; ``main`` is one of them."""
+    if why := astray(manifest.drawn, found):  # decides nothing, in either judge's eyes
+        told = Note(found["main"].header.end_ns, "harness", {"fault": why})
+        found = {**found, "main": replace(found["main"], notes=(*found["main"].notes, told))}
     off = {role.removeprefix("off-"): h for role, h in found.items() if role.startswith("off-")}
     serving = {role.removeprefix("serving-"): h for role, h in found.items() if role.startswith("serving-")}
     evidence = Evidence(

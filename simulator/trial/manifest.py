@@ -14,6 +14,7 @@ from simulator.history.read import Altered
 from simulator.history.schema import SCHEMA_VERSION
 from simulator.scenario.load import Cell
 from simulator.scenario.load import load as load_scenario
+from simulator.trial.drawn import Drawn
 from simulator.verdict import CellVerdict
 
 
@@ -32,6 +33,7 @@ class Manifest(msgspec.Struct, frozen=True):
     folders: dict[str, str]  # role → folder
     tolerance: float = 0.0  # the target's own: scores that differ by no more are equal
     allow: tuple[str, ...] = ()  # environments and hosts that the user named
+    drawn: tuple[Drawn, ...] = ()  # who comes first by this seed: every run has to be of that world
 
 
 def seeded(cell: Cell, seed: int | None) -> Cell:

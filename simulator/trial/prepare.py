@@ -21,6 +21,7 @@ from simulator.targets.load import find
 from simulator.targets.load import load as load_target
 from simulator.targets.model import Target
 from simulator.trial import fit
+from simulator.trial.drawn import head
 from simulator.trial.manifest import Manifest, ask, digest_of, run_id
 from simulator.trial.twins import twin_key, versions
 from simulator.world.populations import misfit, population_of
@@ -132,6 +133,7 @@ def _trial(
         folders,
         target.tolerance,
         allow,
+        head(scenario, population),
     )
     ask(cell, manifest, out)
     return Trial(cell, manifest, target, runs)

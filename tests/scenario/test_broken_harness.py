@@ -102,10 +102,33 @@ def test_a_history_that_forgets_what_it_was_given_is_a_fault_of_the_harness(grou
     assert re.search(rf"the history keeps \d+ of \d+ {kept}", verdict.cells[0].harness_fault)
 
 
-def test_a_twin_of_another_seed_than_it_says_is_no_twin(grounds):
+def test_a_twin_of_another_seed_than_it_says_decides_nothing(grounds):
     verdict = grounds.trial("renamed_field", "broken_twin:another_seed")
-    assert verdict.exit_code == EXIT_UNKNOWN, text.render(verdict)
-    assert reasons(verdict)["bystanders"].startswith("twin: in the twin run other customers came")
+    assert verdict.exit_code == EXIT_HARNESS_FAULT, text.render(verdict)
+    assert "customers of the twin run are not those" in verdict.cells[0].harness_fault
+    assert reasons(verdict).keys() == {judged.id for judged in verdict.cells[0].judged}
+
+
+def test_runs_that_are_all_of_another_seed_decide_nothing(grounds):
+    """Where nothing happens, all runs are clean: of one wrong seed alike, each agrees with the others."""
+    document = {
+        "seatrial": 1,
+        "title": "A day on which nothing happens",
+        "seed": 1,
+        "given": {"population": "payments", "traffic": {"rate": "20/s", "for": "2m"}, "warmup": "30s"},
+        "then": [
+            {"id": "up", "error_rate": {"max": "1%"}},
+            {"id": "same", "harmed": {"max": "1%"}, "of": "untouched"},
+        ],
+    }
+    path = grounds.folder / "uneventful.scenario.yaml"
+    path.write_text(json.dumps(document))
+    for part, exit_code in ((grounds.honest, EXIT_CERTIFIED), ("broken_twin:another_seed", EXIT_HARNESS_FAULT)):
+        out = grounds.folder / "uneventful" / part.partition(":")[2]
+        verdict = trial.certify(load(path), out=out, target=short.target(part, grounds.folder))
+        assert verdict.exit_code == exit_code, text.render(verdict)
+    assert "customers of the main run are not those" in verdict.cells[0].harness_fault
+    assert reasons(verdict).keys() == {"up", "same"}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def recheck(out):
     if (out / "moody").exists():
         now = Verdict(tuple(_changed(cell, judged=judged_as("green")) for cell in given.cells))
     if (out / "newer").exists():
-        now = Verdict(tuple(_changed(cell, judge_version="2") for cell in now.cells))
+        now = Verdict(tuple(_changed(cell, judge_version="newer") for cell in now.cells))
     return given, now
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from simulator.cli import invoke
 from simulator.report.json_ import from_json
+from simulator.verdict import JUDGE_VERSION
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -123,7 +124,7 @@ def test_recheck_refuses_altered_evidence_and_a_judge_that_changed_its_mind(plac
     assert "paged was fail" in capsys.readouterr().err
     Path("reports/latest/newer").touch()
     assert invoke(["recheck", "reports/latest"]) == 0
-    assert "judged by version 1 then, 2 now" in capsys.readouterr().err
+    assert f"judged by version {JUDGE_VERSION} then, newer now" in capsys.readouterr().err
     Path("reports/latest/altered").touch()
     assert invoke(["recheck", "reports/latest"]) == 2
     assert "altered after the run" in capsys.readouterr().err
