@@ -94,7 +94,7 @@ class Pipeline(Thorough):
             log.seq, now_ns, request_id, 0, 1, loaded.version, score, decision, source, "",
             loaded.tag, loaded.bands.tag,
         )  # fmt: skip
-        log.append(made, Payload(log.seq, values, None, entity), loaded.bundle, row)
+        log.append(made, Payload(log.seq, row.tobytes(), None, entity), loaded.bundle)
         group = self.watch.groups.position
         self.ledger.add(made, values[group] if group >= 0 else -1.0)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())

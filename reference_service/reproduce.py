@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from reference_service import bundle as bundles
 from reference_service import policy as policies
 from reference_service.audit import archive
 from reference_service.audit.files import logs
-from reference_service.audit.records import PERSON, Decision, Payload
+from reference_service.audit.records import PERSON, Decision, Payload, unpacked
 from reference_service.bundle import Bundle, BundleError
 from reference_service.clock import SECOND
 from reference_service.foreign import outside
@@ -83,21 +82,17 @@ def reproduce(settings: Settings, decision: Decision, payload: Payload) -> Again
     policy = policies.moved(shipped, decision.policy)
     if policy is None:
         raise NotReproducible(f"it was made by policy {decision.policy}, these settings give {policies.tag(shipped)}")
-    received = _floats(payload.received)
+    received = unpacked(payload.received).tolist()
     if decision.source == "fallback":
         score = Heuristic(bundle)(received)
     else:
-        score = bundle.probability(margin(received if payload.used is None else _floats(payload.used)))
+        score = bundle.probability(margin(received if payload.used is None else unpacked(payload.used).tolist()))
     made = policy.decide(score)
     # A refusal that was allowed at random: the lot is as reproducible as the rest.
     share = policy.explore_share
     if made == "block" and share and exploration.chosen(decision.id, decision.row, share):
         made = "approve"
     return Again(decision, score, made)
-
-
-def _floats(values: Sequence[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
 
 
 def _model(settings: Settings, decision: Decision) -> tuple[Bundle, Callable[[list[float]], float]]:

@@ -13,7 +13,7 @@ import numpy as np
 from reference_service.api.oip import OUTPUTS, Malformed, Request, flatten
 from reference_service.asking import gather, margins
 from reference_service.audit.decision_log import DecisionLog
-from reference_service.audit.records import Decision, Payload, text
+from reference_service.audit.records import Decision, Payload, packed, text
 from reference_service.clock import Clock
 from reference_service.core.cache import Recalled
 from reference_service.guards import exploration
@@ -246,14 +246,9 @@ class Thorough:
                 log.seq, now_ns, request_id, row.index, count, loaded.version, score, row.decision, row.source,
                 ",".join(row.reasons), loaded.tag, loaded.bands.tag, arrival.key,
             )  # fmt: skip
-            used = None if row.used == row.received else row.used
+            used = None if row.used == row.received else packed(row.used)
             body = text(arrival.body) if row.index == 0 else None
-            log.append(
-                made,
-                Payload(log.seq, row.received, used, row.entity, body),
-                loaded.bundle,
-                np.array(row.received, dtype=np.float64),
-            )
+            log.append(made, Payload(log.seq, packed(row.received), used, row.entity, body), loaded.bundle)
             self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
 
 

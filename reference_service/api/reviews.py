@@ -7,10 +7,9 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import msgspec
-import numpy as np
 
 from reference_service.api.labelling import labelled
-from reference_service.audit.records import PERSON, Decision, Payload
+from reference_service.audit.records import PERSON, Decision, Payload, packed
 from reference_service.monitor.review import Verdict
 from reference_service.reply import Reply, refusal
 from reference_service.service import Service
@@ -99,9 +98,9 @@ def _write_down(service: Service, said: Said) -> None:
     """A verdict is a record of the log of its own: the model's decision stays what it was."""
     loaded, log = service.releases.champion, service.log
     case = service.reviews.find(said.id, said.row)
-    nothing = [math.nan] * len(loaded.bundle.contract.fields)
+    nothing = packed([math.nan] * len(loaded.bundle.contract.fields))
     record = Decision(
         log.seq, service.clock.now_ns(), said.id, said.row, 1, loaded.version, case.score if case else None,
         said.verdict, PERSON, f"review:{said.by}", loaded.tag, loaded.bands.tag,
     )  # fmt: skip
-    log.append(record, Payload(log.seq, nothing), loaded.bundle, np.array(nothing))
+    log.append(record, Payload(log.seq, nothing), loaded.bundle)

@@ -7,6 +7,7 @@ An archive is written beside the file, moved into place in one step, and only th
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -28,7 +29,7 @@ from reference_service.audit.files import (
     payloads_of,
     segments,
 )
-from reference_service.audit.records import Decision, Payload, digest
+from reference_service.audit.records import Decision, Payload, digest, unpacked
 
 SEALED: Final = "sealed"
 _VALUES: Final = pa.list_(pa.float64())
@@ -40,7 +41,7 @@ SCHEMA: Final = pa.schema(
         ("reasons", pa.string()), ("key", pa.string()), ("received", _VALUES), ("used", _VALUES),
         ("entity", pa.string()), ("body", pa.string()), ("erased", pa.bool_()), ("payload", pa.string()),
         ("line", pa.binary()), ("seal", pa.binary()),  # under the last record of a block
-        ("written", pa.binary()),  # the payload's line: 7 is not 7.0 to its digest
+        ("written", pa.binary()),  # the payload's line, which its digest covers
     ]
 )  # fmt: skip
 
@@ -273,7 +274,16 @@ def _rows(records: Path, payloads: Path) -> Iterator[dict[str, Any]]:
 def _shown(payload: Payload) -> dict[str, Any]:
     """A payload in an archive's columns."""
     entity = None if payload.entity is None else str(payload.entity)
-    return {"received": payload.received, "used": payload.used, "entity": entity, "body": payload.body}
+    return {
+        "received": _values(payload.received), "used": _values(payload.used), "entity": entity, "body": payload.body
+    }  # fmt: skip
+
+
+def _values(packed: bytes | None) -> list[float | None] | None:
+    """A row's values as a column has them: null where they are NaN."""
+    if packed is None:
+        return None
+    return [None if math.isnan(value) else value for value in unpacked(packed).tolist()]
 
 
 def _replace(path: Path, table: pa.Table) -> None:

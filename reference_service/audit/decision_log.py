@@ -16,13 +16,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
-import numpy as np
 
 from reference_service.audit.records import PERSON, Decision, Payload, payload_lines
 from reference_service.clock import Clock
 
 GENESIS: Final = bytes(32)
-Anomaly = Callable[[Any, Sequence[np.ndarray]], list[float]]
+Anomaly = Callable[[Any, Sequence[Any]], list[float]]
+Told = Callable[[bool], None]
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Decision)
 
@@ -64,15 +64,16 @@ class DecisionLog:
         ring: records kept in memory, at least; as they are written, since objects would crowd out of the processor's
             caches what every request needs.
         backlog: records that may wait for a sink that fails.
-        anomaly: (version's bundle, its rows as they were received, float64[f] each) → a number for each row.
+        anomaly: (version's bundle, what was received of its rows, as in `Payload`) → a number for each row.
         onlooker: is shown every block's decisions, once their anomaly is known.
         sink: None: memory only.
         tail: of an earlier life: (block, head, next seq).
     """
 
     __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker",
-                 "_patience_ns", "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_unwritten",
-                 "_wait_ns", "_waiting", "_writer", "failing", "failures", "head", "lost", "seq")  # fmt: skip
+                 "_patience_ns", "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_told",
+                 "_unwritten", "_wait_ns", "_writer", "_writing", "failing", "failures", "head",
+                 "lost", "seq")  # fmt: skip
 
     def __init__(
         self,
@@ -99,11 +100,12 @@ class DecisionLog:
         self._anomaly = anomaly
         self._onlooker = onlooker
         self._sink = sink
-        self._pending = _Open([], [], [], [])
+        self._pending = _Open([], [], [])
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
-        self._waiting: asyncio.Future[bool] | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._told: list[Told] = []  # to be told of the next write
+        self._writing = False
+        self._writer: asyncio.Task[None] | None = None  # while the sink takes its time
         self._block, self.head, self.seq = tail
         self.failing = False  # whether the last attempt to write failed, so that records wait for the next one
         self.failures = 0  # attempts to write that failed
@@ -115,14 +117,13 @@ class DecisionLog:
         """Whether a reply has to wait for `committed`."""
         return self._sink is not None
 
-    def append(self, decision: Decision, payload: Payload, bundle: Any, row: np.ndarray) -> None:
+    def append(self, decision: Decision, payload: Payload, bundle: Any) -> None:
         """Add one record, whose `seq` is this log's. Nobody may change any of it afterwards.
 
         Args:
             decision: the record.
             payload: what it was made from.
             bundle: of the version that answered, for the anomaly score.
-            row: float64[f] of the payload's received values, for the same.
         """
         if self._unwritten >= self._limit:
             self.lost += 1
@@ -132,37 +133,36 @@ class DecisionLog:
         pending = self._pending
         pending.decisions.append(decision)
         pending.payloads.append(payload)
-        pending.rows.append(row)
         spans = pending.spans
         if not spans or spans[-1][0] is not bundle:  # a block is of one version but for the minutes of a release
-            spans.append((bundle, len(pending.rows) - 1))
+            spans.append((bundle, len(pending.payloads) - 1))
         if len(pending.decisions) >= self._rows:
             self._close_block()
 
-    def committing(self) -> asyncio.Future[bool] | None:
-        """The write of everything appended so far: whether it has been handed to the operating system.
+    def tell(self, told: Told) -> None:
+        """Have it told whether everything appended so far has been handed to the operating system; at once if it has.
 
-        None where nobody has to wait. One future for all who wait for the same write: add to it, and do not cancel it.
+        A callback, since a task and a future for every turn of the loop would take longer than to write.
         """
         if self._sink is None or (not self._pending.decisions and not self._backlog):
-            return None
-        if self._waiting is None:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.create_future()
-            if self._writer is None:
-                self._writer = loop.create_task(self._write())
-        return self._waiting
+            told(True)  # noqa: FBT003 - as `Told` has it
+            return
+        self._told.append(told)
+        if not self._writing:
+            self._begin()
 
     async def committed(self) -> bool:
-        """Wait for it."""
-        written = self.committing()
-        return True if written is None else await asyncio.shield(written)
+        """Whether everything appended so far has been handed to the operating system, once that is known."""
+        written = asyncio.get_running_loop().create_future()
+        self.tell(lambda found: None if written.done() else written.set_result(found))  # done: nobody waits any more
+        found: bool = await written
+        return found
 
     def flush(self) -> None:
         """Close the open block; have written what waits."""
         self._close_block()
-        if self._backlog and self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        if self._backlog and not self._writing:
+            self._begin()
 
     def recent(self, limit: int) -> list[Decision]:
         """The last records, oldest first."""
@@ -176,73 +176,95 @@ class DecisionLog:
 
     async def close(self) -> None:
         """Write what is left, once, and let go of the sink."""
-        if self._writer is not None:
-            await self._writer
+        while self._writing:
+            await self.committed()
         self._close_block()
-        await self._write_backlog()
+        await self._written(self._write())
         if isinstance(self._sink, Closing):
             self._sink.close()
 
     # ------------------------------------------------------------ writing
 
-    async def _write(self) -> None:
-        """Write in groups for as long as somebody waits for it."""
-        try:
-            while True:
-                await self._company()
-                self._close_block()
-                waiting, self._waiting = self._waiting, None
-                short, self._short = self._short, False
-                written = await self._write_backlog()
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(written and not short)
-                if self._waiting is None:
-                    return
-        finally:
-            self._writer = None
+    def _begin(self) -> None:
+        self._writing = True
+        asyncio.get_running_loop().call_soon(self._gather, 0, self._clock.now_ns() + self._wait_ns)
 
-    async def _company(self) -> None:
-        """Wait while a turn of the loop brings another record; so long, at most, as the policy says.
+    def _gather(self, rows: int, until_ns: int) -> None:
+        """Write once a turn of the loop has brought no further record; so late, at most, as the policy says.
 
         Clients that have just been answered together ask again together, and their requests are read within a turn or
         two. Who is alone waits for nobody.
-        """
-        pending, now_ns = self._pending.decisions, self._clock.now_ns
-        until_ns = now_ns() + self._wait_ns
-        rows = 0
-        while rows < len(pending) and pending is self._pending.decisions:
-            rows = len(pending)
-            await asyncio.sleep(0)
-            if now_ns() >= until_ns:
-                return
 
-    async def _write_backlog(self) -> bool:
-        """Write block after block, oldest first; False once the sink fails."""
+        Args:
+            rows: that waited at the last turn.
+            until_ns: the latest.
+        """
+        waiting = len(self._pending.decisions)
+        if waiting > rows and self._clock.now_ns() < until_ns:
+            asyncio.get_running_loop().call_soon(self._gather, waiting, until_ns)
+            return
+        self._close_block()
+        told, self._told = self._told, []
+        short, self._short = self._short, False
+        slow = self._write()
+        if slow is None:
+            self._tell(told, written=not (self.failing or short))
+        else:
+            self._writer = asyncio.get_running_loop().create_task(self._tell_late(slow, told, short=short))
+
+    def _tell(self, told: list[Told], *, written: bool) -> None:
+        self._writing = False
+        for each in told:
+            each(written)
+        if self._told and not self._writing:
+            self._begin()
+
+    async def _tell_late(self, slow: Awaitable[None], told: list[Told], *, short: bool) -> None:
+        await self._written(slow)
+        self._tell(told, written=not (self.failing or short))
+
+    def _write(self) -> Awaitable[None] | None:
+        """Write block after block, oldest first, until the sink fails. What the first of them still takes, if any."""
         sink, backlog = self._sink, self._backlog
         while backlog and sink is not None:
             records, payloads, rows = backlog[0]
             try:
-                done = sink(records, payloads)
-                if done is not None:
-                    async with asyncio.timeout(self._patience_ns * 1e-9):
-                        await done
-            except (OSError, TimeoutError):  # disk full, sink stalled: counted and told, and tried again
-                self.failing = True
-                self.failures += 1
-                return False
+                slow = sink(records, payloads)
+            except OSError:  # disk full
+                self._failed()
+                return None
+            if slow is not None:
+                return slow
             backlog.popleft()
             self._unwritten -= rows
         self.failing = False
-        return True
+        return None
+
+    async def _written(self, slow: Awaitable[None] | None) -> None:
+        """Wait for what `_write` says, and for the blocks after it."""
+        while slow is not None:
+            try:
+                async with asyncio.timeout(self._patience_ns * 1e-9):
+                    await slow
+            except (OSError, TimeoutError):  # the sink stalls
+                self._failed()
+                return
+            self._unwritten -= self._backlog.popleft()[2]
+            slow = self._write()
+
+    def _failed(self) -> None:
+        """Counted and told, and tried again with the next block."""
+        self.failing = True
+        self.failures += 1
 
     # ------------------------------------------------------------ closing a block
 
     def _close_block(self) -> None:
-        decisions, payloads, rows, spans = self._pending
+        decisions, payloads, spans = self._pending
         if not decisions:
             return
-        self._pending = _Open([], [], [], [])
-        self._judge(decisions, rows, spans)
+        self._pending = _Open([], [], [])
+        self._judge(decisions, payloads, spans)
         if self._onlooker is not None:
             self._onlooker(decisions)
         kept = payload_lines(decisions, payloads) if self._sink is not None else b""
@@ -264,9 +286,10 @@ class DecisionLog:
         while ring and self._ringed - ring[0][1] >= self._keep:
             self._ringed -= ring.popleft()[1]
 
-    def _judge(self, decisions: list[Decision], rows: list[np.ndarray], spans: list[tuple[Any, int]]) -> None:
+    def _judge(self, decisions: list[Decision], payloads: list[Payload], spans: list[tuple[Any, int]]) -> None:
         if self._anomaly is None:
             return
+        rows = [payload.received for payload in payloads]
         scores: list[float] = []
         ends = [*[begin for _, begin in spans[1:]], len(rows)]
         for (bundle, begin), end in zip(spans, ends, strict=True):
@@ -281,5 +304,4 @@ class _Open(NamedTuple):
 
     decisions: list[Decision]
     payloads: list[Payload]
-    rows: list[np.ndarray]
-    spans: list[tuple[Any, int]]  # bundles, and with which row each begins
+    spans: list[tuple[Any, int]]  # bundles, and with which record each begins

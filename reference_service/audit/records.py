@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 
 PERSON: Final = "person"  # source of a reviewer's verdict, a record of its own beside the decision that it is about
 
@@ -36,11 +37,14 @@ class Decision(msgspec.Struct, gc=False):
 
 
 class Payload(msgspec.Struct, gc=False, omit_defaults=True):
-    """What came, and what the model was given."""
+    """What came, and what the model was given: values as `packed` makes them, which JSON has in base64.
+
+    Written as numbers they would take four times as long, and a null would not be told from what else is NaN.
+    """
 
     seq: int
-    received: Sequence[float | None] | None  # contract order, before any default; None where erased; NaN becomes null
-    used: Sequence[float | None] | None = None  # what the model was given, where that differs
+    received: bytes | None  # before any default; None where erased
+    used: bytes | None = None  # what the model was given, where that differs
     entity: int | str | None = None  # whom the row is about
     # The request word for word, with its first row. None of an ordinary one that was answered without a detour: its
     # values are kept, and what the service does not read is not.
@@ -49,6 +53,16 @@ class Payload(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+def packed(values: Sequence[float]) -> bytes:
+    """A row's values in contract order, as little-endian float64; NaN is null."""
+    return np.array(values, dtype="<f8").tobytes()
+
+
+def unpacked(values: bytes) -> np.ndarray:
+    """float64[f], the reverse of `packed`."""
+    return np.frombuffer(values, dtype="<f8")
 
 
 def text(body: bytes) -> str:

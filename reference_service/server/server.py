@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
 from reference_service.api.core import Core
@@ -97,13 +98,9 @@ class Server:
         if not self.held:
             return
         held, self.held = self.held, []
-        written = self.core.service.log.committing()  # the decisions of one turn are written together
-        if written is None:
-            self._release(held, written=True)
-        else:
-            written.add_done_callback(lambda found: self._release(held, written=found.result()))
+        self.core.service.log.tell(partial(self._release, held))  # the decisions of one turn are written together
 
-    def _release(self, held: list[tuple[Connection, Request, bytes]], *, written: bool) -> None:
+    def _release(self, held: list[tuple[Connection, Request, bytes]], written: bool) -> None:  # noqa: FBT001 - see `Told`
         core = self.core
         for connection, request, body in held:
             try:

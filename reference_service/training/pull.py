@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from reference_service.audit import archive
 from reference_service.audit.files import RECORDS, segments
-from reference_service.audit.records import PERSON
+from reference_service.audit.records import PERSON, unpacked
 from reference_service.contract import Contract
 from reference_service.training import features
 
@@ -55,7 +55,7 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
         contract: by which the rows were received.
         label: (request's id, row) → its label, None while it is not known.
     """
-    values: list[Sequence[float | None]] = []
+    values: list[np.ndarray] = []
     event_ns: list[int] = []
     labels: list[int] = []
     for records in [*segments(folder), folder / RECORDS]:
@@ -63,7 +63,7 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
             if decision.source == PERSON or payload.received is None or decision.score is None:
                 continue
             known = label(decision.id, decision.row)
-            values.append(payload.received)
+            values.append(unpacked(payload.received))
             event_ns.append(decision.at_ns)
             labels.append(-1 if known is None else known)
     if not values:

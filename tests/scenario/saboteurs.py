@@ -490,18 +490,19 @@ def a_retry_is_answered_anew():
 @saboteur
 def logs_after_replying():
     """44. A reply does not wait for its record, which is written two hundred milliseconds later."""
-    committing, late = DecisionLog.committing, set()
+    tell, late = DecisionLog.tell, set()
 
     async def write(log):
         await log._clock.sleep(SECOND // 5)
-        committing(log)
+        tell(log, lambda _: None)
 
-    def later(self):
+    def later(self, told):
         task = asyncio.get_running_loop().create_task(write(self))
         late.add(task)
         task.add_done_callback(late.discard)
+        told(True)
 
-    DecisionLog.committing = later
+    DecisionLog.tell = later
 
 
 @saboteur

@@ -7,17 +7,17 @@ import json
 import re
 import sys
 import tomllib
+from base64 import b64encode
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from reference_service import __main__ as entry
 from reference_service import settings as configuration
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import PAYLOADS, RECORDS, FileSink
-from reference_service.audit.records import Decision, Payload
+from reference_service.audit.records import Decision, Payload, packed
 from reference_service.clock import SystemClock
 from reference_service.commands import COMMANDS
 
@@ -129,13 +129,13 @@ def desk(tmp_path, monkeypatch):
     async def decide():
         sink = FileSink(Path("log"))
         log = DecisionLog(SystemClock(), rows=1, wait_ns=0, ring=1, sink=sink)
-        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), Payload(0, [1.0]), None, np.empty(0))
+        log.append(Decision(0, 0, "r", 0, 1, "v1", 0.5, "approve", "model", ""), Payload(0, packed([1.0])), None)
         assert await log.committed()
         await log.close()
 
     asyncio.run(decide())
     payloads = Path("log", PAYLOADS)
-    payloads.write_bytes(payloads.read_bytes().replace(b"1.0", b"2.0"))
+    payloads.write_bytes(payloads.read_bytes().replace(*(b64encode(packed([one])) for one in (1.0, 2.0))))
     assert Path("log", RECORDS).stat().st_size
 
 

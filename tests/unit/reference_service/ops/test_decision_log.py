@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import shutil
+from base64 import b64encode
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from reference_service.audit import archive
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import PAYLOADS, RECORDS, FileSink, LogBroken, segments
-from reference_service.audit.records import Decision, Payload
+from reference_service.audit.records import Decision, Payload, packed, unpacked
 from reference_service.audit.verify import verify
 from reference_service.commands import audit
 from reference_service.monitor.anomaly import Anomaly, bits_of
@@ -26,12 +27,9 @@ from reference_service.monitor.anomaly import Anomaly, bits_of
 MS = 1_000_000
 
 
-NO_ROW = np.empty(0)  # nobody scores it
-
-
 def entry(k, row=0):
     made = Decision(k, START + k, f"r{k}", row, 1, "v1", 0.5, "approve", "model", "")
-    return made, Payload(k, [float(k), float("nan")], [float(k), 1.0], k, f'{{"id":"r{k}"}}'), None, NO_ROW
+    return made, Payload(k, packed([k, float("nan")]), packed([k, 1.0]), k, f'{{"id":"r{k}"}}'), None
 
 
 class Opened:
@@ -226,7 +224,9 @@ def test_a_payload_is_erased_wherever_it_lies_and_the_records_stay(tmp_path):
 def test_a_payload_that_was_exchanged_is_noticed(tmp_path):
     filled(tmp_path, 3)
     path = tmp_path / PAYLOADS
-    path.write_bytes(path.read_bytes().replace(b"2.0", b"3.0"))
+    other = path.read_bytes().replace(*(b64encode(packed([k, float("nan")])) for k in (2.0, 3.0)))
+    assert other != path.read_bytes()
+    path.write_bytes(other)
     verify(tmp_path)  # the chain knows digests only
     with pytest.raises(LogBroken, match="another than was written"):
         archive.check_payloads(tmp_path)
@@ -411,7 +411,7 @@ def test_a_body_is_kept_word_for_word_unless_its_values_say_all_of_it(harness, t
             assert (await h.infer(row, request_id=name))[0] == 200
         kept = {name: archive.find(tmp_path, name)[1] for name in ("ordinary", "odd")}
         assert kept["ordinary"].body is None
-        received = kept["ordinary"].received
+        received = unpacked(kept["ordinary"].received)
         assert (received[0], received[2]) == (ROW["amount"], METHODS.index(ROW["method"]))
         assert json.loads(kept["odd"].body)["id"] == "odd"
         assert kept["odd"].entity == ROW["customer"]
@@ -428,7 +428,7 @@ def test_a_record_says_what_came_and_what_was_used_instead(harness, tmp_path):
         assert (await answer)[0] == 200
         decision, payload = archive.find(tmp_path, "n")
         assert (decision.source, decision.reasons) == ("default", "null:amount")
-        assert (payload.received[0], payload.used[0]) == (None, 50.0)
+        assert [str(unpacked(values)[0]) for values in (payload.received, payload.used)] == ["nan", "50.0"]
         await h.service.log.close()
 
     run(body())

@@ -11,7 +11,7 @@ from conftest import MINUTE, SECOND, START, HandClock, run
 from reference_service import retraining
 from reference_service.audit.decision_log import DecisionLog
 from reference_service.audit.files import FileSink
-from reference_service.audit.records import Decision, Payload
+from reference_service.audit.records import Decision, Payload, packed
 from reference_service.contract import Contract, Field
 from reference_service.reproduce import recorded
 from reference_service.retraining import PATH, Retrainer, Retraining, create_app
@@ -30,10 +30,10 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
             score = None if k == 3 else 0.5  # refused: nobody will ever know
             received = [float(k), float("nan")]
             decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "")
-            log.append(decision, Payload(k, received, [float(k), 7.0], k, "{}"), None, np.empty(0))
+            log.append(decision, Payload(k, packed(received), packed([k, 7.0]), k, "{}"), None)
         # A reviewer's verdict on r0 is a record of its own, of which nothing was received.
         verdict = Decision(5, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
-        log.append(verdict, Payload(5, [float("nan")] * 2), None, np.empty(0))
+        log.append(verdict, Payload(5, packed([float("nan")] * 2)), None)
         assert await log.committed()
         await log.close()
 
