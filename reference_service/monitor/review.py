@@ -139,20 +139,10 @@ class ReviewQueue:
     def offer(self, decisions: Sequence[Decision]) -> None:
         """A block of decisions, whose anomaly is known."""
         limit = self._unusual
-        latest, edge = self._anomalies, self._edge
+        self._take([made.anomaly for made in decisions if made.anomaly is not None])
         for made in decisions:
-            score, margin = made.anomaly, made.decision == "review"
-            if score is not None:
-                # Where one below the edge takes the place of another, the edge stays where it is.
-                slot = self._offered % _LATEST
-                self._offered += 1
-                if slot == len(latest):
-                    self._stale = True
-                    latest.append(score)
-                else:
-                    self._stale = self._stale or score >= edge or latest[slot] >= edge
-                    latest[slot] = score
-            if made.score is not None and (margin or (score is not None and score > limit)):
+            margin = made.decision == "review"
+            if (margin or (made.anomaly is not None and made.anomaly > limit)) and made.score is not None:
                 self._put(made, "margin" if margin else "unusual")
 
     def tick(self) -> None:
@@ -194,6 +184,20 @@ class ReviewQueue:
         """The reverse of `keep`."""
         recall(self, kept["self"])
         self._cases = {(case.id, case.row): case for case in msgspec.convert(kept["cases"], list[Case])}
+
+    def _take(self, scores: list[float]) -> None:
+        """Write them over the oldest of the latest."""
+        if not scores:
+            return
+        latest, edge = self._anomalies, self._edge
+        slot = self._offered % _LATEST
+        fit, rest = scores[: _LATEST - slot], scores[_LATEST - slot :]
+        gone = latest[slot : slot + len(fit)]
+        # Where only such as lie below the edge come and go, it stays where it is.
+        self._stale = self._stale or len(gone) < len(fit) or max(fit) >= edge or max(gone) >= edge
+        latest[slot : slot + len(fit)] = array("d", fit)
+        self._offered += len(fit)
+        self._take(rest)
 
     def _put(self, made: Decision, why: Literal["margin", "unusual"]) -> None:
         key = (made.id, made.row)
