@@ -181,7 +181,7 @@ def rewritten(folder, change):
     ("column", "value", "why"),
     [
         ("received", [1.0] * 19, "not what its payload says"),
-        ("written", b'{"seq":0,"received":[1.0]}', "another than was written"),
+        ("written", b'{"seq":0,"received":"AAAAAAAA8D8="}', "another than was written"),
         ("body", "{}", "not what its payload says"),
         ("entity", "somebody else", "not what its payload says"),
         ("score", 0.5, "not what its line says"),
