@@ -1,6 +1,6 @@
 """A Ray Serve deployment with @serve.batch."""
 
-import asyncio
+import queue
 import signal
 import sys
 
@@ -19,17 +19,14 @@ class Fraud:
         return await self.scored(await request.json())
 
 
-async def stopped():
-    end = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, end.set)
-    await end.wait()
-
-
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    # In place of Ray's own handler, which ends the process at once, and before anybody hears that it is ready.
+    ended = queue.SimpleQueue()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: ended.put(None))
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Fraud.bind(), route_prefix="/predict")
-    asyncio.run(stopped())
+    ended.get()
     serve.shutdown()
     ray.shutdown()
