@@ -11,7 +11,7 @@ from saboteurs import saboteur
 from reference_service.api import control, core, metrics, reviews
 from reference_service.api.oip import Replies
 from reference_service.app import create_app
-from reference_service.audit.decision_log import DecisionLog
+from reference_service.audit import decision_log
 from reference_service.audit.records import PERSON
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor import burn
@@ -102,15 +102,7 @@ def people_see_nothing():
 @saboteur
 def verdicts_are_rows():
     """Once in the service itself: a verdict, which has no row, counts as the most unusual row of all."""
-    judge = DecisionLog._judge
-
-    def naive(self, decisions, bundles, received):
-        judge(self, decisions, bundles, received)
-        for made, bundle, row in zip(decisions, bundles, received, strict=True):
-            if made.source == PERSON:
-                (made.anomaly,) = self._anomaly(bundle, [row])
-
-    DecisionLog._judge = naive
+    decision_log.PERSON = "nobody"
 
 
 # ---------------------------------------------------------------- labels
