@@ -96,7 +96,8 @@ class Pipeline(Thorough):
         )  # fmt: skip
         log.append(made, Payload(log.seq, row.tobytes(), None, entity), loaded.bundle)
         group = self.watch.groups.position
-        self.ledger.add(made, values[group] if group >= 0 else -1.0)
+        crowd = 0 if releases.split is None else releases.crowd(loaded, entity, refused=decision == "block")
+        self.ledger.add(made, values[group] if group >= 0 else -1.0, crowd)
         return loaded.replies.one(request_id, score, decision.encode(), source.encode())
 
     def _on_trial(self, loaded: Loaded, arrived_ns: int, score: float, decision: str, values: list[Any]) -> None:

@@ -249,7 +249,14 @@ class Thorough:
             used = None if row.used == row.received else packed(row.used)
             body = text(arrival.body) if row.index == 0 else None
             log.append(made, Payload(log.seq, packed(row.received), used, row.entity, body), loaded.bundle)
-            self.ledger.add(made, row.received[group] if group >= 0 else -1.0)
+            crowd = self._crowd(arrival, loaded, row) if self.releases.split is not None else 0
+            self.ledger.add(made, row.received[group] if group >= 0 else -1.0, crowd)
+
+    def _crowd(self, arrival: Arrival, loaded: Loaded, row: Row) -> int:
+        if arrival.pinned is not None:
+            return 0  # who chooses its version was not drawn
+        refused = row.decision == "block" or exploration.propensity(",".join(row.reasons)) < 1
+        return self.releases.crowd(loaded, row.entity, refused=refused)
 
 
 def _flattened(arrival: Arrival) -> str:

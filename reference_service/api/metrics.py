@@ -144,6 +144,7 @@ def _operations(service: Service) -> Iterator[Family]:
         yield "stream_connected", "gauge", "Whether the stream of requests is there.", [({}, int(stream.connected))]
         yield "stream_losses_total", "counter", "Times that it went away.", [({}, stream.losses)]
         yield "stream_messages_total", "counter", "Messages that were finished.", messages
+    yield from _arms(service)
     champion = service.releases.champion
     yield (
         "build_info",
@@ -160,6 +161,21 @@ def _operations(service: Service) -> Iterator[Family]:
         [(on, each.unusable) for on, each in named],
     )
     yield "dependency_retries_total", "counter", "Second attempts.", [(on, each.retried) for on, each in named]
+
+
+def _arms(service: Service) -> Iterator[Family]:
+    """Of a split that is running; without bounds where too few labels have matured."""
+    trial = service.releases.trial
+    if trial is None or trial.gain is None:
+        return
+    on = {"version": trial.loaded.version, "than": trial.previous.version}
+    told = trial.gain.view(service.cohorts.quality(service.clock.now_ns()).matured_before_ns)
+    arms = zip(("than", "version"), told["labels"].values(), strict=True)
+    yield "arm_labels", "gauge", "Matured labels of each arm.", [({"version": on[arm]}, n) for arm, n in arms]
+    bounds = [
+        ({**on, "bound": name}, round(told[name], 9)) for name in ("gain", "from", "to") if told[name] is not None
+    ]
+    yield "arm_gain", "gauge", "By how much `version` has the lower Brier score, at 99 % at all looks together.", bounds
 
 
 def _fields(counts: Mapping[str, int]) -> list[Sample]:

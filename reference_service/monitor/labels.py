@@ -2,7 +2,7 @@
 
 A label is counted once. A request that is delivered twice is one decision: the first one.
 
-What is remembered of a decision stands in columns, in a ring: 65 bytes a row whatever its request's id, which clients
+What is remembered of a decision stands in columns, in a ring: 66 bytes a row whatever its request's id, which clients
 choose, and nothing for a garbage collector to walk through. An id is known by its 64 bits of Python's keyed hash, which
 another one of a full ring has with a chance of one in 10^13. Ids are found as zlib finds matches in its window: a table
 of the youngest place of each hash, and for each place the next older one. A place that has been written over is older
@@ -31,6 +31,7 @@ class Remembered(NamedTuple):
     at_ns: int
     score: float | None  # None: the row was refused
     group: float  # as encoded, -1 of none
+    crowd: int  # of customers, in a split of versions; 0 of none
     version: str
     decision: str
     source: str
@@ -49,7 +50,7 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_at_ns", "_buckets", "_capacity", "_first", "_groups", "_ids", "_labels", "_mask", "_next",
+    __slots__ = ("_at_ns", "_buckets", "_capacity", "_crowds", "_first", "_groups", "_ids", "_labels", "_mask", "_next",
                  "_older", "_rows", "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
@@ -67,13 +68,14 @@ class Ledger:
         self._groups = _column(capacity, np.float64)
         self._said = _column(capacity, np.int32)  # index into the words
         self._labels = _column(capacity, np.uint8)
-        self._words: list[tuple[str, str, str, float]] = []  # the last four of `Remembered`: few are different
+        self._crowds = _column(capacity, np.uint8)
+        self._words: list[tuple[str, str, str, float]] = []  # version to propensity of `Remembered`: few are different
         self._word_of: dict[tuple[str, str, str, float], int] = {}
 
     def __len__(self) -> int:
         return min(self._next - self._capacity - 1, self._capacity)
 
-    def add(self, decision: Decision, group: float = -1.0) -> None:
+    def add(self, decision: Decision, group: float = -1.0, crowd: int = 0) -> None:
         """One row; the rows of a request follow each other, the first one first. `group`: as encoded, -1 of none."""
         place, capacity = self._next, self._capacity
         slot = place % capacity
@@ -97,6 +99,7 @@ class Ledger:
         self._scores[slot] = math.nan if decision.score is None else decision.score
         self._groups[slot] = group
         self._labels[slot] = _UNLABELLED
+        self._crowds[slot] = crowd
         self._rows[slot] = decision.rows
         self._next = place + 1
         if decision.row == 0:  # found from now on
@@ -150,7 +153,9 @@ class Ledger:
     def _remembered(self, slot: int) -> Remembered:
         score = self._scores[slot]
         words = self._words[self._said[slot]]
-        return Remembered(self._at_ns[slot], None if math.isnan(score) else score, self._groups[slot], *words)
+        return Remembered(
+            self._at_ns[slot], None if math.isnan(score) else score, self._groups[slot], self._crowds[slot], *words
+        )
 
     def _slot(self, request_id: str, row: int) -> int | None:
         mark = hash(request_id)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from reference_service.policy import Policy
 from reference_service.release import golden
+from reference_service.release.gain import Gain, Labelled
 from reference_service.release.judge import BOTH, Answer, CanaryJudge, SwapJudge
 from reference_service.release.registry import Loaded
 from reference_service.release.routing import Split
@@ -67,6 +68,18 @@ class Releases:
         trial = self.trial.loaded if self.trial is not None and self.trial.shadow is None else self.champion
         return {each.version: each for each in (self.champion, trial, self.certified)}
 
+    def crowd(self, loaded: Loaded, entity: Any, *, refused: bool) -> int:
+        """Of whom the answer is, where this version was drawn for this entity in a split; 0: it says nothing of one."""
+        split, trial = self.split, self.trial
+        if split is None or trial is None or trial.gain is None or trial.release.promoted_ns:
+            return 0
+        new = split.takes(entity)
+        if loaded is not (trial.loaded if new else trial.previous):
+            return 0
+        if refused:
+            trial.gain.refused(new=new)
+        return split.crowd(entity)
+
     def observe(self, loaded: Loaded, now_ns: int, answer: Answer, score: float | None = None) -> None:
         """One answered request while a release is on trial; `score`, if the model gave one."""
         trial = self.trial
@@ -93,6 +106,17 @@ class Releases:
         reason = trial.judge.label(new=version == trial.loaded.version, wrong=wrong, reshared=reshared)
         if reason and self.enabled:
             self._take_back(trial, reason, now_ns)
+
+    def learn(self, version: str, labelled: Labelled) -> None:
+        """What a label says of one arm of a split that is running; of customers whom nobody drew, nothing."""
+        trial = self.trial
+        if (
+            trial is not None
+            and trial.gain is not None
+            and labelled.crowd
+            and labelled.at_ns >= trial.release.started_ns
+        ):
+            trial.gain.add(labelled, new=version == trial.loaded.version)
 
     # ------------------------------------------------------------ operators
 
@@ -128,6 +152,7 @@ class Releases:
             else:
                 running.judge = CanaryJudge(self.policy, release.share)
                 running.scores = ScoreShift(previous.bundle.profile.score_deciles)
+                running.gain = Gain(release.started_ns, self.policy.cohort_ns)
         if share is not None and (self.split is None or self.split.share != share):
             self.split = Split(f"{loaded.bundle.digest}/{release.id}", share)
             if isinstance(running.judge, CanaryJudge) and share != release.share:
@@ -274,8 +299,8 @@ class Releases:
         trial = self.trial
         return {} if trial is None or trial.scores is None else {trial.loaded.version: trial.scores.psi(at_least)}
 
-    def view(self, release: Release) -> dict[str, Any]:
-        """One release, with what its judge or its shadow says so far."""
+    def view(self, release: Release, matured_before_ns: int = 0) -> dict[str, Any]:
+        """One release, with what its judge, its shadow and labels say so far, these of decisions before that moment."""
         trial = self.trial
         if trial is None or trial.release is not release:
             return release.view()
@@ -284,6 +309,8 @@ class Releases:
             live["evidence_log10"] = round(trial.judge.evidence_log10, 3)
         if trial.shadow is not None:
             live["shadow"] = trial.shadow.view()
+        if trial.gain is not None:
+            live["quality"] = trial.gain.view(matured_before_ns)
         return release.view() | live
 
     def _told(self, now_ns: int, who: str, what: str, release: Release, why: str) -> None:

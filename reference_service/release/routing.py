@@ -26,6 +26,13 @@ class Split:
 
     def takes(self, entity: Any) -> bool:
         """Whether this entity belongs to the share."""
+        return self._mixed(entity) < self._limit
+
+    def crowd(self, entity: Any) -> int:
+        """1 … 255: one of so many crowds of whole customers, by the bits of the hash that `takes` hardly looks at."""
+        return 1 + self._mixed(entity) % 255
+
+    def _mixed(self, entity: Any) -> int:
         if type(entity) is not int:
             digest = hashlib.blake2b(str(entity).encode(), digest_size=8).digest()
             entity = int.from_bytes(digest, "little")
@@ -33,7 +40,7 @@ class Split:
         z: int = (entity * 0x9E3779B97F4A7C15 + self._key) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return z ^ (z >> 31) < self._limit
+        return z ^ (z >> 31)
 
     def widened(self, share: float) -> Split:
         """Another share by the same hash: whoever is in the smaller one is in the larger one, too."""

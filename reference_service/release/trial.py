@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from reference_service.release.gain import Gain
 from reference_service.release.judge import CanaryJudge, SwapJudge
 from reference_service.release.registry import Loaded
 from reference_service.release.scores import ScoreShift
@@ -52,3 +53,4 @@ class Trial:
     judge: CanaryJudge | SwapJudge | None  # None: nobody meets a shadow, so there is nothing to judge
     shadow: Shadow | None = None
     scores: ScoreShift | None = None
+    gain: Gain | None = None  # of a split: which arm is nearer to the truth

@@ -71,7 +71,7 @@ def as_remembered(found):
         return None
     made, group = found
     chance = exploration.propensity(made.reasons)
-    return made.at_ns, made.score, group, made.version, made.decision, made.source, chance
+    return made.at_ns, made.score, group, made.seq % 256, made.version, made.decision, made.source, chance
 
 
 def hold_to_the_law(capacity, steps):
@@ -88,7 +88,7 @@ def hold_to_the_law(capacity, steps):
             ]
             plain.add(request, group)
             for row in request:
-                ledger.add(row, group)
+                ledger.add(row, group, row.seq % 256)
         assert len(ledger) == len(plain.rows)
         if at % 3 == 2:
             assert ledger.decided(WIDTH) == plain.decided()

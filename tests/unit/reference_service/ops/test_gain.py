@@ -1,0 +1,128 @@
+"""Which arm is nearer to the truth: the interval covers however often it is looked at, and tells a worse arm."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import MINUTE, plain, run
+
+from reference_service.release.gain import CROWDS, LABELS, Gain, Labelled
+from reference_service.release.routing import Split
+
+LOOKS, RUNS = 12, 150
+
+
+def day(rng, gain, who, *, delta):
+    """Labels of one day: each customer has a risk of its own, and the new version is off by `delta`."""
+    entity, risk, split = who
+    met = rng.integers(0, len(entity), 1500)
+    new = split[met]
+    score = risk[met] + delta * new
+    loss = (score - (rng.random(len(met)) < risk[met])) ** 2
+    for arm in (0, 1):
+        of = new == bool(arm)
+        crowd = entity[met][of]
+        for column, values in enumerate((np.ones(of.sum()), np.ones(of.sum()), loss[of])):
+            np.add.at(gain._sums[arm, :, column], crowd, values)
+
+
+@pytest.mark.parametrize(("delta", "told"), [(0.0, (0, 0)), (0.15, (140, RUNS))])
+def test_the_interval_covers_at_all_looks_together(delta, told):
+    rng = np.random.default_rng(20261129)
+    missed = worse = better = 0
+    for _ in range(RUNS):
+        gain = Gain(0, MINUTE)
+        who = 1 + rng.integers(0, 255, 3000), rng.beta(0.5, 8, 3000), rng.random(3000) < 0.5
+        found = []
+        for _ in range(LOOKS):
+            day(rng, gain, who, delta=delta)
+            found.append(gain.interval(0))
+        assert all(one.why == "" for one in found[4:])
+        spans = [(one.lower, one.upper) for one in found if one.gain is not None]
+        missed += any(not low <= -(delta**2) <= high for low, high in spans)
+        worse += any(high < 0 for _, high in spans)
+        better += any(low > 0 for low, _ in spans)
+    assert missed <= 0.01 * RUNS + 3  # alpha, and what chance adds to it once in a thousand
+    assert told[0] <= worse <= max(told[1], missed)
+    assert better <= missed
+
+
+def filled(labels=LABELS, crowds=CROWDS, **last):
+    rng = np.random.default_rng(7)
+    gain = Gain(0, MINUTE)
+    for new in (False, True):
+        for k in range(labels):
+            gain.add(Labelled(0, 1 + k % crowds, float(rng.random()), 1.0, refused=False), new=new)
+    if last:
+        gain.add(Labelled(0, 1, **{"loss": 0.1, "weight": 1.0, "refused": False} | last), new=True)
+    return gain
+
+
+def test_too_few_labels_or_customers_give_no_interval_and_say_why():
+    assert filled().interval(MINUTE).why == ""
+    assert "999 labels of 50 crowds" in filled(LABELS - 1).interval(MINUTE).why
+    assert "of 49 crowds" in filled(crowds=CROWDS - 1).interval(MINUTE).why
+    assert filled().interval(MINUTE - 1).gain is None  # not matured
+
+
+def test_an_arm_whose_refusals_have_no_labels_is_not_compared():
+    """S14: without the slice of refusals that were allowed at random nobody knows which is better."""
+    blind = filled()
+    blind.refused(new=True)
+    assert blind.interval(MINUTE).why == "an arm refuses, and no refusal has a matured label"
+    seen = filled(weight=10.0)
+    seen.refused(new=True)
+    assert seen.interval(MINUTE).gain is not None
+
+
+def test_a_refusal_that_was_allowed_counts_for_all_that_it_stands_for():
+    gain = filled(loss=1.0, weight=1e9)
+    assert gain.interval(MINUTE).gain == pytest.approx(0.5 - 1.0, abs=0.05)
+
+
+def test_crowds_are_of_whole_customers_about_alike_in_size_and_in_both_arms():
+    split = Split("v2/1", 0.5)
+    crowds = np.array([split.crowd(k) for k in range(20_000)])
+    assert [split.crowd(k) for k in range(50)] == crowds[:50].tolist()
+    for arm in (True, False):
+        sizes = np.bincount(crowds[[split.takes(k) == arm for k in range(20_000)]], minlength=256)
+        assert sizes[0] == 0
+        assert 10 < sizes[1:].min() <= sizes[1:].max() < 90
+
+
+async def told(h):
+    status, body = await h.call("GET", "/v1/releases")
+    assert status == 200
+    return msgspec.json.decode(body)["releases"][-1]
+
+
+@pytest.mark.parametrize(("wrong", "sure"), [("v2", True), (None, False)])
+def test_a_worse_arm_is_told_as_worse_and_agrees_with_the_truth(harness, wrong, sure):
+    """The truth is drawn beside the service: what it says of its arms is held against a sum of our own."""
+
+    async def body():
+        h = harness(policy={"label_horizon_ns": 10 * MINUTE}, safeguards={"rollback": False})
+        assert (await h.call("POST", "/v1/releases", b'{"version":"v2","by":"ab","share":0.5}'))[0] == 202
+        rng, losses = np.random.default_rng(3), {"v1": [], "v2": []}
+        for k in range(2 * LABELS + 300):
+            row = {**plain(k), "amount": 20.0 + k % 30, "method": "card", "foreign": False}
+            _, reply = await h.infer(row, request_id=f"r-{k}")
+            version, score = reply["model_version"], reply["outputs"][0]["data"][0]
+            label = int(rng.random() < (0.05 if version == wrong else score))
+            losses[version].append((score - label) ** 2)
+            sent = msgspec.json.encode({"labels": [{"id": f"r-{k}", "label": label}]})
+            assert (await h.call("POST", "/v1/labels", sent))[0] == 202
+        assert (await told(h))["quality"]["gain"] is None  # none has matured
+        await h.clock.advance(12 * MINUTE)
+        h.tick()
+        said = (await told(h))["quality"]
+        truth = np.mean(losses["v1"]) - np.mean(losses["v2"])
+        assert said["labels"] == {"before": len(losses["v1"]), "new": len(losses["v2"])}
+        assert said["gain"] == pytest.approx(truth, abs=1e-5)
+        assert said["from"] < truth < said["to"]
+        assert (said["to"] < 0) == sure
+        _, metrics = await h.call("GET", "/metrics")
+        assert 'seatrial_service_arm_gain{version="v2",than="v1",bound="to"}' in metrics.decode()
+
+    run(body())
