@@ -19,9 +19,13 @@ from reference_service.core.kernel import entry
 
 _EACH: Final = types.int64[::1]
 _FLAGS: Final = types.boolean[::1]
+_EACH2: Final = types.int64[:, ::1]
 _NUMBERS: Final = types.float64[::1]
 NEAR: Final = 1  # what `weigh` says, added up
 STANDS: Final = 2
+ASIDE: Final = 0  # what `settle` counts: no model's word, …
+DECIDED: Final = 1
+REFUSED: Final = 2
 
 
 @entry(types.void(types.int64[:, ::1], _EACH, _EACH, types.int64, types.int64[:, ::1]))
@@ -120,4 +124,58 @@ def spread(scores: Any, deciles: Any, cells: Any, cuts: Any, sums: Any) -> None:
         sums[2, place] += score * score
 
 
-ENTRIES: Final = (tally, weigh, ripe, spread)
+@entry(types.int64(_EACH, _NUMBERS, types.int32[::1], types.int8[::1], types.int64, types.int64, types.int64, _EACH2))
+def settle(at_ns: Any, scores: Any, said: Any, kinds: Any, since: Any, until: Any, width: Any, counts: Any) -> Any:  # noqa: PLR0917 - machine code knows no keywords
+    """Count decisions by the interval in which they were made. Returns the first place for which there was no room.
+
+    Args:
+        at_ns: int64[n], a ring as the others: the slot of a place is the place modulo n.
+        scores: float64[n]; NaN: no decision.
+        said: int32[n], what was said of each.
+        kinds: int8 by what is said: `ASIDE`, `DECIDED` or `REFUSED`.
+        since: place of the first.
+        until: place after the last.
+        width: of an interval.
+        counts: int64[k, 3] of zeros, to be written: an interval's start, decisions in it, refusals among them.
+    """
+    used = last = 0
+    for place in range(since, until):
+        slot = place % len(at_ns)
+        kind = kinds[said[slot]]
+        if kind == ASIDE or np.isnan(scores[slot]):
+            continue
+        start = at_ns[slot] // width * width
+        if used == 0 or counts[last, 0] != start:
+            last = 0
+            while last < used and counts[last, 0] != start:
+                last += 1
+            if last == used:
+                if used == len(counts):
+                    return place
+                counts[used, 0] = start
+                used += 1
+        counts[last, 1] += 1
+        counts[last, 2] += kind == REFUSED
+    return until
+
+
+@entry(types.void(_NUMBERS, _NUMBERS, types.int64, _NUMBERS, _EACH))
+def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> None:
+    """Write scores over the oldest of the latest, and keep count of how many of those reach each edge.
+
+    Args:
+        scores: float64[n].
+        latest: float64[k], a ring; NaN where it is not filled yet.
+        place: of the next score, ever counted from 0.
+        edges: float64[e].
+        above: int64[e], to be added to.
+    """
+    for score in scores:
+        slot = place % len(latest)
+        for k in range(len(edges)):
+            above[k] += int(score >= edges[k]) - int(latest[slot] >= edges[k])
+        latest[slot] = score
+        place += 1
+
+
+ENTRIES: Final = (tally, weigh, ripe, spread, settle, roll)

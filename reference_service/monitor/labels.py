@@ -17,12 +17,14 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from reference_service.audit.records import Decision
+from reference_service.core.evidence import ASIDE, DECIDED, REFUSED, settle
 from reference_service.guards.exploration import propensity
 
 Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED: Final = 255
 _NEVER: Final = 0  # older than any place
 _HEURISTIC: Final = "fallback"
+_STARTS: Final = 8  # intervals that decisions are counted by at once; there are two at most ticks
 
 
 class Remembered(NamedTuple):
@@ -50,8 +52,8 @@ class Ledger:
         capacity: rows.
     """
 
-    __slots__ = ("_at_ns", "_buckets", "_capacity", "_crowds", "_first", "_groups", "_ids", "_labels", "_mask", "_next",
-                 "_older", "_rows", "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
+    __slots__ = ("_at_ns", "_buckets", "_capacity", "_crowds", "_first", "_groups", "_ids", "_kinds", "_labels",
+                 "_mask", "_next", "_older", "_rows", "_said", "_scores", "_told", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -70,6 +72,7 @@ class Ledger:
         self._labels = _column(capacity, np.uint8)
         self._crowds = _column(capacity, np.uint8)
         self._words: list[tuple[str, str, str, float]] = []  # version to propensity of `Remembered`: few are different
+        self._kinds = np.empty(0, dtype=np.int8)  # of each, as `settle` has them
         self._word_of: dict[tuple[str, str, str, float], int] = {}
 
     def __len__(self) -> int:
@@ -94,6 +97,7 @@ class Ledger:
         if said is None:
             said = self._word_of[words] = len(self._words)
             self._words.append(words)
+            self._kinds = np.append(self._kinds, np.int8(_kind(words)))
         self._said[slot] = said
         self._at_ns[slot] = decision.at_ns
         self._scores[slot] = math.nan if decision.score is None else decision.score
@@ -114,15 +118,15 @@ class Ledger:
         was allowed at random included).
         """
         since, self._told = max(self._told, self._next - self._capacity), self._next
-        scores, said, at_ns, words, capacity = self._scores, self._said, self._at_ns, self._words, self._capacity
+        at_ns, scores, said = (np.asarray(column) for column in (self._at_ns, self._scores, self._said))
         counts: dict[int, tuple[int, int]] = {}
-        for place in range(since, self._next):
-            slot = place % capacity
-            _, decision, source, chance = words[said[slot]]
-            if source != _HEURISTIC and not math.isnan(scores[slot]):
-                start = at_ns[slot] // width_ns * width_ns
-                n, refused = counts.get(start, (0, 0))
-                counts[start] = n + 1, refused + (decision == "block" or chance < 1)
+        while since < self._next:
+            found = np.zeros((_STARTS, 3), dtype=np.int64)
+            since = settle(at_ns, scores, said, self._kinds, since, self._next, width_ns, found)
+            for start, n, refused in found.tolist():
+                if n:
+                    before = counts.get(start, (0, 0))
+                    counts[start] = before[0] + n, before[1] + refused
         return counts
 
     def find(self, request_id: str, row: int) -> Remembered | None:
@@ -173,6 +177,13 @@ class Ledger:
                 return place
             place = self._older[slot]
         return _NEVER
+
+
+def _kind(words: tuple[str, str, str, float]) -> int:
+    _, decision, source, chance = words
+    if source == _HEURISTIC:
+        return ASIDE
+    return REFUSED if decision == "block" or chance < 1 else DECIDED
 
 
 def _column(length: int, kind: type[np.generic]) -> Any:

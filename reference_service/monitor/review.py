@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from reference_service.audit.records import Decision
+from reference_service.core.evidence import roll
 from reference_service.monitor.keeping import keep, recall
 from reference_service.policy import Bands, Policy
 
@@ -43,25 +44,26 @@ class ReviewShare:
         policy: the band, and how many scores it is judged by.
     """
 
-    __slots__ = ("_edges", "_inside", "_policy", "_scores", "trail")
+    __slots__ = ("_edges", "_inside", "_policy", "_scores", "_seen", "trail")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._scores: deque[float] = deque()  # the latest
+        self._scores = np.full(policy.review_rows, math.nan)  # the latest, in a ring
+        self._seen = 0  # ever
         self._edges: tuple[float, float, float] = (0.0, 0.0, 0.0)
-        self._inside = [0, 0, 0]  # of the latest, at each of these edges or above
+        self._inside = np.zeros(3, dtype=np.int64)  # of the latest, at each of these edges or above
         self.trail: deque[Move] = deque(maxlen=_TRAIL)
 
     def start(self) -> None:
         """Another version serves: its scores are others."""
-        self._scores.clear()
-        self._inside = [0, 0, 0]
+        self._scores[:] = math.nan
+        self._seen = 0
+        self._inside[:] = 0
 
     def look(self, now_ns: int, version: str, bands: Bands, scores: Sequence[float]) -> None:
         """Take in the scores of a tick, and move the border if it has to be."""
-        rows = self._policy.review_rows
         self._take(scores, (bands.shipped, bands.review_from, bands.block_from))
-        if len(self._scores) < rows:
+        if self._seen < len(self._scores):
             return
         wanted = self._border(bands)
         if wanted != bands.review_from:
@@ -69,30 +71,23 @@ class ReviewShare:
             self.trail.append(Move(now_ns, version, wanted, bands.tag))
 
     def _take(self, scores: Sequence[float], edges: tuple[float, float, float]) -> None:
-        """The scores of a tick, counted as they come and go: a tick has a few, and thousands are kept."""
-        latest, rows = self._scores, self._policy.review_rows
+        """The scores of a tick, counted as they come and go."""
         if edges != self._edges:
             self._edges = edges
-            self._inside = [sum([score >= edge for score in latest]) for edge in edges]
-        shipped, review, block = edges
-        a, b, c = self._inside
-        for score in scores:
-            latest.append(score)
-            a, b, c = a + (score >= shipped), b + (score >= review), c + (score >= block)
-            if len(latest) > rows:
-                gone = latest.popleft()
-                a, b, c = a - (gone >= shipped), b - (gone >= review), c - (gone >= block)
-        self._inside = [a, b, c]
+            self._inside = np.array([np.count_nonzero(self._scores >= edge) for edge in edges])
+        if len(scores):
+            roll(np.array(scores), self._scores, self._seen, np.array(edges), self._inside)
+            self._seen += len(scores)
 
     def _border(self, bands: Bands) -> float:
         policy = self._policy
-        rows, (shipped, review, blocked) = policy.review_rows, self._inside
+        rows, (shipped, review, blocked) = policy.review_rows, self._inside.tolist()
         if self._fits((shipped - blocked) / rows, sure=bands.review_from == bands.shipped):
             return bands.shipped
         if bands.review_from != bands.shipped and self._fits((review - blocked) / rows, sure=True):
             return bands.review_from
         level = max(0.0, 1 - blocked / rows - policy.review_share)
-        return min(round(float(np.quantile(np.array(self._scores), level)), 6), bands.block_from)
+        return min(round(float(np.quantile(self._scores, level)), 6), bands.block_from)
 
     def _fits(self, share: float, *, sure: bool) -> bool:
         """Whether a share lies in the band; or, if one has to be sure to move, whether it may do so."""

@@ -121,3 +121,11 @@ def test_its_memory_does_not_depend_on_what_clients_call_their_requests():
     columns = [getattr(ledger, name) for name in Ledger.__slots__]
     assert sum(each.nbytes for each in columns if isinstance(each, memoryview)) < 64 * 80
     assert len(ledger._words) == 1
+
+
+def test_a_tick_after_a_long_silence_counts_every_interval():
+    ledger = Ledger(64)
+    for at in range(40):
+        ledger.add(Decision(at, at, f"r{at}", 0, 1, "v1", 0.5, "block" if at % 4 == 0 else "approve", "model", ""))
+    assert ledger.decided(WIDTH) == {start: (2, start % 4 == 0) for start in range(0, 40, WIDTH)}
+    assert ledger.decided(WIDTH) == {}
