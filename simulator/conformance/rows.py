@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from simulator.scenario.errors import BadInput, Problem
+from simulator.targets.rows import plain
 from simulator.world.keyed import Draw
 from simulator.world.population import Field
 from simulator.world.populations import get
@@ -67,15 +67,7 @@ def of_population(name: str, count: int = COUNT) -> list[dict[str, Any]]:
     population = get(name)
     index = np.arange(count)
     sent = population.rows(Draw(SEED, "conformance"), index, index * 3_600_000_000_000).sent
-    return [{f.name: _plain(sent[f.name][k], f.kind) for f in population.fields} for k in range(count)]
-
-
-def _plain(value: Any, kind: str) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    if math.isnan(value):
-        return None
-    return float(value) if kind == "number" else bool(value) if kind == "boolean" else int(value)
+    return [{f.name: plain(sent[f.name][k], f.kind) for f in population.fields} for k in range(count)]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -54,10 +54,11 @@ def record(chunk: Chunk, i: int, fields: Sequence[Field]) -> dict[str, Any]:
     """Row i as clients send it: the override if there is one, else one key per field."""
     if i in chunk.overrides:
         return chunk.overrides[i]
-    return {f.name: _plain(chunk.sent[f.name][i], f.kind) for f in fields}
+    return {f.name: plain(chunk.sent[f.name][i], f.kind) for f in fields}
 
 
-def _plain(value: Any, kind: str) -> Any:
+def plain(value: Any, kind: str) -> Any:
+    """A column's value as JSON has it; NaN is null."""
     if value is None or isinstance(value, str):
         return value
     if math.isnan(value):
