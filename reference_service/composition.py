@@ -31,7 +31,7 @@ from reference_service.monitor.cost import Cost
 from reference_service.monitor.counters import Counters
 from reference_service.monitor.keeping import Keeper, recalled
 from reference_service.monitor.labels import Ledger
-from reference_service.monitor.post import HttpPost, Post
+from reference_service.monitor.post import Post, nowhere
 from reference_service.monitor.review import ReviewQueue
 from reference_service.monitor.routes import Routes
 from reference_service.monitor.rules import Rules
@@ -89,9 +89,8 @@ def compose(
         share=policy.label_share / settings.workers / policy.loss_factor,
         patience_ns=policy.label_patience_ns,
     )
-    routes = Routes(
-        settings.alerts, post or HttpPost(), clock=clock, service=settings.service, routing_key=settings.routing_key
-    )
+    post = post or _post(settings)
+    routes = Routes(settings.alerts, post, clock=clock, service=settings.service, routing_key=settings.routing_key)
     watch = Watch(
         champion.bundle,
         policy,
@@ -185,6 +184,14 @@ def _answers(settings: Settings, policy: Policy, connections: Connections, log: 
     return RedisAnswers(
         connections.to(settings.answers), policy.idempotency_ns, policy.idempotency_lease_ns, log.committed
     )
+
+
+def _post(settings: Settings) -> Post:
+    if not settings.alerts:
+        return nowhere
+    from reference_service.monitor.http_post import HttpPost  # noqa: PLC0415  # a client takes long to load
+
+    return HttpPost()
 
 
 def _decision_log(settings: Settings, policy: Policy, clock: Clock, seams: Seams, reviews: ReviewQueue) -> DecisionLog:

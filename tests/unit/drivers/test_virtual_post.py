@@ -3,7 +3,7 @@
 import pytest
 
 from reference_service.monitor.alerts import Notification
-from reference_service.monitor.post import HttpPost
+from reference_service.monitor.http_post import HttpPost
 from reference_service.monitor.routes import Routes
 from simulator.drivers.virtual.app import VirtualClock
 from simulator.drivers.virtual.loop import VirtualLoop

@@ -20,7 +20,7 @@ from reference_service.bundle import BundleError, Golden, Profile
 from reference_service.contract import Contract, Field
 from reference_service.core.cells import N_CELLS, NULL_CELL, UNSEEN_CELL
 from reference_service.features import FeatureStore
-from reference_service.monitor.post import HttpPost
+from reference_service.monitor.http_post import HttpPost
 from reference_service.settings import read
 
 SECOND = 1_000_000_000
