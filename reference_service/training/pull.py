@@ -13,6 +13,7 @@ from reference_service.audit import archive
 from reference_service.audit.files import RECORDS, segments
 from reference_service.audit.records import PERSON, unpacked
 from reference_service.contract import Contract
+from reference_service.guards.exploration import propensity
 from reference_service.training import features
 
 
@@ -28,10 +29,14 @@ class Data:
     event_ns: np.ndarray  # int64[n]
     labels: np.ndarray  # int64[n]; -1: not known
     sent: Mapping[str, np.ndarray]  # the same rows as a client sends them, by field: what `features.encode` takes
+    refused: np.ndarray | None = None  # bool[n]: whom a model decided to refuse, allowed at random or not; None: unsaid
 
 
 def pull(path: Path, contract: Contract) -> Data:
-    """Read a Parquet file with a column for each field, `event_ns`, and `label` (null where it is not known)."""
+    """Read a Parquet file with a column for each field, `event_ns`, and `label` (null where it is not known).
+
+    With a column `decision` it says what was refused; `reasons`, which of these were allowed at random.
+    """
     table = pq.read_table(path)
     missing = sorted({*(field.name for field in contract.fields), "event_ns", "label"} - set(table.column_names))
     if missing:
@@ -42,7 +47,16 @@ def pull(path: Path, contract: Contract) -> Data:
     }
     labels = np.array([-1 if value is None else int(value) for value in table["label"].to_pylist()], dtype=np.int64)
     event_ns = np.array(table["event_ns"].to_pylist(), dtype=np.int64)
-    return Data(features.encode(contract, columns), event_ns, labels, columns)
+    refused = None
+    if "decision" in table.column_names:
+        said = table["reasons"].to_pylist() if "reasons" in table.column_names else [""] * len(table)
+        decided = zip(table["decision"].to_pylist(), said, strict=True)
+        refused = np.array([_refused(decision, reasons or "") for decision, reasons in decided], bool)
+    return Data(features.encode(contract, columns), event_ns, labels, columns, refused)
+
+
+def _refused(decision: str, reasons: str) -> bool:
+    return decision == "block" or propensity(reasons) < 1
 
 
 def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | None]) -> Data:
@@ -58,6 +72,7 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
     values: list[np.ndarray] = []
     event_ns: list[int] = []
     labels: list[int] = []
+    refused: list[bool] = []
     for records in [*segments(folder), folder / RECORDS]:
         for decision, payload in archive.written(records):
             if decision.source == PERSON or payload.received is None or decision.score is None:
@@ -66,8 +81,9 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
             values.append(unpacked(payload.received))
             event_ns.append(decision.at_ns)
             labels.append(-1 if known is None else known)
+            refused.append(_refused(decision.decision, decision.reasons))
     if not values:
         raise Refused(f"pull: no decision is written down in {folder}")
     received = np.array(values, np.float64)
     sent = features.decode(contract, received)
-    return Data(received, np.array(event_ns, np.int64), np.array(labels, np.int64), sent)
+    return Data(received, np.array(event_ns, np.int64), np.array(labels, np.int64), sent, np.array(refused, bool))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import log, log1p
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from reference_service.training.validate import Report, split_by_time, validate
 # Alerts that say that the model, and not what feeds it, has grown old. A drifted field alone is no reason: a unit that
 # was changed upstream must be repaired there, and not be learned.
 EVIDENCE: Final = frozenset({"concept_drift", "score_drift"})
+_CHANCE: Final = 0.01  # that all labels of refusals are missing by bad luck
+_SURELY: Final = 1e-12
 _FEWEST: Final = 1000  # labelled rows that a model is compared on
 
 
@@ -50,6 +53,7 @@ def due(alerts: Iterable[str], last_ns: int, now_ns: int, every_ns: int) -> str:
 
 def fit(champion: Bundle, data: Data, recipe: Recipe) -> Candidate:
     """Train on the earlier labelled rows; judge the new model and the champion on the later ones."""
+    _identified(data)
     contract, values = champion.contract, data.values
     labelled = np.flatnonzero(data.labels >= 0)
     earlier, later = (labelled[part] for part in split_by_time(data.event_ns[labelled]))
@@ -68,6 +72,22 @@ def fit(champion: Bundle, data: Data, recipe: Recipe) -> Candidate:
         validate(labels, new, event_ns),
         validate(labels, old, event_ns),
     )
+
+
+def _identified(data: Data) -> None:
+    """Refuse to learn where refusals keep their truth: who is refused once would be for ever, and no number shows it.
+
+    None of them has a label, which chance hardly explains; the monitors call the same data unidentifiable.
+    """
+    if data.refused is None or not data.refused.any():
+        return
+    known = data.labels >= 0
+    refused, seen = int(data.refused.sum()), float(known[~data.refused].mean()) if (~data.refused).any() else 0.0
+    if not known[data.refused].any() and refused * log1p(-min(seen, 1 - _SURELY)) < log(_CHANCE):
+        raise Refused(
+            f"fit: unidentifiable: none of {refused} refusals has a label, and {seen:.0%} of all others have one; "
+            "let a share of the refusals through at random (policy `explore_share`)"
+        )
 
 
 def compare(candidate: Candidate, tolerated: float = 1.0) -> Candidate:

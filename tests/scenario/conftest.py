@@ -139,7 +139,7 @@ SHORT = {
 
 
 # Which factory is honest, where a target is not the service as such.
-HONEST = {"payments_learning": "reference_service.retraining:create_app"}
+HONEST = dict.fromkeys(("payments_learning", "payments_censored"), "reference_service.retraining:create_app")
 
 
 class Range:

@@ -27,6 +27,9 @@ UNTRIED = [
     ("the_gauge_remembers_the_first_release", "rollback_to_certified", {"counted"}),
     ("the_endpoint_remembers_the_last_release", "rollback_to_certified", {"counted"}),
     ("a_second_episode_is_an_old_story", "nulls_come_back", {"told_again"}),
+    ("learns_from_what_it_allowed", "retrained_without_refusals", {"stopped", "nobody"}),
+    ("each_of_many_breakers_sees_too_little", "gently_back", {"gently"}),
+    ("each_of_many_breakers_sees_too_little", "feature_store_slow", {"spared"}),
 ]
 
 
@@ -35,6 +38,6 @@ def test_the_honest_service_passes(grounds, scenario):
     grounds.certified(scenario)
 
 
-@pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), UNTRIED, ids=[name for name, *_ in UNTRIED])
+@pytest.mark.parametrize(("saboteur", "scenario", "caught_by"), UNTRIED, ids=["-".join(it[:2]) for it in UNTRIED])
 def test_an_untried_saboteur_is_refused(grounds, saboteur, scenario, caught_by):
     grounds.refused(f"untried:{saboteur}", scenario, caught_by)

@@ -13,6 +13,7 @@ from reference_service.api.oip import Replies
 from reference_service.app import create_app
 from reference_service.audit import decision_log
 from reference_service.audit.records import PERSON
+from reference_service.guards.breaker import Breaker
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.monitor import burn
 from reference_service.monitor.alerts import AlertBook
@@ -21,6 +22,7 @@ from reference_service.monitor.review import ReviewQueue
 from reference_service.pipeline import Pipeline
 from reference_service.policy import HOUR
 from reference_service.release.rollback import Releases
+from reference_service.training import retrain
 
 # ---------------------------------------------------------------- keys and clocks
 
@@ -105,6 +107,20 @@ def verdicts_are_rows():
     decision_log.PERSON = "nobody"
 
 
+# ---------------------------------------------------------------- workers
+
+
+@saboteur
+def each_of_many_breakers_sees_too_little():
+    """Each worker has a breaker of its own, and there are so many workers that none sees enough calls to open."""
+    begin = Breaker.__init__
+
+    def one_of_many(self, name, *, calls, **rest):
+        begin(self, name, calls=calls * 1000, **rest)
+
+    Breaker.__init__ = one_of_many
+
+
 # ---------------------------------------------------------------- labels
 
 
@@ -134,6 +150,12 @@ def what_falls_back_says_model():
         return many(self, request, rows)
 
     Replies.one, Replies.many = said, all_said
+
+
+@saboteur
+def learns_from_what_it_allowed():
+    """A model is retrained on whatever has a label, where what is refused never gets one."""
+    retrain._identified = lambda _: None
 
 
 # ---------------------------------------------------------------- a restart

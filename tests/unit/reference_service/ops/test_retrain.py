@@ -116,6 +116,40 @@ def test_data_without_a_column_or_without_labels_are_refused(champion, tmp_path)
         again(champion, tmp_path, n=2_000)
 
 
+def test_nothing_is_learned_where_refusals_keep_their_truth(champion, tmp_path):
+    """Unless a share of them was let through at random, and these have labels."""
+    old = bundles.load(champion)
+    data = pull(file_of(tmp_path, seed=5), old.contract)
+    refused = np.arange(len(data.labels)) % 20 == 0
+    hidden = dataclasses.replace(data, labels=np.where(refused, -1, data.labels), refused=refused)
+    with pytest.raises(Refused, match=rf"fit: unidentifiable: none of {refused.sum()} refusals has a label"):
+        retraining.fit(old, hidden, RECIPE)
+    explored = np.flatnonzero(refused & (data.labels >= 0))[:1]
+    labels = hidden.labels.copy()
+    labels[explored] = data.labels[explored]
+    assert retraining.fit(old, dataclasses.replace(hidden, labels=labels), RECIPE).report.n
+    # So few that they may all have no label by chance say nothing.
+    few = np.flatnonzero(data.labels >= 0)[:1]
+    labels = data.labels.copy()
+    labels[few] = -1
+    assert retraining.fit(
+        old, dataclasses.replace(data, labels=labels, refused=np.isin(np.arange(len(labels)), few)), RECIPE
+    )
+
+
+def test_a_file_of_decisions_says_what_was_refused_and_what_was_let_through(tmp_path):
+    table = pq.read_table(file_of(tmp_path, seed=5))
+    n = len(table)
+    told = {
+        "decision": ["block" if k == 0 else "approve" for k in range(n)],
+        "reasons": ["explored:0.05" if k == 1 else None for k in range(n)],
+    }
+    for name, column in told.items():
+        table = table.append_column(name, pa.array(column))
+    pq.write_table(table, tmp_path / "decided.parquet")
+    assert pull(tmp_path / "decided.parquet", CONTRACT).refused.nonzero()[0].tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("reversed_labels", [False, True])
 def test_an_examination_refuses_what_was_learned_from_labels_that_say_the_opposite(champion, tmp_path, reversed_labels):
     old = bundles.load(champion)
