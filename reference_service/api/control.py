@@ -91,8 +91,9 @@ async def labels(service: Service, body: bytes, _query: str) -> Reply:
     except (ValueError, RecursionError):
         return refusal(400, "Malformed labels", 'needs {"labels": [{"id", "row", "label"}]}')
     counts = {"accepted": 0, "duplicate": 0, "unknown": 0}
+    now_ns = service.clock.now_ns()
     for label in delivery.labels:
-        counts[labelled(service, label.id, label.row, label.label)] += 1
+        counts[labelled(service, label.id, label.row, label.label, now_ns)] += 1
     return _ok(counts, 202)
 
 

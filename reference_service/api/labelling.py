@@ -11,9 +11,8 @@ from reference_service.service import Service
 _WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
 
 
-def labelled(service: Service, request_id: str, row: int, label: int) -> Verdict:
+def labelled(service: Service, request_id: str, row: int, label: int, now_ns: int) -> Verdict:
     """Take in a label; each row has one."""
-    now_ns = service.clock.now_ns()
     verdict, judged = service.ledger.label(request_id, row, label)
     if judged is not None and judged.score is not None:
         chance = judged.propensity

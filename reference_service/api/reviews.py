@@ -70,7 +70,7 @@ async def decide(service: Service, body: bytes, _query: str) -> Reply:
         counts[answer] += 1
         if answer == "accepted":
             _write_down(service, said)
-            labelled(service, said.id, said.row, int(said.verdict == "block"))
+            labelled(service, said.id, said.row, int(said.verdict == "block"), service.clock.now_ns())
     return _ok(counts, 202)
 
 

@@ -158,8 +158,7 @@ class Cohorts:
             tested: whether the version that serves made it: the loss of another is no evidence about this one.
         """
         start = seen_ns - seen_ns % self._width_ns
-        loss, weight = (score - label) ** 2, 1 / propensity
-        explored = propensity < 1
+        loss, weight, explored = (score - label) ** 2, 1 / propensity, propensity < 1
         if start < self._judged_ns:
             self._censored[explored] += refused or explored
             sums = self._matured[label]
@@ -168,7 +167,8 @@ class Cohorts:
             if cohort is None:
                 cohort = self._cohorts[start] = _Cohort()
             sums = cohort.sums[label]
-            age = min(_AGES - 1, max(0, arrived_ns - seen_ns) * _AGES // self._horizon_ns)
+            old_ns = arrived_ns - seen_ns
+            age = _AGES - 1 if old_ns >= self._horizon_ns else max(0, old_ns) * _AGES // self._horizon_ns
             kind = label + 2 * (2 if explored else int(refused))
             cohort.labels.append((kind, age, loss if tested else None))
             self._due.add(1, start // self._width_ns, int(kind <= 1))  # those of refusals are not expected

@@ -44,8 +44,9 @@ class GroupErrors:
     def __init__(self, groups: GroupMonitor, policy: Policy, learned: Learned) -> None:
         self._groups = groups
         self._policy = policy
-        self._young: dict[int, np.ndarray] = {}  # start of a cohort → int64[cells, label, (right, wrong)]
-        # Of matured labels, the batch that is being filled and the one before: the recent past, and no more.
+        self._young: dict[int, list[int]] = {}  # start of a cohort → as below, row by row: lists are quick to add to
+        # int64[cells, label, (right, wrong)] of matured labels, of the batch that is being filled and of the one
+        # before: the recent past, and no more.
         self._now = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
         self._before = np.zeros_like(self._now)
         self._allowed = self._gaps(learned)  # float64[cells, kind]; None: nothing is told
@@ -67,9 +68,10 @@ class GroupErrors:
         start = seen_ns - seen_ns % self._policy.cohort_ns
         if self._groups.position == NOBODY or not value >= 0 or start < self._matured_ns(now_ns):
             return
-        if start not in self._young:
-            self._young[start] = np.zeros_like(self._now)
-        self._young[start][self._groups.cell(value), label, int(approved == bool(label))] += 1
+        counts = self._young.get(start)
+        if counts is None:
+            counts = self._young[start] = [0] * self._now.size
+        counts[4 * self._groups.cell(value) + 2 * label + (approved == bool(label))] += 1
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
@@ -77,7 +79,7 @@ class GroupErrors:
         due = sorted(start for start in self._young if start < matured) if matured > self._judged_ns else ()
         self._judged_ns = matured
         for start in due:
-            self._now += self._young.pop(start)
+            self._now += np.reshape(self._young.pop(start), self._now.shape)
             self._stale = True
             if self._now.sum() >= self._policy.error_rows:
                 self._before, self._now = self._now, np.zeros_like(self._now)
@@ -112,13 +114,13 @@ class GroupErrors:
 
     def keep(self) -> dict[str, Any]:
         """Everything, for a restart."""
-        return {"self": keep(self), "young": [(start, counts.tolist()) for start, counts in self._young.items()]}
+        return {"self": keep(self), "young": list(self._young.items())}
 
     def recall(self, kept: dict[str, Any]) -> None:
         """The reverse of `keep`."""
         recall(self, kept["self"])
         self._stale = True  # what is allowed may be another gap now
-        self._young = {start: np.array(counts, dtype=np.int64) for start, counts in kept["young"]}
+        self._young = {start: np.array(counts, dtype=np.int64).ravel().tolist() for start, counts in kept["young"]}
 
     def _judge(self, allowed: np.ndarray) -> None:
         wrong, total = self._counts()

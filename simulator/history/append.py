@@ -6,6 +6,7 @@ Three Parquet files that only grow, joined by the item's ordinal when read; ever
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -78,7 +79,7 @@ class Writer:
         self._labels = _file(folder / "labels.parquet", LABEL_SCHEMA)
         self._pending: list[ReplyRow] = []
         self._withheld: list[int] = []
-        self._arrived: list[tuple[int, int]] = []
+        self._arrived, self._arrived_ns = array("q"), array("q")  # items whose labels came, and when
 
     def planned(self, columns: dict[str, np.ndarray]) -> None:
         """A chunk of the plan, before any of it is sent."""
@@ -103,7 +104,8 @@ class Writer:
 
     def labelled(self, items: Iterable[int], at_ns: int) -> None:
         """The labels of these items were delivered and acknowledged."""
-        self._arrived.extend(zip(items, repeat(at_ns)))
+        self._arrived.extend(items)
+        self._arrived_ns.extend(repeat(at_ns, len(self._arrived) - len(self._arrived_ns)))
         if len(self._arrived) >= _GROUP:
             self._flush_labels()
 
@@ -121,8 +123,8 @@ class Writer:
         self._withheld.clear()
 
     def _flush_labels(self) -> None:
-        self._labels.write_table(_table(self._arrived, LABEL_SCHEMA))
-        self._arrived.clear()
+        self._labels.write_table(pa.table([np.array(self._arrived), np.array(self._arrived_ns)], schema=LABEL_SCHEMA))
+        self._arrived, self._arrived_ns = array("q"), array("q")
 
     def close(
         self,
