@@ -103,11 +103,12 @@ class Routes:
         routing_key: PagerDuty's.
     """
 
-    __slots__ = ("_post", "_service", "routes")
+    __slots__ = ("_beat", "_post", "routes")
 
     def __init__(self, urls: Mapping[str, str], post: Post, *, clock: Clock, service: str, routing_key: str) -> None:
         self._post = post
-        self._service = service
+        mark, summary = fingerprint(service, "Watchdog", ""), "the alert path works"
+        self._beat = Notification("Watchdog", "", "none", mark, firing=True, summary=summary, starts_ns=0, ends_ns=0)
         self.routes = {
             name: Route(url, FORMATS[name], post, clock=clock, service=service, routing_key=routing_key)
             for name, url in urls.items()
@@ -134,9 +135,7 @@ class Routes:
 
     def heartbeat(self, now_ns: int) -> Notification:
         """The watchdog's notification: always firing, severity none."""
-        mark = fingerprint(self._service, "Watchdog", "")
-        summary = "the alert path works"
-        return Notification("Watchdog", "", "none", mark, firing=True, summary=summary, starts_ns=now_ns, ends_ns=0)
+        return self._beat._replace(starts_ns=now_ns)
 
     def keep(self) -> dict[str, list[list[Any]]]:
         """What each receiver has not got yet, for a restart."""

@@ -127,6 +127,7 @@ class Watch:
         for start, (n, refused) in decided.items():
             self._cohorts.decided(start, n, refused)
         standing = [
+            *self.inputs.firing,
             *self.groups.tick(now_ns, self.inputs.counted),
             *self.errors.tick(now_ns),
             *self.traffic.tick(dependencies),
@@ -134,19 +135,13 @@ class Watch:
             *more,
         ]
         # Hardly anything fires at most ticks, and what does not is nobody's affair.
-        firing = [*self.inputs.firing, *[each for each in standing if each.firing]]
+        firing = [each for each in standing if each.firing]
         missing = self._cohorts.missing
-        others = ((unlogged, _UNLOGGED), (concept, _CONCEPT), (missing, _UNLABELLED), (distrusted, _BOTH_BAD))
-        firing += [condition for stands, condition in others if stands]
-        firing += [
-            Condition("canary_scores", version, "ticket", firing=True,
-                      summary=f"scores of {version} lie {psi:.2f} from the champion's (PSI)")
-            for version, psi in (shifted or {}).items() if psi >= self._policy.canary_score_psi
-        ]  # fmt: skip
-        firing += [
-            Condition("canary_rollback", version, "page", firing=True, summary=f"{version} was taken back")
-            for version, at_ns in taken_back.items() if now_ns - at_ns < self._policy.rollback_alert_ns
-        ]  # fmt: skip
+        if unlogged or concept or missing or distrusted:
+            others = ((unlogged, _UNLOGGED), (concept, _CONCEPT), (missing, _UNLABELLED), (distrusted, _BOTH_BAD))
+            firing += [condition for stands, condition in others if stands]
+        if shifted or taken_back:
+            firing += self._of_releases(now_ns, shifted or {}, taken_back)
         told = []
         if self._safeguards.alerts:
             if firing or self.book.episodes:
@@ -198,6 +193,17 @@ class Watch:
             self._cohorts.start()
         self._distrust()
         return lost
+
+    def _of_releases(self, now_ns: int, shifted: Mapping[str, float], taken_back: Mapping[str, int]) -> list[Condition]:
+        policy = self._policy
+        return [
+            Condition("canary_scores", version, "ticket", firing=True,
+                      summary=f"scores of {version} lie {psi:.2f} from the champion's (PSI)")
+            for version, psi in shifted.items() if psi >= policy.canary_score_psi
+        ] + [
+            Condition("canary_rollback", version, "page", firing=True, summary=f"{version} was taken back")
+            for version, at_ns in taken_back.items() if now_ns - at_ns < policy.rollback_alert_ns
+        ]  # fmt: skip
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:
