@@ -72,8 +72,8 @@ class DecisionLog:
 
     __slots__ = ("_anomaly", "_backlog", "_block", "_clock", "_keep", "_limit", "_onlooker",
                  "_patience_ns", "_pending", "_ring", "_ringed", "_rows", "_short", "_sink", "_told",
-                 "_unwritten", "_wait_ns", "_writer", "_writing", "failing", "failures", "head",
-                 "lost", "seq")  # fmt: skip
+                 "_unwritten", "_wait_ns", "_writer", "_writing", "durable", "failing", "failures",
+                 "head", "lost", "seq")  # fmt: skip
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class DecisionLog:
         self._anomaly = anomaly
         self._onlooker = onlooker
         self._sink = sink
+        self.durable = sink is not None  # a reply has to wait for `committed`
         self._pending = _Open([], [], [])
         self._backlog: deque[tuple[bytes, bytes, int]] = deque()  # blocks to write: records, payloads, rows
         self._unwritten = 0  # rows in it
@@ -111,11 +112,6 @@ class DecisionLog:
         self.failures = 0  # attempts to write that failed
         self.lost = 0  # decisions that could not be kept
         self._short = False  # one of those who wait for the next write is among them, and nobody knows which
-
-    @property
-    def durable(self) -> bool:
-        """Whether a reply has to wait for `committed`."""
-        return self._sink is not None
 
     def append(self, decision: Decision, payload: Payload, bundle: Any) -> None:
         """Add one record, whose `seq` is this log's. Nobody may change any of it afterwards.
