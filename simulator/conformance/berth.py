@@ -75,14 +75,18 @@ class Berth:
         raise TargetDown(f"{self.url}{self.target.start.ready or '/'} was not ready in time; last status: {last}")
 
     def children(self) -> list[int]:
-        """Processes that ours started, and theirs, without those that serve nobody. Linux only: reads /proc."""
+        """Processes that ours started, and theirs, without those that serve nobody. Linux only: reads /proc.
+
+        In the order of their command lines, so that the second is the same one after a new start, too; what is
+        started side by side has its pids in any order.
+        """
         if self.process is None:
             return []
         parents = _parents()
         found, edge = [], {self.process.pid}
         while edge:
             edge = {pid for pid, parent in parents.items() if parent in edge}
-            found += sorted(edge)
+            found += sorted(edge, key=lambda pid: (_command(pid), pid))
         return [pid for pid in found if not any(word in _command(pid) for word in _HELPERS)]
 
     async def ended(self, seconds: float = STOP_WITHIN) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
+import subprocess
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -32,7 +35,7 @@ from harbour import (
 from simulator.conformance.bench import Bench
 from simulator.conformance.berth import Berth
 from simulator.conformance.fresh import Fresh
-from simulator.conformance.probes import admission, control, errors, identity, isolation, readiness
+from simulator.conformance.probes import admission, control, errors, identity, isolation, readiness, workers
 from simulator.conformance.suite import asked
 from simulator.targets.model import Target
 from simulator.verdict import Status
@@ -267,6 +270,44 @@ def test_a_cache_neither_hides_that_a_batch_mixes_nor_is_a_fault(whole):
     assert seen.repro
 
 
+def test_what_a_cache_still_knows_is_no_recovery(monkeypatch):
+    """The only worker dies after what it had begun: the cache knows that, and nobody scores anything new."""
+    done = []
+
+    def mortal(score_all, batch):
+        if len(done) >= workers.ASKED:
+            raise OSError
+        done.extend(batch if killed else ())
+        return one_by_one(score_all, batch)
+
+    killed, knowing = [], Knowing(Batcher(mortal))
+    transport = httpx.ASGITransport(app(Parts(gather=knowing)), raise_app_exceptions=False)
+    monkeypatch.setattr(workers, "BACK_WITHIN", 0.3)
+    monkeypatch.setattr(workers.os, "kill", lambda pid, _: killed.append(pid))
+
+    def client(_seconds=30.0):
+        return httpx.AsyncClient(transport=transport, base_url="http://tug.invalid")
+
+    async def again():
+        done.clear()
+
+    async def go():
+        async with client() as http:
+            bench = Bench(TARGET, http, ROWS)
+            await control.probe(bench)
+            bench.alone, bench.company = bench.alone[:8], list(bench.alone[8:])  # as if these were fresh rows
+            knowing.known.clear()  # started anew
+            berth = SimpleNamespace(
+                target=TARGET, command=("it",), process=True, running=True, children=lambda: [7], again=again,
+                client=client,
+            )  # fmt: skip
+            return {f.case: f for f in await workers.probe(bench, berth)}
+
+    found = asyncio.run(go())
+    assert killed == [7]
+    assert found["recovery"].status is Status.FAIL, found["recovery"].why
+
+
 def test_who_scores_otherwise_after_every_start_is_not_accused_of_a_cache():
     learned = [0.0]
     found = isolated(
@@ -355,3 +396,16 @@ def test_one_row_at_a_time_is_a_limit_and_no_fault():
     found = tried(Parts(check=single))
     assert found["isolation.batched"].status is Status.UNKNOWN
     assert red(found) == set()
+
+
+def test_workers_are_known_by_what_they_run():
+    """Two that start side by side have their pids in any order; each must be killed once, and none twice."""
+    later, sooner = (subprocess.Popen(["sleep", seconds]) for seconds in ("62", "61"))  # noqa: S607 - wherever it is
+    try:
+        berth = Berth(TARGET, "http://tug.invalid", process=SimpleNamespace(pid=os.getpid()))
+        ours = [pid for pid in berth.children() if pid in {later.pid, sooner.pid}]
+        assert ours == [sooner.pid, later.pid]
+    finally:
+        for process in (later, sooner):
+            process.kill()
+            process.wait()
