@@ -24,7 +24,7 @@ Verdict = Literal["accepted", "duplicate", "unknown"]
 _UNLABELLED: Final = 255
 _NEVER: Final = 0  # older than any place
 _HEURISTIC: Final = "fallback"
-_STARTS: Final = 8  # intervals that decisions are counted by at once; there are two at most ticks
+_STARTS: Final = 4  # intervals that decisions are counted by at once; there are two at most ticks
 
 
 class Remembered(NamedTuple):
@@ -118,7 +118,7 @@ class Ledger:
         was allowed at random included).
         """
         since, self._told = max(self._told, self._next - self._capacity), self._next
-        at_ns, scores, said = (np.asarray(column) for column in (self._at_ns, self._scores, self._said))
+        at_ns, scores, said = self._at_ns.obj, self._scores.obj, self._said.obj  # the arrays that are viewed
         counts: dict[int, tuple[int, int]] = {}
         while since < self._next:
             found = np.zeros((_STARTS, 3), dtype=np.int64)

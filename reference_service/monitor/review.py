@@ -44,13 +44,14 @@ class ReviewShare:
         policy: the band, and how many scores it is judged by.
     """
 
-    __slots__ = ("_edges", "_inside", "_policy", "_scores", "_seen", "trail")
+    __slots__ = ("_edges", "_inside", "_judged_by", "_policy", "_scores", "_seen", "trail")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._scores = np.full(policy.review_rows, math.nan)  # the latest, in a ring
         self._seen = 0  # ever
-        self._edges: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._judged_by: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._edges = np.zeros(3)  # the same
         self._inside = np.zeros(3, dtype=np.int64)  # of the latest, at each of these edges or above
         self.trail: deque[Move] = deque(maxlen=_TRAIL)
 
@@ -72,11 +73,11 @@ class ReviewShare:
 
     def _take(self, scores: Sequence[float], edges: tuple[float, float, float]) -> None:
         """The scores of a tick, counted as they come and go."""
-        if edges != self._edges:
-            self._edges = edges
+        if edges != self._judged_by:
+            self._judged_by, self._edges = edges, np.array(edges)
             self._inside = np.array([np.count_nonzero(self._scores >= edge) for edge in edges])
         if len(scores):
-            roll(np.array(scores), self._scores, self._seen, np.array(edges), self._inside)
+            roll(np.array(scores), self._scores, self._seen, self._edges, self._inside)
             self._seen += len(scores)
 
     def _border(self, bands: Bands) -> float:

@@ -42,6 +42,13 @@ class Reactions:
         # A second try stays away with its first one, unless that has been sent before.
         return np.asarray(~away | ~first & (chunk.scheduled_ns - self._feedback.after <= now_ns))
 
+    def idle(self, planned: Planned, ended_ns: int) -> bool:
+        """Whether it is a second try that will not be made, as is known once all are done that were sent by then."""
+        name = planned.request_id
+        if not name.endswith(_AGAIN) or planned.scheduled_ns - self._feedback.after > ended_ns:
+            return False
+        return name.removesuffix(_AGAIN) not in self._trying
+
     def comes(self, planned: Planned, now_ns: int) -> Planned | None:
         """This request as it is sent; None if it is not. A second try says what the first one said, under its id."""
         if planned.request_id.endswith(_AGAIN):

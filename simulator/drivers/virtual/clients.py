@@ -63,14 +63,27 @@ class Clients:
         while self.upcoming is None and (chunk := next(self.chunks, None)) is not None:
             coming = None if reactions is None or recorder.whole else reactions.may_come(chunk, now_ns)
             self.requests = iter(recorder.take(chunk, coming))
-            self.upcoming = next(self.requests, None)
+            self.upcoming = self._next()
         if self.upcoming is not None:
             self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)
+
+    def _next(self) -> Planned | None:
+        """The next one of this chunk. Second tries that will not be made are done with at once: they have no body."""
+        planned = next(self.requests, None)
+        while planned is not None and not planned.body and self._idle(planned):
+            self.recorder.withheld(planned)
+            planned = next(self.requests, None)
+        return planned
+
+    def _idle(self, planned: Planned) -> bool:
+        # Who retries may be at it for longer than a client waits for one answer.
+        ended_ns = self.loop.now_ns - self.timeout
+        return self.reactions is not None and not self.traffic.retries and self.reactions.idle(planned, ended_ns)
 
     def _arrive(self, _: Any) -> None:
         if not self.scene.sending or self.upcoming is None:
             return
-        planned, self.upcoming = self.upcoming, next(self.requests, None)
+        planned, self.upcoming = self.upcoming, self._next()
         # The next arrival is posted before the app runs: what the app does at this instant comes after it was sent.
         if self.upcoming is not None:
             self.loop.post(self.upcoming.scheduled_ns, self._arrive, None)

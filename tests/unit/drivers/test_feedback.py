@@ -66,6 +66,13 @@ def test_a_second_try_is_sent_once_and_only_after_that_decision(reactions):
     assert not reactions.comes(again[0], 5 * MINUTE)
 
 
+def test_a_second_try_is_known_to_be_idle_once_its_first_one_is_done(reactions):
+    reactions.concluded(Done(request("main-1", 0, 7, u=0.9), "block"))
+    made, idle, other = (request(name, 5 * MINUTE, 7) for name in ("main-1~1000", "main-2~1000", "main-3"))
+    assert not reactions.idle(idle, -1)  # the first one may not have been answered yet
+    assert [reactions.idle(one, 0) for one in (made, idle, other)] == [False, True, False]
+
+
 def test_the_plan_holds_the_second_tries_that_may_come_and_changes_nothing_else():
     def made(feedback):
         given = {"population": "payments", "traffic": {"rate": "20/s", "for": "5m"}, "feedback": feedback}
