@@ -239,7 +239,7 @@ def _beside(evidence: Evidence, found: History, scenario: Scenario, *, elsewhere
         differ.append("end_ns")
     if differ:
         raise PremiseError(f"twin: the {there.role} run has another {' and '.join(differ)}", "run again with its twin")
-    if not _same_world(evidence, found):
+    if not _same_world(evidence, found, scenario):
         raise PremiseError(
             f"twin: in the {there.role} run other customers came at other moments, whatever seed it says",
             "report it: this is a defect of the harness",
@@ -249,13 +249,19 @@ def _beside(evidence: Evidence, found: History, scenario: Scenario, *, elsewhere
     sound_run(evidence, found, scenario.clean())
 
 
-def _same_world(evidence: Evidence, found: History) -> bool:
-    """Rows of one key are of one customer and moment in both runs: what is drawn by keys no event can change (S11)."""
+def _same_world(evidence: Evidence, found: History, scenario: Scenario) -> bool:
+    """Rows of one key are of one customer and moment in both runs: what is drawn by keys no event can change (S11).
+
+    But a prior shift, which puts somebody else in a customer's place, at the same moment.
+    """
     ours, theirs = evidence.main.items, found.items
     partner = partners(evidence, evidence.main, found)
     here = np.flatnonzero((partner != NOBODY) & (ours["copy"] == 0))
     there = partner[here]
-    return all(bool(np.array_equal(ours[name][here], theirs[name][there])) for name in ("entity", "event_ns"))
+    shifts = sum(1 << k for k, event in enumerate(scenario.when) if event.verb == "prior")
+    replaced = ours["touched"][here] & np.uint64(shifts) != 0
+    who = (ours["entity"][here] == theirs["entity"][there]) | replaced
+    return bool(np.all(who & (ours["event_ns"][here] == theirs["event_ns"][there])))
 
 
 def _pushed_ns(scenario: Scenario) -> int:

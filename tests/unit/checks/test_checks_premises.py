@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from histories import END, SECOND, Evidence, edited, ending, evidence, firing, judged, notes, record, run
+from histories import END, SECOND, Evidence, edited, ending, evidence, firing, judged, notes, record, run, scenario
 from specimens import OUTAGE, PAGED, SPECIMENS, alerts, set_at, some
 
 from simulator.checks import evaluate
+from simulator.controls import naive
 from simulator.history.schema import NEVER, Note, Outcome
 from simulator.scenario.quantities import MINUTE
 from simulator.verdict import Status
@@ -127,6 +128,24 @@ def test_another_run_in_place_of_the_twin_is_no_twin(found, why):
     assert finding.status is Status.UNKNOWN
     assert finding.why.startswith("twin: ")
     assert why in finding.why
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"), [({"prior": {"to": "15%"}}, Status.PASS), ({"nulls": {"field": "amount"}}, Status.UNKNOWN)]
+)
+def test_a_prior_shift_alone_puts_others_in_a_customers_place(verb, status):
+    """A row of the other outcome has another customer's values, at the same moment: that twin is one all the same."""
+    demand = {"id": "it", "harmed": {"max": "1%"}, "of": "untouched"}
+    whole = scenario(demand, when=[{"event": "e", "at": "10m", "for": "10m", **verb}])
+    items = evidence().main.items
+    somebody_else = np.where(items["touched"] != 0, items["entity"] + 10_000, items["entity"])
+    found = edited(evidence(), entity=somebody_else)
+    finding = evaluate(whole.then[0], whole, found)
+    assert finding.status is status, finding.why
+    court = naive.read(found.main, found.twin, found.aa, found.tolerance)
+    assert naive.opinion(whole.then[0], whole, court).status is status
+    elsewhen = edited(found, event_ns=items["event_ns"] + (items["touched"] != 0))
+    assert evaluate(whole.then[0], whole, elsewhen).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize("family", ["alert", "no_alert", "handled", "harmed", "parity", "labels_seen", "recovers"])
