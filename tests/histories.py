@@ -39,7 +39,8 @@ def columns(n: int = N, *, every: int = SECOND, rows: int = 1, **changed: Any) -
         "segment": "", "event_ns": scheduled, "scheduled_ns": scheduled, "sent_ns": scheduled,
         "seen_ns": scheduled + 1_000_000, "replied_ns": scheduled + 2_000_000, "attempts": 1, "status": 200,
         "outcome": int(Outcome.OK), "score": np.round((index * 7919 % 1000) / 1000, 6), "decision": "approve",
-        "source": int(Source.MODEL), "version": "v1", "reasons": "", "touched": 0, "potent": 0, "sent_digest": 0,
+        "source": int(Source.MODEL), "version": "v1", "reasons": "", "touched": 0, "potent": 0,
+        "sent_digest": 1 + np.asarray(changed.get("potent", 0), np.uint64),  # what was changed is sent otherwise
         "leak": 0,
         "truth": index % 2, "label_due_ns": scheduled + 60 * MINUTE, "label_ns": NEVER,
     }  # fmt: skip

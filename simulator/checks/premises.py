@@ -54,6 +54,8 @@ def sound_run(evidence: Evidence, history: History, scenario: Scenario) -> None:
     _steady(history, scenario)
     on_schedule(history, LATE_P99_NS)
     why, remedy = records.flaw(evidence, history)
+    if not why:
+        why, remedy = records.unsent(evidence, history, scenario)
     if not why and baseline.stated(scenario):
         why, remedy = baseline.flaw(history, scenario, told=False)
     if why:

@@ -31,7 +31,7 @@ def in_clean_world(evidence: Evidence) -> Evidence | None:
     notes = [note for note in twin.notes if note.kind in OBSERVED]
     notes += [_kept(note) for note in main.notes if note.kind not in OBSERVED]
     items = dict(twin.items)
-    for name in ("touched", "potent"):
+    for name in ("touched", "potent", "sent_digest"):
         items[name] = _marks(evidence, main, twin, name)
     return replace(evidence, main=replace(main, items=items, alerts=twin.alerts, notes=tuple(notes)))
 
@@ -44,7 +44,7 @@ def _kept(note: Note) -> Note:
 
 
 def _marks(evidence: Evidence, main: History, twin: History, name: str) -> np.ndarray:
-    """Which of the twin's rows the events would have touched: those that they touched in the run."""
+    """What was done to each of the twin's rows: what was done to it in the run."""
     mate = partners(evidence, twin, main)
     if not len(main):
         return np.zeros(len(twin), np.uint64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from simulator.scenario.errors import BadInput, Problem
 from simulator.scenario.load import Cell, load_model
@@ -38,7 +38,7 @@ def load(path: Path) -> Target:
 
 
 def digest(path: Path, target: Target) -> str:
-    """SHA-256 (hex) over the target file, the source of the packages that it starts, and the manifests of its bundles.
+    """SHA-256 (hex) over the target file, the source that it starts, its bundles' manifests, and files of its settings.
 
     What runs behind a URL or a command cannot be seen from here; there the file alone counts.
     """
@@ -47,9 +47,18 @@ def digest(path: Path, target: Target) -> str:
         for file in _sources(target.start.asgi.partition(":")[0]):
             total.update(str(file.name).encode())
             total.update(file.read_bytes())
-    for manifest in _manifests(path, target):
-        total.update(manifest.read_bytes())
+    for file in (*_manifests(path, target), *_named(path, target.start.settings)):
+        total.update(file.read_bytes())
     return total.hexdigest()
+
+
+def _named(path: Path, value: Any) -> list[Path]:
+    """Files that stand in the settings, such as a table of features: with another one it is another service."""
+    if isinstance(value, str):
+        file = Path(value.replace("$here", str(path.parent)))
+        return [file] if "$here" in value and file.is_file() else []
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [file for part in parts for file in _named(path, part)]
 
 
 def _sources(module: str) -> list[Path]:

@@ -239,7 +239,9 @@ def world(dice: Random) -> tuple[Evidence, list[dict[str, Any]]]:
     clean = items(dice, base, 0.1) if maybe(dice, 0.4) else base
     clean = mute(Random(dice.getstate()[1][0]), clean)  # noqa: S311 - apart, so that it moves no other draw
     noisy = items(dice, clean, 0.005) if maybe(dice, 0.2) else clean
-    main = items(dice, {**clean, "touched": marks, "potent": potent}, 1.0)
+    own = Random(dice.getstate()[1][3])  # noqa: S311 - apart, so that it moves no other draw
+    sent = base["sent_digest"] + (potent if maybe(own, 0.9) else potent * np.uint64(own.randrange(2)))
+    main = items(dice, {**clean, "touched": marks, "potent": potent, "sent_digest": sent}, 1.0)
     if verb == "duplicate":
         main = second_deliveries(dice, main)
     if maybe(dice, 0.2):  # a second delivery of some rows, and rows that the twin does not know

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     reasons: str
     touched: int
     potent: int
+    sent_digest: int
     leak: int
     truth: int
     label_due_ns: int

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.controls.naive.book import Book, Row
 from simulator.controls.naive.court import Court, Doubt, Opinion, must
-from simulator.controls.naive.premises import notes, sound
+from simulator.controls.naive.premises import notes, sent, sound
 from simulator.controls.naive.shares import poll
 from simulator.controls.naive.windows import rows_of, when
 from simulator.history.schema import Outcome
@@ -53,6 +53,7 @@ def logged(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
         return Opinion(Status.FAIL)
     must(len(votes) >= max(1, expectation.params.min_pairs), "enough data")
     sound(run, scenario)
+    sent(court, scenario)
     return poll(Status.PASS, votes, 0.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from simulator.controls.naive.book import Book, Row
 from simulator.controls.naive.court import MINUTE, NOISE, SECOND, Court, Doubt, must
@@ -31,6 +31,27 @@ def sound(run: Book, scenario: Scenario, lag_ns: int = 100 * 10**6) -> None:
     if "serving" in scenario.given.model_fields_set:
         must(not strangers(run, scenario), "another version serves")
     must(bool(heals) or not scenario.when, "never healed")
+
+
+_REWRITES: Final = {
+    "nulls", "rename", "drop", "add", "nest", "retype", "scale", "respell", "outlier", "reorder", "garble", "drift",
+}  # fmt: skip
+
+
+def sent(court: Court, scenario: Scenario) -> None:
+    """S7: what an event changed was sent in other bytes than in the clean twin, at least half of it."""
+    twin = court.twin
+    if twin is None or twin.events or any(row.touched for row in twin.rows) or len(twin.by_key) < len(twin.rows):
+        return
+    for event in scenario.when:
+        if event.verb in _REWRITES and event.event in court.main.events:
+            bit = 1 << court.main.events[event.event].index
+            pairs = []
+            for row in court.main.rows:
+                other = twin.by_key.get((row.stream, row.number, row.copy))
+                if row.potent & bit and not row.copy and row.sent_ns != NEVER and other is not None:
+                    pairs.append(row.sent_digest == other.sent_digest)
+            must(2 * sum(pairs) <= len(pairs), "sent as if nothing had happened")
 
 
 def early(run: Book, scenario: Scenario) -> list[Row]:

@@ -6,7 +6,7 @@ from math import isfinite, nan
 
 from simulator.controls.naive.book import Book
 from simulator.controls.naive.court import NOISE, Court, Opinion, equal, must
-from simulator.controls.naive.premises import noise, served, side, sound
+from simulator.controls.naive.premises import noise, sent, served, side, sound
 from simulator.controls.naive.shares import comparable, poll, tagged
 from simulator.controls.naive.tails import by_tails
 from simulator.controls.naive.windows import When, ground, rows_of, when
@@ -47,6 +47,7 @@ def parity(expectation: Expectation, scenario: Scenario, court: Court) -> Opinio
         return Opinion(Status.FAIL if noisier else Status.UNKNOWN)
     must(pairs >= max(1, expectation.params.min_pairs), "enough data")
     sound(court.main, scenario)
+    sent(court, scenario)
     must(pairs >= 0.9 * len(rows), "hardly comparable")
     return poll(Status.PASS, votes, NOISE if noisy else 0.0)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from simulator.controls.naive.book import Book, Row
 from simulator.controls.naive.court import SECOND, Court, must
-from simulator.controls.naive.premises import event, needed, received, sound
+from simulator.controls.naive.premises import event, needed, received, sent, sound
 from simulator.scenario.model import Expectation, Scenario
 
 
@@ -101,6 +101,7 @@ def clauses(expectation: Expectation, scenario: Scenario, run: Book) -> Clauses:
 def ground(expectation: Expectation, scenario: Scenario, court: Court) -> When:
     """What every expectation needs."""
     sound(court.main, scenario)
+    sent(court, scenario)
     return when(expectation, scenario, court.main)
 
 

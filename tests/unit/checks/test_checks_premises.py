@@ -158,6 +158,17 @@ def test_a_twin_that_is_missing_or_unsound_is_a_broken_premise(family):
         assert "twin" in finding.why
 
 
+@pytest.mark.parametrize(("as_it_was", "decides"), [(0, True), (300, True), (301, False), (600, False)])
+def test_what_was_sent_as_in_the_clean_twin_was_not_disturbed(as_it_was, decides):
+    """The plan says that 600 rows were changed, and so does the receipt; the bytes say of how many it is so."""
+    specimen = SPECIMENS["handled"]
+    sent = specimen.passing.main.items["sent_digest"].copy()
+    sent[np.flatnonzero(specimen.passing.main.items["potent"])[:as_it_was]] = 1
+    finding = evaluate(specimen.scenario.then[0], specimen.scenario, edited(specimen.passing, sent_digest=sent))
+    assert (finding.status is Status.PASS) == decides
+    assert decides or finding.why.startswith("records: what `e` is to have changed was sent as in the clean twin")
+
+
 @pytest.mark.parametrize(
     ("counts", "why"), [((), "and nobody counted"), ((599,), "and 599 were counted"), ((300, 300), ""), ((700,), "")]
 )
