@@ -14,7 +14,7 @@ from simulator.scenario.model import Scenario
 from simulator.scenario.verbs import REPRESENTATION
 
 _KEY = ("stream", "index", "copy")
-_READ = (*_KEY, "request", "row", "attempts", "outcome", "label_due_ns", "label_ns")
+_READ = (*_KEY, "request", "row", "attempts", "outcome", "label_due_ns", "label_ns", "sent_ns", "replied_ns")
 
 
 def flaw(evidence: Evidence, history: History) -> tuple[str, str]:
@@ -73,6 +73,10 @@ def _flaw(items: dict[str, np.ndarray]) -> tuple[str, str]:
     early = int(((came != NEVER) & ((due == NEVER) | (came < due))).sum())
     if early:
         return f"labels: {early} came before their truth was known", _REPORT
+    sent, replied = items["sent_ns"], items["replied_ns"]
+    before = int(((replied != NEVER) & ((sent == NEVER) | (replied < sent))).sum())
+    if before:
+        return f"records: {before} replies came before their requests were sent", _REPORT
     twice = len(items["index"]) - _distinct(items)
     if twice:
         return f"records: {twice} items are on record twice", _REPORT

@@ -99,6 +99,14 @@ def _spoiled(network: Network, history: History) -> np.ndarray:
     return np.asarray(seen | (items["outcome"] == Outcome.TIMEOUT) | (items["attempts"] > 1))
 
 
+def _stood_still(history: History, start_ns: int, end_ns: int) -> int:
+    """1 if requests came in that time, and none of them was answered well before it was over: so it is seen (S7)."""
+    items = history.items
+    came = (items["sent_ns"] >= start_ns) & (items["sent_ns"] < end_ns)
+    answered = came & (items["outcome"] == int(Outcome.OK)) & (items["replied_ns"] < end_ns)
+    return int(came.any() and not answered.any())
+
+
 def _again(first: EventRecord, due: int, came: int) -> EventRecord:
     # One that was never due has not been shown to come.
     return replace(first, planned=max(1, due), delivered=came, potent=came)
@@ -120,6 +128,8 @@ def _served(
         potent = receipt.potent if refused else int(len(admitted) > 0 and receipt.potent > 0)
     else:  # also a shadow, which answers nobody: whether it was asked is what the harness saw at its seam
         end, potent = _declared_end(event, end_ns), receipt.potent
+        if event.pause is not None and history.header.driver == "virtual":
+            potent *= _stood_still(history, receipt.at_ns, end)
     # Who waits for evidence starts when it has come, and is not late.
     waits = event.retrain is not None and event.retrain.on == "evidence"
     return EventRecord(

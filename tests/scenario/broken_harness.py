@@ -9,6 +9,7 @@ from reference_service.app import create_app
 from simulator.drivers import record
 from simulator.drivers.record import Recorder
 from simulator.drivers.virtual.clients import Clients
+from simulator.drivers.virtual.cpu import VirtualCpu
 from simulator.drivers.virtual.scene import Scene
 from simulator.history.append import Writer
 from simulator.scenario.quantities import SECOND
@@ -157,4 +158,22 @@ def what_is_disturbed_is_sent_as_it_was(settings, *, clock, seams):
     """The plan says that keys are renamed; the bytes that are sent are those of the clean rows."""
     bodies = Recorder._bodies
     Recorder._bodies = lambda self, chunk: bodies(self, replace(chunk, overrides={}))
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def nobody_stands_still(settings, *, clock, seams):
+    """The service is said to be paused, and works on."""
+    VirtualCpu.pause = lambda *_: None
+    return create_app(settings, clock=clock, seams=seams)
+
+
+def replies_are_early(settings, *, clock, seams):
+    """What is written down of a reply is that it came a second before it did, and before it was asked for."""
+    concluded = Recorder.concluded
+
+    def early(self, exchange):
+        exchange.replied_ns -= SECOND
+        concluded(self, exchange)
+
+    Recorder.concluded = early
     return create_app(settings, clock=clock, seams=seams)

@@ -213,6 +213,29 @@ def test_a_fault_that_changes_nothing_makes_it_unknown(grounds):
     assert reasons(verdict)["handled"].startswith("receipt: `tenfold` is impotent")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [(None, ""), ("nobody_stands_still", "receipt: `frozen` is impotent"), ("replies_are_early", "records: ")],
+)
+def test_a_pause_has_to_be_seen_and_a_reply_to_come_after_its_request(grounds, part, why):
+    """Nobody but the replies can tell: a service that was never paused recovers well."""
+    document = {
+        "seatrial": 1,
+        "title": "The service stands still for five seconds",
+        "seed": 1,
+        "given": {"population": "payments", "traffic": {"rate": "20/s", "for": "3m"}, "warmup": "30s"},
+        "when": [{"event": "frozen", "at": "1m", "for": "5s", "pause": {}}],
+        "then": [{"id": "up", "error_rate": {"max": "5%"}, "after": "frozen.end", "within": "1m"}],
+    }
+    path = grounds.folder / "frozen.scenario.yaml"
+    path.write_text(json.dumps(document))
+    target = short.target(f"broken_harness:{part}" if part else grounds.honest, grounds.folder)
+    verdict = trial.certify(load(path), out=grounds.folder / "frozen" / str(part), target=target)
+    assert verdict.exit_code == (EXIT_UNKNOWN if part else EXIT_CERTIFIED), text.render(verdict)
+    assert all(found.startswith(why) for found in reasons(verdict).values()), reasons(verdict)
+
+
 def test_a_defect_that_never_reached_the_model_makes_it_unknown(grounds):
     # The release is accepted and serves; only its defect never happened. Not to roll back is then no fault.
     document = {

@@ -67,6 +67,8 @@ class Book:
         for row in self.rows:
             if row.label_ns != NEVER and (row.label_due_ns == NEVER or row.label_ns < row.label_due_ns):
                 return False
+            if row.replied_ns != NEVER and not NEVER < row.sent_ns <= row.replied_ns:
+                return False
         made = [n.data["attempts"] for n in self.notes if n.kind == "driver" and "attempts" in n.data]
         known = bool(made) and all(row.outcome != Outcome.MISSING for row in self.rows)
         tried = sum(row.attempts for row in self.rows if row.place == 0)

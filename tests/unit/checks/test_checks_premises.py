@@ -70,6 +70,8 @@ _again = 1  # the index of the second item
         (kept(index=_again), "records: 1 items are on record twice, in the main run"),
         (kept(label_ns=59 * MINUTE), "labels: 1 came before their truth was known, in the main run"),
         (kept(label_ns=60 * MINUTE, label_due_ns=NEVER), "labels: 1 came before"),
+        (kept(sent_ns=1, replied_ns=0), "records: 1 replies came before their requests were sent, in the main run"),
+        (kept(sent_ns=NEVER), "records: 1 replies came before"),
         (
             noted("driver", late_p99_ns=0, late_max_ns=0, attempts=3600),
             "driver: it sent 3600 requests, and 1800 are on",
