@@ -35,6 +35,7 @@ def flaw(evidence: Evidence, history: History) -> tuple[str, str]:
 
 
 _REPORT = "report it: this is a defect of the harness"
+_CARRIED = "see whether the protocol of the target carries it at all; if it does, report it: a defect of the harness"
 
 
 _AS_IT_WAS: Final = 0.5  # of what was changed: some changes write the same bytes, and most do not
@@ -56,7 +57,7 @@ def unsent(evidence: Evidence, history: History, scenario: Scenario) -> tuple[st
     same = known & (items["sent_digest"] == twin.items["sent_digest"][np.maximum(partner, 0)])
     for record in history.events:
         if record.name in disturbing and _mostly(same, known & _changed(items, record)):
-            return f"records: what `{record.name}` is to have changed was sent as in the clean twin", _REPORT
+            return f"records: what `{record.name}` is to have changed was sent as in the clean twin", _CARRIED
     return "", ""
 
 

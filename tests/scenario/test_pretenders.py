@@ -69,6 +69,26 @@ def test_to_be_like_a_twin_that_says_nothing_proves_nothing(tried, name):
     assert all(judged.finding.why.startswith("twin:") for judged in verdict.cells[0].judged)
 
 
+def test_an_app_whose_memory_outlives_its_end_was_never_restarted(tmp_path):
+    """Where the target file names the app itself there is no second one that begins with nothing."""
+    target = {
+        "target": 1, "start": {"asgi": "pretenders:loses_labels"}, "protocol": "json", "path": "/predict",
+        "read": {"score": "$.score", "source": "$.source"},
+    }  # fmt: skip
+    document = {
+        "seatrial": 1, "title": "It is killed, and comes back", "seed": 3,
+        "given": {"population": "payments", "traffic": {"rate": "20/s", "for": "2m"}, "warmup": "20s"},
+        "when": [{"event": "killed", "at": "30s", "for": "1s", "restart": {"how": "kill"}}],
+        "then": [{"id": "up", "error_rate": {"max": "5%"}, "after": "killed.end", "within": "1m"}],
+    }  # fmt: skip
+    path, scenario = tmp_path / "it.target.yaml", tmp_path / "killed.scenario.yaml"
+    path.write_text(json.dumps(target))
+    scenario.write_text(json.dumps(document))
+    verdict = trial.certify(load(scenario), out=tmp_path / "out", target=path)
+    assert statuses(verdict) == {"up": Status.UNKNOWN}, text.render(verdict)
+    assert "names an app and no factory" in verdict.cells[0].judged[0].finding.why
+
+
 @pytest.mark.parametrize(("name", "asked"), [("without_metrics", [SEEN]), ("loses_labels", [QUIET, PAGED, FEW])])
 def test_what_is_not_there_is_unknown(tried, name, asked):
     verdict = tried(name, *asked)

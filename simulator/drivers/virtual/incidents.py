@@ -154,14 +154,17 @@ class Incidents:
         await self._begin_life(event)
 
     async def _begin_life(self, event: Event) -> None:
-        receipt = self._receipts[event.event]
+        receipt, before = self._receipts[event.event], self.scene.life.app
         try:
             self.clients.client = self.clients.client._replace(app=self.scene.life.rebuild())
             await self.scene.life.start()
         except Exception as error:  # noqa: BLE001 - whatever keeps it down belongs into the receipt
             self._receipts[event.event] = replace(receipt, detail=f"it does not start again: {error}")
             return
-        self._receipts[event.event] = replace(receipt, delivered=1, potent=1, detail=event.params.how)
+        # What an app keeps in its memory dies with its process; here only a new object has none.
+        anew = self.scene.life.app is not before
+        detail = event.params.how if anew else "`start.asgi` names an app and no factory, so its memory outlives it"
+        self._receipts[event.event] = replace(receipt, delivered=1, potent=int(anew), detail=detail)
         self.scene.note("action", what=f"restart, {event.params.how}", status=200, body="")
 
     async def _release(self, k: int, event: Event) -> None:
