@@ -138,9 +138,8 @@ def test_runs_that_are_all_of_another_seed_decide_nothing(grounds):
     assert reasons(verdict).keys() == {"up", "same"}
 
 
-@pytest.mark.parametrize(
-    "part", ["receipts_are_plans", pytest.param("faults_are_never_put_on", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # the premise itself is in the default run (test_checks_premises)
+@pytest.mark.parametrize("part", ["receipts_are_plans", "faults_are_never_put_on"])
 def test_receipts_that_only_promise_blame_nobody_and_certify_nothing(grounds, part):
     """Nobody counted what the outage did: the honest service, which shows nothing of it, must not be refused."""
     verdict = grounds.trial("feature_store_outage", f"broken_harness:{part}")
