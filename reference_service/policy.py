@@ -136,7 +136,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Decision log
     log_rows: int = 256  # group commit: a block closes at so many records …
     log_wait_ns: int = 1_000_000  # … or once nobody else comes, after 1 ms at the latest
-    log_ring: int = 4096  # records kept in memory for /v1/decisions
+    log_ring: int = 512  # records kept in memory for /v1/decisions, which fit a cache; the others are on disk
     log_patience_ns: int = 100_000_000  # a write that takes longer has failed: under half the deadline
     log_backlog: int = (
         1 << 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
@@ -44,8 +45,8 @@ class InputMonitors:
         self._policy = policy
         self._closes_ns = started_ns + policy.window_ns
         self.received = Received(bundle)
-        self.scores: list[float] = []  # of answers by the model; appended by the pipeline
-        self.taken: list[float] = []  # the scores that the last tick took in
+        self.scores = array("d")  # of answers by the model; appended by the pipeline
+        self.taken = self.scores  # those that the last tick took in
         self._window = bundle.new_counts()
         self.counted = self._window  # by the last tick
         self._closed: deque[tuple[int, np.ndarray]] = deque(maxlen=policy.late_windows)  # end → counts
@@ -86,7 +87,7 @@ class InputMonitors:
         """Judge rates by int64[f, 14] counts, and drift where a window has closed. Counts of several workers add up."""
         self._window += counts
         self.counted = counts
-        self.taken, self.scores = self.scores, []
+        self.taken, self.scores = self.scores, array("d")
         self.score.add(self.taken)
         self._stirred = self._look_at_rates(counts)
         closes = now_ns >= self._closes_ns
