@@ -6,6 +6,7 @@ An episode that stood before a restart is neither told again nor forgotten, and 
 from __future__ import annotations
 
 import logging
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,6 +39,8 @@ def recall(thing: Kept, kept: dict[str, Any]) -> None:
 def _typed(name: str, now: Any, then: Any) -> Any:
     if isinstance(now, deque):
         return deque(then, maxlen=now.maxlen)
+    if isinstance(now, array):
+        return array(now.typecode, then)
     if isinstance(now, np.ndarray):
         found = np.array(then, dtype=now.dtype)
         if found.shape != now.shape:
@@ -69,7 +72,7 @@ def recall_all(things: Iterable[Kept], kept: list[dict[str, Any]]) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
-    return list(value) if isinstance(value, deque) else value
+    return list(value) if isinstance(value, array | deque) else value
 
 
 class Keeper:

@@ -77,7 +77,7 @@ class ReviewShare:
             self._judged_by, self._edges = edges, np.array(edges)
             self._inside = np.array([np.count_nonzero(self._scores >= edge) for edge in edges])
         if len(scores):
-            roll(np.array(scores), self._scores, self._seen, self._edges, self._inside)
+            roll(np.asarray(scores, dtype=np.float64), self._scores, self._seen, self._edges, self._inside)
             self._seen += len(scores)
 
     def _border(self, bands: Bands) -> float:

@@ -8,6 +8,7 @@ estimate is always *unverified*: it is shown, and nobody is ever paged or rolled
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import ClassVar, Final, NamedTuple
 
@@ -51,7 +52,7 @@ class ScoreMonitor:
         self._cells = np.zeros(len(self._deciles) + 1, dtype=np.int64)
         self._even = np.full(len(self._cells), 1 / len(self._cells))
         self._sums = np.zeros((3, len(self._calibration)))  # by cell of the calibration: rows, scores, their squares
-        self._waiting: list[float] = []  # to be counted: ten numpy calls are too many for the few scores of a tick
+        self._waiting = array("d")  # to be counted: ten numpy calls are too many for the few scores of a tick
         self.drift = DriftDetector(policy)
         self._closed = np.zeros_like(self._sums)  # of the last window
 
@@ -70,8 +71,8 @@ class ScoreMonitor:
         self._closed, self._sums = self._sums, np.zeros_like(self._sums)
 
     def _count(self) -> None:
-        spread(np.array(self._waiting, dtype=np.float64), self._deciles, self._cells, self._cuts, self._sums)
-        self._waiting = []
+        spread(np.asarray(self._waiting), self._deciles, self._cells, self._cuts, self._sums)
+        self._waiting = array("d")
 
     @property
     def estimate(self) -> Unverified:
