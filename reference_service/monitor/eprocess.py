@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
+import numpy as np
+
 # How far an alternative lies from the tolerated rate towards 1: from a trickle to everything.
 STEPS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
 # Bets of the loss detector, as shares of the largest bet that keeps every factor positive.
@@ -115,15 +117,16 @@ class LossDetector:
         self.firing = False
 
     def look(self, losses: Iterable[float]) -> bool:
-        """Take in losses, in their order, and say whether the alarm stands."""
-        for loss in losses:
-            self._recent.append(loss)
-            if self.firing:
-                continue
-            excess = loss - self._tolerated
-            self._logs = [
-                max(log, 0.0) + math.log1p(bet * excess) for log, bet in zip(self._logs, self._bets, strict=True)
-            ]
+        """Take in the losses that have come since the last look, and say whether the alarm stands.
+
+        They are weighed together, whatever their order: labels that come first are often those of cases that somebody
+        looked into, and the alarm must not stand on the order in which labels come.
+        """
+        block = np.fromiter(losses, dtype=np.float64)
+        self._recent.extend(block.tolist())
+        if len(block) and not self.firing:
+            gains = np.log1p(np.multiply.outer(self._bets, block - self._tolerated)).sum(axis=1)
+            self._logs = (np.maximum(self._logs, 0.0) + gains).tolist()
             if max(self._logs) >= self._limit and log_mean_exp(self._logs) >= self._limit:
                 self.firing = True
                 self._recent.clear()

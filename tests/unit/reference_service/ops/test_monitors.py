@@ -356,3 +356,13 @@ def test_refusals_have_no_label_and_nobody_waits_for_it():
     for _ in range(50):
         cohorts.add(START, 0.1, 0, START + MINUTE)
     assert len(cohorts.matured_losses(START + 62 * MINUTE)) == 50
+
+
+def test_losses_that_come_together_are_weighed_together_whatever_their_order():
+    """Labels of cases that people looked into come first, and their losses are larger."""
+    rng = np.random.default_rng(11)
+    losses = np.concatenate([rng.uniform(0.2, 0.6, 40), rng.uniform(0, 0.02, 400)])
+    for order in (losses, losses[::-1], rng.permutation(losses)):
+        d = LossDetector(0.07, 0.05, alpha=1e-7, calm_rows=100)
+        assert not d.look(order)
+        assert d.look(np.full(40, 0.5))  # harm is harm
