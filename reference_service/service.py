@@ -110,7 +110,7 @@ def tick(service: Service, now_ns: int) -> None:
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)
     service.reviews.tick()
     if service.follower is not None:
-        service.follower.save()
+        service.follower.save(service.cohorts.judged_before_ns)
     if service.keeper is not None:
         service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
     service.routes.flush()

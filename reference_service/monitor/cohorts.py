@@ -182,6 +182,11 @@ class Cohorts:
         for cohort in self._cohorts.values():
             cohort.labels = [(kind, age, None) for kind, age, _ in cohort.labels]
 
+    @property
+    def judged_before_ns(self) -> int:
+        """Decisions made before this instant were matured at the last look."""
+        return self._judged_ns
+
     def matured_before_ns(self, now_ns: int) -> int:
         """Decisions made before this instant are old enough at `now_ns`: the end of the youngest such cohort."""
         edge = now_ns - self._horizon_ns

@@ -15,6 +15,7 @@ from typing import Final
 from reference_service.bundle import BundleError
 from reference_service.clock import SECOND, Clock
 from reference_service.release import kept
+from reference_service.release.pool import Pool
 from reference_service.release.registry import Registry
 from reference_service.release.rollback import Releases
 from reference_service.release.store import Store
@@ -37,8 +38,10 @@ class Follower:
         self._releases = releases
         self._generation = 0
         self._stamp = (0, 0)
+        self._pool = Pool(store.splits)
         self.take_up()
         releases.keep = self.keep
+        releases.beside = self._pool.others
         if not self._generation:
             self.keep(releases)
 
@@ -76,14 +79,19 @@ class Follower:
             self._point(releases)
         return True
 
-    def save(self) -> None:
-        """Write down what the judge has seen since, unless there is something to take up first."""
+    def save(self, matured_before_ns: int) -> None:
+        """Write down what the judge has seen since, unless there is something to take up first; and what labels say.
+
+        Args:
+            matured_before_ns: labels of decisions made before that moment are in.
+        """
         if self._releases.trial is not None and not self.take_up():
             with self._store.alone():
-                if self._store.stamp() != self._stamp:
-                    return
-                self._store.write_state(kept.encode(self._releases, self._generation), durable=False)
-                self._stamp = self._store.stamp()
+                if self._store.stamp() == self._stamp:
+                    self._store.write_state(kept.encode(self._releases, self._generation), durable=False)
+                    self._stamp = self._store.stamp()
+        if self._releases.trial is not None:
+            self._pool.write(self._releases.trial, matured_before_ns)
 
     async def follow(self, clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
         """For ever: take up what others did. `changed` is called whenever there was something."""

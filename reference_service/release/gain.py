@@ -11,10 +11,14 @@ some size on: below `CROWDS` and `LABELS` in either arm there is none.
 
 A refusal that was allowed at random counts for all those that it stands for. Where an arm refuses and no refusal of
 its has got a label, nobody knows which of the arms is better.
+
+Sums of crowds are additive, and every process draws the same crowds: what several processes know, and those that are no
+more, is joined by adding it, crowd by crowd (`pool`). A label is counted by the one process that made its decision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log, sqrt
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +42,13 @@ class Labelled(NamedTuple):
     refused: bool
 
 
+class Evidence(NamedTuple):
+    """What one process knows of both arms by matured labels: of that which was there before, and of the new one."""
+
+    sums: np.ndarray  # float64[arm, crowd, 4]
+    refused: tuple[bool, bool]  # whether that arm has ever decided to refuse
+
+
 class Interval(NamedTuple):
     """The gain of the new version: the Brier score of the other arm less its own. None where `why` says why."""
 
@@ -51,7 +62,7 @@ class Gain:
     """Losses of both arms, as sums of each crowd; those of one cohort apart until it has matured.
 
     Args:
-        since_ns: when the split began, or the process did: what was before is not in it.
+        since_ns: when the split began.
         width_ns: of a cohort.
     """
 
@@ -76,36 +87,45 @@ class Gain:
         told = one.refused or one.weight > 1
         self._young[start][int(new), one.crowd] += (1, one.weight, one.weight * one.loss, told)
 
-    def interval(self, matured_before_ns: int) -> Interval:
+    def evidence(self, matured_before_ns: int) -> Evidence:
         """What decisions made before that moment say, whose labels are in."""
-        self._mature(matured_before_ns)
-        labels = self._sums[:, :, _N].sum(axis=1)
-        crowds = (self._sums[:, :, _N] > 0).sum(axis=1)
-        known = self._sums[:, :, _REFUSED].sum(axis=1)
-        if any(refused and not n for refused, n in zip(self._refused, known, strict=True)):
-            return Interval(None, None, None, "an arm refuses, and no refusal has a matured label")
-        if labels.min() < LABELS or crowds.min() < CROWDS:
-            few = f"{int(labels.min())} labels of {int(crowds.min())} crowds in the smaller arm"
-            return Interval(None, None, None, f"{few}, {LABELS} of {CROWDS} are needed")
-        (before, error), (new, its_error) = map(_mean, self._sums)
-        if not (error and its_error):
-            return Interval(None, None, None, "all crowds of an arm are alike, which no sample of customers is")
-        gain, reach = before - new, _reach(error**2 + its_error**2)
-        return Interval(gain, gain - reach, gain + reach, "")
+        for start in sorted(start for start in self._young if start + self._width_ns <= matured_before_ns):
+            self._sums += self._young.pop(start)
+        return Evidence(self._sums, (self._refused[0], self._refused[1]))
 
-    def view(self, matured_before_ns: int) -> dict[str, Any]:
-        """The same for operators."""
-        found = self.interval(matured_before_ns)
-        before, new = self._sums[:, :, _N].sum(axis=1).astype(int).tolist()
+    def view(self, matured_before_ns: int, others: Sequence[Evidence] = ()) -> dict[str, Any]:
+        """The gain by this process' labels of decisions made before that moment, and by those of others."""
+        known = [self.evidence(matured_before_ns), *others]
+        joined, heard = join(known), sum(bool(each.sums.any()) for each in known)
+        found, labels = interval(joined), joined.sums[:, :, _N].sum(axis=1).astype(int).tolist()
         return {
             "method": METHOD, "confidence": 1 - ALPHA, "since_ns": self.since_ns,
-            "matured_before_ns": matured_before_ns, "labels": {"before": before, "new": new},
-            "gain": found.gain, "from": found.lower, "to": found.upper, "why": found.why,
+            "matured_before_ns": matured_before_ns, "labels": {"before": labels[0], "new": labels[1]},
+            "processes": heard, "gain": found.gain, "from": found.lower, "to": found.upper, "why": found.why,
         }  # fmt: skip
 
-    def _mature(self, before_ns: int) -> None:
-        for start in sorted(start for start in self._young if start + self._width_ns <= before_ns):
-            self._sums += self._young.pop(start)
+
+def join(known: Sequence[Evidence]) -> Evidence:
+    """The evidence of several processes as one."""
+    before, new = (any(each.refused[arm] for each in known) for arm in (0, 1))
+    return Evidence(np.sum([each.sums for each in known], axis=0), (before, new))
+
+
+def interval(known: Evidence) -> Interval:
+    """By how much the new arm has the lower loss."""
+    labels = known.sums[:, :, _N].sum(axis=1)
+    crowds = (known.sums[:, :, _N] > 0).sum(axis=1)
+    seen = known.sums[:, :, _REFUSED].sum(axis=1)
+    if any(refused and not n for refused, n in zip(known.refused, seen, strict=True)):
+        return Interval(None, None, None, "an arm refuses, and no refusal has a matured label")
+    if labels.min() < LABELS or crowds.min() < CROWDS:
+        few = f"{int(labels.min())} labels of {int(crowds.min())} crowds in the smaller arm"
+        return Interval(None, None, None, f"{few}, {LABELS} of {CROWDS} are needed")
+    (before, error), (new, its_error) = map(_mean, known.sums)
+    if not (error and its_error):
+        return Interval(None, None, None, "all crowds of an arm are alike, which no sample of customers is")
+    gain, reach = before - new, _reach(error**2 + its_error**2)
+    return Interval(gain, gain - reach, gain + reach, "")
 
 
 def _mean(crowds: np.ndarray) -> tuple[float, float]:

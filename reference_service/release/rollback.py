@@ -6,13 +6,13 @@ one), and freezes the version that it took back. Every transition, and who cause
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reference_service.policy import Policy
 from reference_service.release import golden
-from reference_service.release.gain import Gain, Labelled
+from reference_service.release.gain import Evidence, Gain, Labelled
 from reference_service.release.judge import BOTH, Answer, CanaryJudge, SwapJudge
 from reference_service.release.registry import Loaded
 from reference_service.release.routing import Split
@@ -48,6 +48,7 @@ class Releases:
     automatic_rollbacks: int = 0
     distrusted: bool = False  # no version is fit to serve: the fallback answers everybody
     keep: Callable[[Releases], bool] | None = None  # called after every transition; False: it is undone
+    beside: Callable[[Trial], Sequence[Evidence]] = lambda _: ()  # what other processes know of a split, by labels
     _turn: int = 0
     _calm: int = 0
 
@@ -310,7 +311,7 @@ class Releases:
         if trial.shadow is not None:
             live["shadow"] = trial.shadow.view()
         if trial.gain is not None:
-            live["quality"] = trial.gain.view(matured_before_ns)
+            live["quality"] = trial.gain.view(matured_before_ns, self.beside(trial))
         return release.view() | live
 
     def _told(self, now_ns: int, who: str, what: str, release: Release, why: str) -> None:

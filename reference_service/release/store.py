@@ -4,6 +4,7 @@
     versions/<version>    the digest of that version; a version is given once
     aliases/<alias>       champion, certified, challenger or shadow: a version
     state.json            everything that `Releases` has to know after a restart
+    splits/               what labels say of customers that are split, by process (`pool`)
 
 Whatever changes is written beside its place and renamed into it, so that a reader, in this process or another, sees
 the old or the new one and nothing between. There is no server.
@@ -34,6 +35,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.splits = folder / "splits"
         for name in ("bundles", "versions", "aliases"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 

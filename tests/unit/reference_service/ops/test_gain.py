@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import MINUTE, plain, run
 
-from reference_service.release.gain import CROWDS, LABELS, Gain, Labelled
+from reference_service.release.gain import CROWDS, LABELS, Gain, Labelled, interval
 from reference_service.release.routing import Split
 
 LOOKS, RUNS = 12, 150
@@ -37,7 +37,7 @@ def test_the_interval_covers_at_all_looks_together(delta, told):
         found = []
         for _ in range(LOOKS):
             day(rng, gain, who, delta=delta)
-            found.append(gain.interval(0))
+            found.append(interval(gain.evidence(0)))
         assert all(one.why == "" for one in found[4:])
         spans = [(one.lower, one.upper) for one in found if one.gain is not None]
         missed += any(not low <= -(delta**2) <= high for low, high in spans)
@@ -59,26 +59,30 @@ def filled(labels=LABELS, crowds=CROWDS, **last):
     return gain
 
 
+def said(gain):
+    return interval(gain.evidence(MINUTE))
+
+
 def test_too_few_labels_or_customers_give_no_interval_and_say_why():
-    assert filled().interval(MINUTE).why == ""
-    assert "999 labels of 50 crowds" in filled(LABELS - 1).interval(MINUTE).why
-    assert "of 49 crowds" in filled(crowds=CROWDS - 1).interval(MINUTE).why
-    assert filled().interval(MINUTE - 1).gain is None  # not matured
+    assert said(filled()).why == ""
+    assert "999 labels of 50 crowds" in said(filled(LABELS - 1)).why
+    assert "of 49 crowds" in said(filled(crowds=CROWDS - 1)).why
+    assert interval(filled().evidence(MINUTE - 1)).gain is None  # not matured
 
 
 def test_an_arm_whose_refusals_have_no_labels_is_not_compared():
     """S14: without the slice of refusals that were allowed at random nobody knows which is better."""
     blind = filled()
     blind.refused(new=True)
-    assert blind.interval(MINUTE).why == "an arm refuses, and no refusal has a matured label"
+    assert said(blind).why == "an arm refuses, and no refusal has a matured label"
     seen = filled(weight=10.0)
     seen.refused(new=True)
-    assert seen.interval(MINUTE).gain is not None
+    assert said(seen).gain is not None
 
 
 def test_a_refusal_that_was_allowed_counts_for_all_that_it_stands_for():
     gain = filled(loss=1.0, weight=1e9)
-    assert gain.interval(MINUTE).gain == pytest.approx(0.5 - 1.0, abs=0.05)
+    assert said(gain).gain == pytest.approx(0.5 - 1.0, abs=0.05)
 
 
 def test_crowds_are_of_whole_customers_about_alike_in_size_and_in_both_arms():

@@ -10,6 +10,7 @@ import threading
 import pytest
 from conftest import MINUTE, ROW, SECOND, LinearBundle, run, settle
 
+from reference_service.release import gain as gains
 from reference_service.release.judge import Answer
 from reference_service.release.store import ALIASES, Store
 
@@ -114,6 +115,127 @@ def test_a_damaged_state_is_no_reason_not_to_serve(shared):
         assert (await again.one(ROW))[0] == "model"
 
     run(body())
+
+
+# ---------------------------------------------------------------- what labels say of a split
+
+
+async def labelled(h, numbers, *, matured=True):
+    """So many decisions of a split, and the label of each; returns their loss by version."""
+    losses = {"v1": [], "v2": []}
+    for k in numbers:
+        _, reply = await h.infer({**ROW, "customer": k, "amount": 10.0 + k % 90}, request_id=f"r-{k}")
+        score, label = reply["outputs"][0]["data"][0], int(k % 3 == 0)
+        losses[reply["model_version"]].append((score - label) ** 2)
+        sent = json.dumps({"labels": [{"id": f"r-{k}", "label": label}]}).encode()
+        assert json.loads((await h.call("POST", "/v1/labels", sent))[1])["accepted"] == 1
+    if matured:
+        await h.clock.advance(2 * MINUTE)
+        h.tick()
+    return losses
+
+
+async def quality(h):
+    return (await view(h))["releases"][-1]["quality"]
+
+
+@pytest.fixture
+def split(shared, monkeypatch):
+    """Services on one registry, where few labels are enough and come within a minute."""
+    monkeypatch.setattr(gains, "LABELS", 20)
+    monkeypatch.setattr(gains, "CROWDS", 10)
+    return lambda: shared(policy={"label_horizon_ns": MINUTE}, safeguards={"rollback": False})
+
+
+def joined(*parts):
+    return {version: [loss for part in parts for loss in part[version]] for version in parts[0]}
+
+
+def truth(losses):
+    before, new = (sum(each) / len(each) for each in losses.values())
+    return {"before": len(losses["v1"]), "new": len(losses["v2"])}, pytest.approx(before - new, abs=1e-5)
+
+
+def test_what_labels_said_of_a_split_outlives_a_process_and_counts_once(split):
+    """Killed with nothing said: what had matured goes on, and what had not is left out as a whole."""
+
+    async def body():
+        old = split()
+        await post(old, version="v2", by="ab", share=0.5)
+        first = await labelled(old, range(100))
+        before = await quality(old)
+        assert (before["labels"], before["gain"]) == truth(first)
+        await labelled(old, range(100, 130), matured=False)  # early ones, of decisions that have not matured
+        old.tick()
+        new = split()
+        await new.clock.advance(old.clock.now_ns() - new.clock.now_ns())
+        assert await quality(new) == before
+        again = json.dumps({"labels": [{"id": f"r-{k}", "label": 1} for k in range(130)]}).encode()
+        assert json.loads((await new.call("POST", "/v1/labels", again))[1])["accepted"] == 0
+        second = await labelled(new, range(200, 300))
+        after = await quality(new)
+        assert (after["labels"], after["gain"]) == truth(joined(first, second))
+        assert after["to"] - after["from"] < before["to"] - before["from"]
+        third = await quality(split())
+        assert (third["labels"], third["gain"], third["processes"]) == (after["labels"], after["gain"], 2)
+
+    run(body())
+
+
+def test_workers_say_the_same_of_a_split_by_the_labels_of_all(split):
+    async def body():
+        a, b = split(), split()
+        await post(a, version="v2", by="ab", share=0.5)
+        await second(a, b)
+        losses = joined(await labelled(a, range(80)), await labelled(b, range(200, 280)))
+        said = [await quality(h) for h in (a, b)]
+        assert said[0] == said[1]
+        assert (said[0]["labels"], said[0]["gain"]) == truth(losses)
+        assert said[0]["processes"] == 2
+        # One that refuses, of whom no label is known, is felt by both.
+        b.service.releases.trial.gain.refused(new=True)
+        b.tick()
+        assert {(await quality(h))["why"] for h in (a, b)} == {"an arm refuses, and no refusal has a matured label"}
+
+    run(body())
+
+
+def test_another_split_begins_with_nothing_and_clears_away_the_one_before(split, tmp_path):
+    async def body():
+        h = split()
+        await post(h, version="v2", by="ab", share=0.5)
+        await labelled(h, range(60))
+        await post(h, "/rollback")
+        await h.clock.advance(SECOND)
+        await post(h, version="v2", by="ab", share=0.5)
+        assert (await quality(h))["labels"] == {"before": 0, "new": 0}
+        assert (await quality(split()))["processes"] == 0
+        await labelled(h, range(100, 160))
+        assert sum((await quality(h))["labels"].values()) == 60
+        (kept,) = (tmp_path / "registry" / "splits").iterdir()
+        assert kept.name.endswith("-2")
+
+    run(body())
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"refused":[false,false],"sums":[[[1]]]}'])
+def test_a_damaged_word_on_a_split_is_left_out_and_told_once(split, tmp_path, damage, caplog):
+    async def body():
+        h = split()
+        await post(h, version="v2", by="ab", share=0.5)
+        await labelled(h, range(60))
+        (kept,) = (tmp_path / "registry" / "splits").glob("*/*.json")
+        kept.write_bytes(damage)
+        new = split()
+        for _ in range(2):
+            assert (await quality(new))["labels"] == {"before": 0, "new": 0}
+        (kept.parent / "notes.txt").write_text("what is this")
+        await new.clock.advance(h.clock.now_ns() - new.clock.now_ns())
+        await labelled(new, range(100, 160))
+        assert sum((await quality(new))["labels"].values()) == 60
+
+    run(body())
+    assert len([line for line in caplog.messages if "is left out" in line]) == 1
 
 
 # ---------------------------------------------------------------- two processes

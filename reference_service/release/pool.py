@@ -1,0 +1,121 @@
+"""What the labels of a split say, kept so that neither a restart nor several processes divide it.
+
+    splits/<when it began>-<the release's number>/<n>.json    what one process knows, in one life of it
+
+Each process writes a file of its own, from its first matured label on, and reads those of all others, also of those
+that are no more: a restart is just one more process. No label is counted twice, for only who made a decision joins its
+label to it, and that memory ends with the process. For the same reason labels that had not matured are not kept: of
+those decisions no further label would be counted, and those that come early are of the obvious ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from reference_service.release.gain import Evidence, Gain
+from reference_service.release.store import write
+from reference_service.release.trial import Release, Trial
+
+_log: Final = logging.getLogger("reference_service")
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """`Evidence`, as JSON."""
+
+    refused: tuple[bool, bool]
+    sums: list[list[list[float]]]
+
+
+# (which file it was, what it said: None of one that says nothing)
+_Read = tuple[tuple[int, int], Evidence | None]
+_decode: Final = msgspec.json.Decoder(_Kept)
+
+
+class Pool:
+    """The evidence of all processes that share a registry.
+
+    Args:
+        folder: of the files; made when there is something to keep.
+    """
+
+    __slots__ = ("_file", "_folder", "_gain", "_read", "_said")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._gain: Gain | None = None  # whose evidence is in the file
+        self._file: Path | None = None  # of our own
+        self._said = ""  # what of it is written
+        self._read: dict[Path, _Read] = {}
+
+    def write(self, trial: Trial, matured_before_ns: int) -> None:
+        """Let the others, and who comes after us, know what has matured here. Raises OSError."""
+        gain = trial.gain
+        if gain is None:
+            return
+        if gain is not self._gain:
+            self._gain, self._file, self._said = gain, None, ""
+        known = gain.evidence(matured_before_ns)
+        said = f"{known.sums[:, :, 0].sum()} {known.refused}"
+        if said == self._said or not (known.sums.any() or any(known.refused)):
+            return
+        if self._file is None:
+            self._file = self._claim(trial.release)
+        write(self._file, msgspec.json.encode(_Kept(known.refused, known.sums.tolist())), durable=False)
+        self._said = said
+
+    def others(self, trial: Trial) -> list[Evidence]:
+        """What other processes have written down of this split. What cannot be read is left out, and told once."""
+        own = self._file if trial.gain is self._gain else None
+        files = sorted(path for path in self._of(trial.release).glob("[0-9]*.json") if path != own)
+        self._read = {path: self._evidence(path) for path in files}
+        return [known for _, known in self._read.values() if known is not None]
+
+    def _evidence(self, path: Path) -> _Read:
+        try:
+            found = path.stat()
+            stamp = (found.st_ino, found.st_mtime_ns)
+            if path in self._read and self._read[path][0] == stamp:
+                return self._read[path]
+            data = path.read_bytes()
+        except OSError as error:
+            return self._left_out(path, (0, 0), error)
+        if not data:
+            return (0, 0), None  # claimed, and not written yet
+        try:
+            kept = _decode.decode(data)
+            sums = np.array(kept.sums).reshape(2, 256, 4)
+        except ValueError as error:
+            return self._left_out(path, stamp, error)
+        return stamp, Evidence(sums, kept.refused)
+
+    def _left_out(self, path: Path, stamp: tuple[int, int], error: Exception) -> _Read:
+        if path not in self._read or self._read[path][0] != stamp:
+            _log.warning("what %s says of a split is left out: %s", path, error)
+        return stamp, None
+
+    def _claim(self, release: Release) -> Path:
+        """A file that is nobody else's. Those of earlier splits, which nobody asks for any more, are removed."""
+        folder = self._of(release)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.iterdir():
+            began = path.name.partition("-")[0]
+            if began.isdigit() and int(began) < release.started_ns:
+                shutil.rmtree(path, ignore_errors=True)
+        for n in count():
+            path = folder / f"{n}.json"
+            try:
+                path.open("x").close()
+            except FileExistsError:
+                continue
+            return path
+        raise AssertionError
+
+    def _of(self, release: Release) -> Path:
+        return self._folder / f"{release.started_ns}-{release.id}"
