@@ -159,9 +159,11 @@ def settle(at_ns: Any, scores: Any, said: Any, kinds: Any, since: Any, until: An
     return until
 
 
-@entry(types.void(_NUMBERS, _NUMBERS, types.int64, _NUMBERS, _EACH))
-def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> None:
+@entry(types.boolean(_NUMBERS, _NUMBERS, types.int64, _NUMBERS, _EACH))
+def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> Any:
     """Write scores over the oldest of the latest, and keep count of how many of those reach each edge.
+
+    Returns whether any of these numbers was touched.
 
     Args:
         scores: float64[n].
@@ -170,12 +172,16 @@ def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> None:
         edges: float64[e].
         above: int64[e], to be added to.
     """
+    touched = False
     for score in scores:
         slot = place % len(latest)
         for k in range(len(edges)):
-            above[k] += int(score >= edges[k]) - int(latest[slot] >= edges[k])
+            more = int(score >= edges[k]) - int(latest[slot] >= edges[k])
+            above[k] += more
+            touched |= more != 0
         latest[slot] = score
         place += 1
+    return touched
 
 
 ENTRIES: Final = (tally, weigh, ripe, spread, settle, roll)

@@ -122,10 +122,13 @@ class LossDetector:
         They are weighed together, whatever their order: labels that come first are often those of cases that somebody
         looked into, and the alarm must not stand on the order in which labels come.
         """
-        block = np.fromiter(losses, dtype=np.float64)
-        self._recent.extend(block.tolist())
-        if len(block) and not self.firing:
-            gains = np.log1p(np.multiply.outer(self._bets, block - self._tolerated)).sum(axis=1)
+        block = list(losses)
+        if not block and not self.firing:
+            return False  # labels come far more seldom than looks
+        self._recent.extend(block)
+        if block and not self.firing:
+            excess = np.array(block, dtype=np.float64) - self._tolerated
+            gains = np.log1p(np.multiply.outer(self._bets, excess)).sum(axis=1)
             self._logs = (np.maximum(self._logs, 0.0) + gains).tolist()
             if max(self._logs) >= self._limit and log_mean_exp(self._logs) >= self._limit:
                 self.firing = True

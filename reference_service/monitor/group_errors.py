@@ -54,6 +54,7 @@ class GroupErrors:
         self._stale = False  # labels have come in since the last judgement
         self.firing = False
         self.worst = ""
+        self._standing = [] if self._allowed is None else self._told()
 
     def add(self, value: float, label: int, *, approved: bool, seen_ns: int, now_ns: int) -> None:
         """One labelled decision.
@@ -76,19 +77,19 @@ class GroupErrors:
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
         matured = self._matured_ns(now_ns)
-        due = sorted(start for start in self._young if start < matured) if matured > self._judged_ns else ()
+        if matured > self._judged_ns:
+            for start in sorted(start for start in self._young if start < matured):
+                self._now += np.reshape(self._young.pop(start), self._now.shape)
+                self._stale = True
+                if self._now.sum() >= self._policy.error_rows:
+                    self._before, self._now = self._now, np.zeros_like(self._now)
         self._judged_ns = matured
-        for start in due:
-            self._now += np.reshape(self._young.pop(start), self._now.shape)
-            self._stale = True
-            if self._now.sum() >= self._policy.error_rows:
-                self._before, self._now = self._now, np.zeros_like(self._now)
-        if self._allowed is None:
-            return []
-        if self._stale:  # the same labels say the same again, and there are many ticks to a cohort
+        # The same labels say the same again, and there are many ticks to a cohort.
+        if self._stale and self._allowed is not None:
             self._stale = False
             self._judge(self._allowed)
-        return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
+            self._standing = self._told()
+        return self._standing
 
     def view(self) -> dict[str, dict[str, Any]]:
         """Group → labels of it, and of each kind the rate with its interval at 99 % (null where there is nothing)."""
@@ -121,6 +122,9 @@ class GroupErrors:
         recall(self, kept["self"])
         self._stale = True  # what is allowed may be another gap now
         self._young = {start: np.array(counts, dtype=np.int64).ravel().tolist() for start, counts in kept["young"]}
+
+    def _told(self) -> list[Condition]:
+        return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
 
     def _judge(self, allowed: np.ndarray) -> None:
         wrong, total = self._counts()

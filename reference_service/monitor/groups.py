@@ -51,22 +51,24 @@ class GroupMonitor:
         self._labels = _labels(bundle, self.position) if self.position != NOBODY else [""] * N_VALUE_CELLS
         self._cell = {float(k): self._labels.index(name) for k, name in enumerate(field.categories)
                       if name in self._labels}  # fmt: skip
+        self._standing = self._told()  # between the ends of windows it is the same
 
     def tick(self, now_ns: int, counts: np.ndarray) -> list[Condition]:
         """Take in int64[f, 14] counts of what was received; judge where a window has closed."""
         if self.position == NOBODY:
             return []
         self._total += counts[self.position, :N_VALUE_CELLS]
-        for value, rows in self.degraded.items():
-            if value >= 0:  # neither null nor unseen: that is another alert's affair
-                self._bad[self.cell(value)] += rows
-        self.degraded.clear()
+        if self.degraded:
+            for value, rows in self.degraded.items():
+                if value >= 0:  # neither null nor unseen: that is another alert's affair
+                    self._bad[self.cell(value)] += rows
+            self.degraded.clear()
         if now_ns >= self._closes_ns:
             self._close()
             while self._closes_ns <= now_ns:
                 self._closes_ns += self._policy.window_ns
-        name = self._policy.group_field
-        return [Condition("fairness", name, "page", self.firing, f"{self.worst} is served worse than the others")]
+            self._standing = self._told()
+        return self._standing
 
     def cell(self, value: float) -> int:
         """The group of a value as encoded, by number."""
@@ -87,6 +89,11 @@ class GroupMonitor:
     def recall(self, kept: dict[str, Any]) -> None:
         """The reverse of `keep`."""
         recall(self, kept)
+        self._standing = self._told()
+
+    def _told(self) -> list[Condition]:
+        summary = f"{self.worst} is served worse than the others"
+        return [Condition("fairness", self._policy.group_field, "page", self.firing, summary)]
 
     def _close(self) -> None:
         policy = self._policy

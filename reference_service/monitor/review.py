@@ -44,7 +44,7 @@ class ReviewShare:
         policy: the band, and how many scores it is judged by.
     """
 
-    __slots__ = ("_edges", "_inside", "_judged_by", "_policy", "_scores", "_seen", "trail")
+    __slots__ = ("_edges", "_inside", "_judged_by", "_policy", "_scores", "_seen", "_settled", "trail")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -53,6 +53,7 @@ class ReviewShare:
         self._judged_by: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self._edges = np.zeros(3)  # the same
         self._inside = np.zeros(3, dtype=np.int64)  # of the latest, at each of these edges or above
+        self._settled = False  # by these numbers the border is where it should be
         self.trail: deque[Move] = deque(maxlen=_TRAIL)
 
     def start(self) -> None:
@@ -60,11 +61,12 @@ class ReviewShare:
         self._scores[:] = math.nan
         self._seen = 0
         self._inside[:] = 0
+        self._settled = False
 
     def look(self, now_ns: int, version: str, bands: Bands, scores: Sequence[float]) -> None:
         """Take in the scores of a tick, and move the border if it has to be."""
         self._take(scores, (bands.shipped, bands.review_from, bands.block_from))
-        if self._seen < len(self._scores):
+        if self._settled or self._seen < len(self._scores):
             return
         wanted = self._border(bands)
         if wanted != bands.review_from:
@@ -76,17 +78,22 @@ class ReviewShare:
         if edges != self._judged_by:
             self._judged_by, self._edges = edges, np.array(edges)
             self._inside = np.array([np.count_nonzero(self._scores >= edge) for edge in edges])
+            self._settled = False
         if len(scores):
-            roll(np.asarray(scores, dtype=np.float64), self._scores, self._seen, self._edges, self._inside)
+            latest = np.asarray(scores, dtype=np.float64)
+            if roll(latest, self._scores, self._seen, self._edges, self._inside):
+                self._settled = False
             self._seen += len(scores)
 
     def _border(self, bands: Bands) -> float:
         policy = self._policy
         rows, (shipped, review, blocked) = policy.review_rows, self._inside.tolist()
+        self._settled = True
         if self._fits((shipped - blocked) / rows, sure=bands.review_from == bands.shipped):
             return bands.shipped
         if bands.review_from != bands.shipped and self._fits((review - blocked) / rows, sure=True):
             return bands.review_from
+        self._settled = False  # a quantile is of the scores themselves
         level = max(0.0, 1 - blocked / rows - policy.review_share)
         return min(round(float(np.quantile(self._scores, level)), 6), bands.block_from)
 

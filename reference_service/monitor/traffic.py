@@ -32,16 +32,19 @@ class TrafficMonitors:
         """Judge every rate; what fires. `dependencies` are (name as alerts call it, what is called)."""
         counters = self._counters
         found: list[Condition] = []
-        self._family(found, "invalid_rate", "page", counters.invalid, "with a wrong type or out of range")
-        self._family(found, "schema_change", "page", counters.missing, "without this field")
-        self._family(found, "schema_change", "ticket", counters.unknown, "with this unknown field")
-        for name, bad, total, what in (
-            ("fallback_rate", counters.fallbacks, counters.answers, "answered by fallback"),
-            ("load_shedding", counters.shed, counters.arrived, "shed"),
-        ):
-            rate = self._rate(name, "")
-            if rate.look(bad, total):
-                found.append(Condition(name, "", "page", firing=True, summary=_summary(rate, what)))
+        if counters.invalid:
+            self._family(found, "invalid_rate", "page", counters.invalid, "with a wrong type or out of range")
+        if counters.missing:
+            self._family(found, "schema_change", "page", counters.missing, "without this field")
+        if counters.unknown:
+            self._family(found, "schema_change", "ticket", counters.unknown, "with this unknown field")
+        rate = self._rate("fallback_rate", "")
+        if rate.look(counters.fallbacks, counters.answers):
+            summary = _summary(rate, "answered by fallback")
+            found.append(Condition("fallback_rate", "", "page", firing=True, summary=summary))
+        rate = self._rate("load_shedding", "")
+        if rate.look(counters.shed, counters.arrived):
+            found.append(Condition("load_shedding", "", "page", firing=True, summary=_summary(rate, "shed")))
         self._rows = counters.rows
         for name, dependency in dependencies:
             # Counted by the dependency's own name: after a swap, the model is another one.

@@ -207,5 +207,7 @@ class Watch:
 
     def _distrust(self) -> None:
         if self._safeguards.quarantine:
-            distrusted = self.book.fields(_DISTRUST) | self.inputs.mostly_absent(self._policy.quarantine_share)
+            distrusted = self.inputs.mostly_absent(self._policy.quarantine_share)
+            if self.book.episodes:
+                distrusted |= self.book.fields(_DISTRUST)
             self.quarantined = actions(self.bundle.contract.fields, distrusted) if distrusted else NOTHING

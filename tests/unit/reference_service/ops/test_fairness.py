@@ -35,6 +35,18 @@ def test_a_group_that_is_always_imputed_is_told_in_the_second_window_and_ends_in
     assert worst == "transfer"
 
 
+def test_what_stood_before_a_restart_stands_at_the_first_tick_after_it():
+    before, after = (GroupMonitor(LinearBundle(), POLICY, START) for _ in range(2))
+    for k in (1, 2):
+        counts = np.zeros((5, N_CELLS), dtype=np.int64)
+        counts[2, :3] = TOTALS
+        before.degraded[2.0] = 150
+        told = before.tick(START + k * POLICY.window_ns, counts)
+    assert told[0].firing
+    after.recall(before.keep())
+    assert after.tick(START + 2 * POLICY.window_ns + POLICY.tick_ns, np.zeros_like(counts)) == told
+
+
 def test_an_outage_that_hits_everybody_is_unfair_to_nobody():
     assert not any(windows(lambda _: (0.9, 0.9, 0.9))[0])
 
