@@ -1,6 +1,6 @@
 """A month in virtual time: a million requests, labels late by days, people who react to decisions.
 
-    python -m benchmarks.month [--days N] [--once]
+    python -m benchmarks.month [--days N] [--once] [--small-pages]
 
 Two runs, each in a process of its own, on one core; `--once` makes one. A line for each: requests, seconds of processor
 time and of the wall (from the start of the service to the sealed history), requests per second of processor time, what
@@ -96,15 +96,21 @@ def run(days: int) -> dict[str, Any]:
 @click.command()
 @click.option("--days", default=DAYS, show_default=True, help="Virtual days; three at least.")
 @click.option("--once", is_flag=True, help="One run, nothing to compare.")
+@click.option("--small-pages", is_flag=True, help="Ask the system for no large pages, to see what they bring.")
 @click.option("--child", is_flag=True, hidden=True)
-def main(days: int, *, once: bool, child: bool) -> None:
+def main(days: int, *, once: bool, small_pages: bool, child: bool) -> None:
     """Run a month, twice, and say what it took."""
     shipped.bundles("payments")
     if child:
+        if small_pages:
+            from simulator.drivers.virtual import run as virtual
+
+            virtual.enlarge = lambda: 0
         print(json.dumps(run(days)), flush=True)
         return
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.month", "--days", str(days), "--child"]
+    command += ["--small-pages"] * small_pages
     digests = []
     for hash_seed in "0" if once else "01":  # the order of a set must not matter either
         environment["PYTHONHASHSEED"] = hash_seed

@@ -24,6 +24,7 @@ from simulator.drivers.virtual.incidents import Incidents
 from simulator.drivers.virtual.life import Life
 from simulator.drivers.virtual.loop import VirtualLoop, VirtualTimeError
 from simulator.drivers.virtual.observers import Observers
+from simulator.drivers.virtual.pages import enlarge
 from simulator.drivers.virtual.post import Post
 from simulator.drivers.virtual.reviewers import Reviewers
 from simulator.drivers.virtual.scene import Scene
@@ -37,6 +38,7 @@ from simulator.targets.seams import Seam
 from simulator.world.populations import get
 
 Progress = Callable[[float], None]
+_LONG: Final = 20_000  # requests between two looks for memory in small pages: a look takes as long as they save
 _GRACE: Final = 2 * SECOND  # after the last timeout, before what is outstanding counts as lost
 ALERT_SINK: Final = "alert_sink"  # the one dependency of every target that the harness itself is
 
@@ -90,6 +92,7 @@ class _Run:
         time_given = target.service_time
         self.capacity = time_given.capacity(scenario.given.traffic.batch) if time_given else None
         self.end = end_ns(scenario, population)
+        self.enlarge_at = _LONG
         self.chunks: Iterator[Chunk] = plan(scenario, population, capacity_per_second=self.capacity)
         spoken = codec(target, population.fields)
         self.recorder = Recorder(
@@ -165,6 +168,9 @@ class _Run:
 
     def _tick(self, _: Any) -> None:
         self.progress(min(1.0, self.loop.now_ns / self.end))
+        if self.clients.attempts >= self.enlarge_at:
+            self.enlarge_at = self.clients.attempts + _LONG
+            enlarge()
         if self.loop.now_ns < self.end:
             self.loop.post(self.loop.now_ns + self.end // 50, self._tick, None)
 
