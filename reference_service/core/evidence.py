@@ -23,6 +23,10 @@ _EACH2: Final = types.int64[:, ::1]
 _NUMBERS: Final = types.float64[::1]
 NEAR: Final = 1  # what `weigh` says, added up
 STANDS: Final = 2
+LINE: Final = 8  # words of eight bytes to a row of the ledger, and what some of them hold
+AT_NS: Final = 2
+SCORE: Final = 3  # float64; NaN: refused
+SAID: Final = 5  # index of what was said
 ASIDE: Final = 0  # what `settle` counts: no model's word, …
 DECIDED: Final = 1
 REFUSED: Final = 2
@@ -124,14 +128,13 @@ def spread(scores: Any, deciles: Any, cells: Any, cuts: Any, sums: Any) -> None:
         sums[2, place] += score * score
 
 
-@entry(types.int64(_EACH, _NUMBERS, types.int32[::1], types.int8[::1], types.int64, types.int64, types.int64, _EACH2))
-def settle(at_ns: Any, scores: Any, said: Any, kinds: Any, since: Any, until: Any, width: Any, counts: Any) -> Any:  # noqa: PLR0917 - machine code knows no keywords
+@entry(types.int64(_EACH, _NUMBERS, types.int8[::1], types.int64, types.int64, types.int64, _EACH2))
+def settle(lines: Any, numbers: Any, kinds: Any, since: Any, until: Any, width: Any, counts: Any) -> Any:  # noqa: PLR0917 - machine code knows no keywords
     """Count decisions by the interval in which they were made. Returns the first place for which there was no room.
 
     Args:
-        at_ns: int64[n], a ring as the others: the slot of a place is the place modulo n.
-        scores: float64[n]; NaN: no decision.
-        said: int32[n], what was said of each.
+        lines: int64[`LINE` n], a ring of n rows as `Ledger` has them: the slot of a place is the place modulo n.
+        numbers: the same as float64; a score of NaN: no decision.
         kinds: int8 by what is said: `ASIDE`, `DECIDED` or `REFUSED`.
         since: place of the first.
         until: place after the last.
@@ -140,11 +143,11 @@ def settle(at_ns: Any, scores: Any, said: Any, kinds: Any, since: Any, until: An
     """
     used = last = 0
     for place in range(since, until):
-        slot = place % len(at_ns)
-        kind = kinds[said[slot]]
-        if kind == ASIDE or np.isnan(scores[slot]):
+        line = place % (len(lines) // LINE) * LINE
+        kind = kinds[lines[line + SAID]]
+        if kind == ASIDE or np.isnan(numbers[line + SCORE]):
             continue
-        start = at_ns[slot] // width * width
+        start = lines[line + AT_NS] // width * width
         if used == 0 or counts[last, 0] != start:
             last = 0
             while last < used and counts[last, 0] != start:

@@ -16,6 +16,7 @@ identifies it is a slice of refusals that were allowed at random, each counting 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
@@ -74,16 +75,31 @@ def _added(a: list[_Sums], b: list[_Sums], factors: tuple[float, float] = (1.0, 
 
 
 class _Cohort:
-    """Labelled decisions of one interval. `labels` holds (kind, age, loss) of each until the cohort matures.
+    """Labelled decisions of one interval. Kind, age and loss of each are remembered until the cohort matures.
 
-    The loss is None where it is no evidence about the version that serves.
+    The loss is None where it is no evidence about the version that serves. Numbers and not objects: at any moment there
+    are hundreds of thousands, and nobody touches them for days.
     """
 
-    __slots__ = ("labels", "sums")
+    __slots__ = ("losses", "marks", "sums")
 
     def __init__(self) -> None:
         self.sums = _new()
-        self.labels: list[tuple[int, int, float | None]] = []
+        self.marks = array("H")  # kind and age in one
+        self.losses = array("d")  # NaN: None
+
+    @property
+    def labels(self) -> list[tuple[int, int, float | None]]:
+        """(kind, age, loss) of each."""
+        return [
+            (mark // _AGES, mark % _AGES, None if math.isnan(loss) else loss)
+            for mark, loss in zip(self.marks, self.losses, strict=True)
+        ]
+
+    def add(self, kind: int, age: int, loss: float | None) -> None:
+        """One more."""
+        self.marks.append(kind * _AGES + age)
+        self.losses.append(math.nan if loss is None else loss)
 
 
 class Cohorts:
@@ -170,7 +186,7 @@ class Cohorts:
             old_ns = arrived_ns - seen_ns
             age = _AGES - 1 if old_ns >= self._horizon_ns else max(0, old_ns) * _AGES // self._horizon_ns
             kind = label + 2 * (2 if explored else int(refused))
-            cohort.labels.append((kind, age, loss if tested else None))
+            cohort.add(kind, age, loss if tested else None)
             self._due.add(1, start // self._width_ns, int(kind <= 1))  # those of refusals are not expected
         sums[_N] += 1
         sums[_WEIGHT] += weight
@@ -180,7 +196,7 @@ class Cohorts:
         """Another version serves: what is known of the one before goes on counting, and is no evidence about it."""
         self._losses, self._block = [], (0, 0, 0.0)
         for cohort in self._cohorts.values():
-            cohort.labels = [(kind, age, None) for kind, age, _ in cohort.labels]
+            cohort.losses = array("d", [math.nan]) * len(cohort.losses)
 
     @property
     def judged_before_ns(self) -> int:
@@ -227,7 +243,9 @@ class Cohorts:
         cohorts, recent = {}, {start: list(counts) for start, counts in kept["recent"]}
         for start, sums, labels in kept["cohorts"]:
             cohorts[start] = cohort = _Cohort()
-            cohort.sums, cohort.labels = sums, [tuple(label) for label in labels]
+            cohort.sums = sums
+            for label in labels:
+                cohort.add(*label)
         recall(self, kept["self"])
         self._cohorts, self._recent, self._due = cohorts, recent, Awaited()
         for start, (n, refused) in recent.items():
