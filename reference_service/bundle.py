@@ -106,9 +106,13 @@ class Bundle:
         """Write the codes of float64[n, f] values into uint8[n, f]."""
         kernel.codes_rows(self.arena, values, codes)
 
-    def count(self, codes: np.ndarray, counts: np.ndarray) -> None:
-        """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
-        kernel.count_rows(self.arena, codes, counts)
+    def count(self, values: np.ndarray, counts: np.ndarray) -> None:
+        """Add the cells of float64[n, f] values, as in `score`, to int64[f, 14] counts."""
+        kernel.count_rows(self.arena, values, counts)
+
+    def cells(self) -> np.ndarray:
+        """uint8[f, 256]: the cell of every code of every field."""
+        return kernel.cells_of(self.arena)
 
     def mean_over_fields(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
         """float64[n]: for each row of float64[n, f] values the mean of what float64[f * 256] says of its codes."""

@@ -14,13 +14,14 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
-from reference_service.core.cells import NULL_CELL
 from reference_service.core.kernel import entry
 
 _EACH: Final = types.int64[::1]
 _FLAGS: Final = types.boolean[::1]
 _EACH2: Final = types.int64[:, ::1]
 _NUMBERS: Final = types.float64[::1]
+_NUMBERS3: Final = types.float64[:, :, ::1]
+_EACH3: Final = types.int64[:, :, ::1]
 NEAR: Final = 1  # what `weigh` says, added up
 STANDS: Final = 2
 LINE: Final = 8  # words of eight bytes to a row of the ledger, and what some of them hold
@@ -32,28 +33,8 @@ DECIDED: Final = 1
 REFUSED: Final = 2
 
 
-@entry(types.void(types.int64[:, ::1], _EACH, _EACH, types.int64, types.int64[:, ::1]))
-def tally(counts: Any, of: Any, cell: Any, tails: Any, seen: Any) -> None:
-    """Write int64[2, d]: of each rate what counts against it, and out of how many.
-
-    Args:
-        counts: int64[f, cells] of received values.
-        of: the field of each rate.
-        cell: the cell of that field that it is the rate of.
-        tails: the first rate that is one of a tail: what is null lies in no tail.
-        seen: to be written.
-    """
-    for k in range(len(of)):
-        row = counts[of[k]]
-        total = row.sum()
-        if k >= tails:
-            total -= row[NULL_CELL]
-        seen[0, k] = row[cell[k]]
-        seen[1, k] = total
-
-
-@entry(types.int64(types.int64[:, ::1], types.float64[:, :, ::1], _FLAGS, _FLAGS, types.float64))
-def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> Any:
+@entry(types.int64(_EACH2, _EACH2, _EACH3, types.int64, _NUMBERS3, _FLAGS, _FLAGS, types.float64))
+def weigh(counts: Any, of: Any, seen: Any, slot: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> Any:  # noqa: PLR0917 - machine code knows no keywords
     """Take in one look at d rates.
 
     Returns `NEAR` where the largest product of one that is quiet has reached the limit, plus `STANDS` where an alarm
@@ -62,7 +43,10 @@ def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> An
     Good news about a rate that nothing is held against changes nothing.
 
     Args:
-        seen: int64[2, d], bad ones and all.
+        counts: int64[f, cells] of received values.
+        of: int64[d, 3]: of each rate the field, the cell of it that is bad, and the one left out, or -1.
+        seen: int64[looks, 2, d]: bad ones and all, a ring.
+        slot: of the ring, to be written.
         evidence: float64[3, d, steps]: logarithms of the products so far, and what a bad and a good one add to them.
         evident: whether good ones have something to take back.
         firing: rates whose alarm stands are not weighed.
@@ -70,12 +54,16 @@ def weigh(seen: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> An
     """
     found = 0
     for k in range(len(firing)):
-        bad = seen[0, k]
+        row = counts[of[k, 0]]
+        bad, total = row[of[k, 1]], row.sum()
+        if of[k, 2] >= 0:
+            total -= row[of[k, 2]]
+        seen[slot, 0, k], seen[slot, 1, k] = bad, total
         if firing[k]:
             found |= STANDS
         if firing[k] or not (bad > 0 or evident[k]):
             continue
-        good = seen[1, k] - bad
+        good = total - bad
         top = -1e300
         for step in range(evidence.shape[2]):
             log = max(evidence[0, k, step], 0.0) + bad * evidence[1, k, step] + good * evidence[2, k, step]
@@ -187,4 +175,4 @@ def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> Any:
     return touched
 
 
-ENTRIES: Final = (tally, weigh, ripe, spread, settle, roll)
+ENTRIES: Final = (weigh, ripe, spread, settle, roll)

@@ -91,6 +91,13 @@ def build_arena(bins: Bins, forest: Forest, cells: np.ndarray) -> np.ndarray:
     return arena
 
 
+def cells_of(arena: np.ndarray) -> np.ndarray:
+    """uint8[f, 256], read-only: the cells that `build_arena` was given."""
+    head = arena[:_HEADER].view(np.int64)
+    width, at = int(head[0]), int(head[12]) * 8
+    return arena.view(np.uint8)[at : at + width * N_CODES].reshape(width, N_CODES)
+
+
 def _emit_lowest_bit(_typing: Any, word: Any) -> Any:
     """The position of the lowest bit set in a uint64, 64 if there is none: one machine instruction."""
 
@@ -232,16 +239,20 @@ def codes_rows(arena: Any, values: Any, codes: Any) -> None:
     _codes_rows(arena, head, values, codes)
 
 
-@entry(types.void(_ARENA, _CODES, _COUNTS))
-def count_rows(arena: Any, codes: Any, counts: Any) -> None:
-    """Add the cells of uint8[n, f] codes to int64[f, 14] counts."""
+@entry(types.void(_ARENA, _VALUES, _COUNTS))
+def count_rows(arena: Any, values: Any, counts: Any) -> None:
+    """Add the cells of float64[n, f] values to int64[f, 14] counts."""
     head, cells = arena.view(np.int64), arena.view(np.uint8)
     f, at = head[0], head[12] * 8
-    if codes.shape[1] != f or counts.shape != (f, N_CELLS):
-        raise ValueError("codes must have one column, counts one row of cells, for each feature")
-    for i in range(len(codes)):
-        for j in range(f):
-            counts[j, cells[at + j * N_CODES + codes[i, j]]] += 1
+    if values.shape[1] != f or counts.shape != (f, N_CELLS):
+        raise ValueError("values must have one column, counts one row of cells, for each feature")
+    codes = np.empty((min(len(values), _ROWS), f), np.uint8)
+    for start in range(0, len(values), _ROWS):
+        n = min(len(values) - start, _ROWS)
+        _codes_rows(arena, head, values[start : start + n], codes[:n])
+        for i in range(n):
+            for j in range(f):
+                counts[j, cells[at + j * N_CODES + codes[i, j]]] += 1
 
 
 @entry(types.void(_ARENA, _READ_ONLY_VALUES, _MARGINS, _MARGINS))

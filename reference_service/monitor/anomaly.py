@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from reference_service.bundle import Bundle
-from reference_service.core.binning import N_CODES
 
 
 class Anomaly:
@@ -36,11 +35,5 @@ class Anomaly:
 
 def bits_of(bundle: Bundle) -> np.ndarray:
     """float64[f, 256]: bits of every code of every field."""
-    width = len(bundle.contract.fields)
-    cells = np.empty((width, N_CODES), dtype=np.int64)
-    for code in range(N_CODES):
-        counts = bundle.new_counts()
-        bundle.count(np.full((1, width), code, dtype=np.uint8), counts)
-        cells[:, code] = counts.argmax(axis=1)
     shares = np.maximum(bundle.profile.cell_shares, 0.5 / max(1, bundle.profile.n_reference))
-    return np.asarray(-np.log2(np.take_along_axis(shares, cells, axis=1)))
+    return np.asarray(-np.log2(np.take_along_axis(shares, bundle.cells().astype(np.int64), axis=1)))

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
 from reference_service.core.evidence import NEAR, STANDS, weigh
 from reference_service.monitor.eprocess import STEPS, log_mean_exp
 
+NONE: Final = -1
+
 
 class RateBank:
     """Alarms of d rates, each against its own tolerance.
 
     Args:
+        of: (field, bad cell, cell that does not count at all, or `NONE`) of each.
         tolerated: d rates in (0, 1) up to which nobody is disturbed.
         normal: d rates that count as recovered.
         alpha: false alarms per look and rate, at most.
@@ -27,12 +30,21 @@ class RateBank:
         calm_rows: observations that these looks must hold.
     """
 
-    __slots__ = ("_calm_rows", "_evidence", "_evident", "_limit", "_looks", "_normal", "_recent", "firing")  # fmt: skip
+    __slots__ = ("_calm_rows", "_evidence", "_evident", "_limit", "_looks", "_normal", "_of", "_recent",
+                 "firing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = ("_evident", "_logs", "_looks", "_recent", "firing")
 
     def __init__(
-        self, tolerated: Sequence[float], normal: Sequence[float], *, alpha: float, calm_looks: int, calm_rows: int
+        self,
+        of: Sequence[tuple[int, int, int]],
+        tolerated: Sequence[float],
+        normal: Sequence[float],
+        *,
+        alpha: float,
+        calm_looks: int,
+        calm_rows: int,
     ) -> None:
+        self._of = np.array(of, dtype=np.int64)
         each = [(null, null + (1 - null) * step) for null in tolerated for step in STEPS]
         shape = len(tolerated), len(STEPS)
         self._evidence = np.zeros((3, *shape))  # logarithms of the products; what a bad one adds; what a good one adds
@@ -55,11 +67,11 @@ class RateBank:
     def _logs(self, logs: np.ndarray) -> None:
         self._evidence[0] = logs
 
-    def look(self, seen: np.ndarray) -> bool:
-        """Take in int64[2, d], bad observations and all; whether any alarm stands or has just ended."""
-        self._recent[self._looks % len(self._recent)] = seen
+    def look(self, counts: np.ndarray) -> bool:
+        """Take in int64[fields, cells] of what was received; whether any alarm stands or has just ended."""
+        recent, slot = self._recent, self._looks % len(self._recent)
         self._looks += 1
-        found = weigh(seen, self._evidence, self._evident, self.firing, self._limit)
+        found = weigh(counts, self._of, recent, slot, self._evidence, self._evident, self.firing, self._limit)
         if not found:
             return False
         if found & STANDS:

@@ -119,10 +119,7 @@ def _labels(bundle: Bundle, position: int) -> list[str]:
     categories = bundle.contract.fields[position].categories
     labels = [""] * N_VALUE_CELLS
     seen = [0] * N_VALUE_CELLS
-    for code, name in enumerate(categories):
-        counts = bundle.new_counts()
-        bundle.count(np.full((1, len(bundle.contract.fields)), code, dtype=np.uint8), counts)
-        cell = int(counts[position].argmax())
+    for name, cell in zip(categories, bundle.cells()[position].tolist(), strict=False):
         seen[cell] += 1
         labels[cell] = name if seen[cell] == 1 else ""
     return labels

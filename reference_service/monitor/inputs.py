@@ -13,8 +13,8 @@ import numpy as np
 from reference_service.bundle import Bundle
 from reference_service.contract import Field
 from reference_service.core.cells import N_VALUE_CELLS, NULL_CELL, TAIL, UNSEEN_CELL, psi
-from reference_service.core.evidence import tally
 from reference_service.monitor.alerts import Condition
+from reference_service.monitor.bank import NONE
 from reference_service.monitor.drift import DriftDetector, look_at_all
 from reference_service.monitor.keeping import keep, keep_all, recall, recall_all
 from reference_service.monitor.rates import bank
@@ -64,16 +64,13 @@ class InputMonitors:
         self.drift = [DriftDetector(_for_field(policy, field)) for field in fields]
         self.score = ScoreMonitor(bundle.profile, policy)
         tails = _tails(bundle, policy)
-        self._tails = np.array([field for field, _, _ in tails], dtype=np.int64)
+        self._tails = [field for field, _, _ in tails]
         # One rate for the nulls of every field, one for its unseen values, one for each tail that is watched.
         self._rates = bank(policy, [
-            *((float(share), policy.rate_excess) for share in [*nulls, *unseen]),
-            *((share, policy.tail_excess) for _, _, share in tails),
+            *(((k, NULL_CELL, NONE), float(share), policy.rate_excess) for k, share in enumerate(nulls)),
+            *(((k, UNSEEN_CELL, NONE), float(share), policy.rate_excess) for k, share in enumerate(unseen)),
+            *(((k, cell, NULL_CELL), share, policy.tail_excess) for k, cell, share in tails),  # a null is in no tail
         ])  # fmt: skip
-        everyone = list(range(len(fields)))
-        self._of = np.array([*everyone, *everyone, *self._tails])  # the field of every rate, …
-        self._cell = np.array([NULL_CELL] * len(fields) + [UNSEEN_CELL] * len(fields) + [cell for _, cell, _ in tails])
-        self._seen = np.zeros((2, len(self._of)), dtype=np.int64)  # of every rate: bad ones, and all
         self._stirred = False  # whether any alarm of a rate stands, or ended with the last look
         self._quiet: list[Condition] = []  # what is told of a service that nothing is held against
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
@@ -110,7 +107,7 @@ class InputMonitors:
         self.late_rows += len(rows)
         for end_ns, counts in self._closed:
             if end_ns - length <= event_ns < end_ns:
-                self._bundle.count(self._bundle.codes(np.array(rows, dtype=np.float64)), counts)
+                self._bundle.count(np.array(rows, dtype=np.float64), counts)
         return True
 
     def windows(self) -> list[dict[str, Any]]:
@@ -166,11 +163,9 @@ class InputMonitors:
 
     def _look_at_rates(self, counts: np.ndarray) -> bool:
         """Whether any alarm stands or has just ended."""
-        width = len(self.names)
-        tally(counts, self._of, self._cell, 2 * width, self._seen)
-        stirred = self._rates.look(self._seen)
+        stirred = self._rates.look(counts)
         if stirred:
-            firing = self._rates.firing
+            width, firing = len(self.names), self._rates.firing
             self._explained |= firing[:width] | firing[width : 2 * width]
         return stirred
 

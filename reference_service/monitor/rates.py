@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from reference_service.monitor.bank import RateBank
 from reference_service.monitor.eprocess import RateDetector
@@ -17,10 +18,12 @@ def detector(policy: Policy, reference: float) -> RateDetector:
     )
 
 
-def bank(policy: Policy, rates: Iterable[tuple[float, float]]) -> RateBank:
-    """The same for many: (reference, excess that is tolerated) of each rate."""
-    tolerated, normal = zip(*(_levels(policy, *rate) for rate in rates), strict=True)
-    return RateBank(tolerated, normal, alpha=policy.alpha, calm_looks=_calm_looks(policy), calm_rows=policy.calm_rows)
+def bank(policy: Policy, rates: Iterable[tuple[tuple[int, int, int], float, float]]) -> RateBank:
+    """The same for many: what each is of (see `RateBank`), its reference, and the excess that is tolerated."""
+    of, references, excesses = zip(*rates, strict=True)
+    tolerated, normal = zip(*map(partial(_levels, policy), references, excesses), strict=True)
+    looks, rows = _calm_looks(policy), policy.calm_rows
+    return RateBank(of, tolerated, normal, alpha=policy.alpha, calm_looks=looks, calm_rows=rows)
 
 
 def _levels(policy: Policy, reference: float, excess: float) -> tuple[float, float]:

@@ -77,5 +77,5 @@ class Received:
 
     def _count(self) -> None:
         if self._next > self._counted:
-            self._bundle.count(self._bundle.codes(self._rows[self._counted : self._next]), self._counts)
+            self._bundle.count(self._rows[self._counted : self._next], self._counts)
             self._counted = self._next

@@ -153,17 +153,15 @@ def golden_values(contract: Contract, model: Model, values: np.ndarray) -> np.nd
 
 def _profile(contract: Contract, compiled: Compiled, window: Window, report: Report, fallback_field: str) -> Profile:
     arena = kernel.build_arena(compiled.bins, compiled.forest, compiled.cells)
-    codes = np.empty(window.values.shape, dtype=np.uint8)
-    kernel.codes_rows(arena, window.values, codes)
     counts = np.zeros((_HOURS, len(contract.fields), N_CELLS), dtype=np.int64)
     hour = window.event_ns // _HOUR_NS % _HOURS
     for h in range(_HOURS):
-        kernel.count_rows(arena, codes[hour == h], counts[h])
+        kernel.count_rows(arena, window.values[hour == h], counts[h])
     hourly_n = np.bincount(hour, minlength=_HOURS).astype(np.int64)
-    shares = counts.sum(axis=0) / len(codes)
+    shares = counts.sum(axis=0) / len(window.values)
     rates, otherwise = _rates(contract, window, fallback_field)
     return Profile(
-        n_reference=len(codes),
+        n_reference=len(window.values),
         cell_shares=shares,
         hourly_n=hourly_n,
         hourly_shares=counts / np.maximum(hourly_n, 1)[:, None, None],

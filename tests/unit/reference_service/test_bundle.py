@@ -236,7 +236,7 @@ def test_any_number_of_rows_is_scored_alike(home, window, n):
 def test_every_row_is_counted_once_for_every_field(home, window):
     bundle = load(home)
     counts = bundle.new_counts()
-    bundle.count(bundle.codes(window.values), counts)
+    bundle.count(window.values, counts)
     assert (counts.sum(axis=1) == len(window.values)).all()
 
 

@@ -11,10 +11,8 @@ from reference_service.core.cells import N_CELLS, NULL_CELL, QUANTILES, UNSEEN_C
 
 
 def counts_of(trained, values):
-    codes = np.empty(values.shape, np.uint8)
-    kernel.codes_rows(trained.arena, values, codes)
     counts = np.zeros((values.shape[1], N_CELLS), np.int64)
-    kernel.count_rows(trained.arena, codes, counts)
+    kernel.count_rows(trained.arena, values, counts)
     return counts
 
 
@@ -42,6 +40,17 @@ def test_null_and_unseen_have_cells_of_their_own(binary):
     counts = counts_of(binary, row)
     assert counts[:, NULL_CELL].tolist() == [1, 1, 1, 0, 1, 1]
     assert counts[:, UNSEEN_CELL].tolist() == [0, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 256, 257, 700])
+def test_any_number_of_rows_is_counted_by_the_cells_of_its_codes(binary, count):
+    values = binary.values[:count]
+    codes = np.empty(values.shape, np.uint8)
+    kernel.codes_rows(binary.arena, values, codes)
+    cells = kernel.cells_of(binary.arena)
+    assert cells.tolist() == binary.compiled.cells.tolist()
+    expected = [np.bincount(cells[j, codes[:, j]], minlength=N_CELLS).tolist() for j in range(values.shape[1])]
+    assert counts_of(binary, values).tolist() == expected
 
 
 def test_cells_of_a_number_rise_with_its_codes(binary):

@@ -107,12 +107,14 @@ class LinearBundle:
             out[np.isnan(column), j] = 255
         return out
 
-    def count(self, codes, counts):
-        cells = np.minimum(codes.astype(np.int64), NULL_CELL - 1)
-        cells[codes == 255] = NULL_CELL
-        cells[codes == 254] = UNSEEN_CELL
-        for j in range(cells.shape[1]):
-            counts[j] += np.bincount(cells[:, j], minlength=N_CELLS)
+    def cells(self):
+        of_codes = np.minimum(np.arange(256), NULL_CELL - 1)
+        of_codes[[255, 254]] = NULL_CELL, UNSEEN_CELL
+        return np.tile(of_codes, (len(self.contract.fields), 1))
+
+    def count(self, values, counts):
+        for j, (cells, codes) in enumerate(zip(self.cells(), self.codes(values).T, strict=True)):
+            counts[j] += np.bincount(cells[codes], minlength=N_CELLS)
 
     def probability(self, margin):
         return 1 / (1 + math.exp(-margin))

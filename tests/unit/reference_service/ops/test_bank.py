@@ -26,7 +26,12 @@ def looks(seed, n=400):
 
 
 def each(excess=POLICY.rate_excess):
-    return bank(POLICY, [(reference, excess) for reference in REFERENCES])
+    return bank(POLICY, [((k, 1, 2), reference, excess) for k, reference in enumerate(REFERENCES)])
+
+
+def counted(bad, total):
+    """int64[d, 3]: cells of d fields: good ones, bad ones, and some that are neither."""
+    return np.stack([total - bad, bad, np.full_like(total, 7)], axis=1)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -40,7 +45,7 @@ def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
             together = each()
             recall(together, kept)
         before = together.firing.copy()
-        stirred = together.look(seen)
+        stirred = together.look(counted(bad, total))
         stands = [one.look(int(b), int(n)) for one, b, n in zip(apart, bad, total, strict=True)]
         assert together.firing.tolist() == stands
         assert stirred == bool(before.any() or any(stands))
@@ -53,9 +58,9 @@ def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
 def test_good_news_about_a_rate_that_nothing_is_held_against_is_only_set_down():
     together = each()
     good, bad = np.zeros(len(REFERENCES), dtype=np.int64), np.array([0, 0, 3, 0, 0])
-    together.look(np.array([good, good + 50]))
+    together.look(counted(good, good + 50))
     assert not together._logs.any()
-    together.look(np.array([bad, good + 50]))
+    together.look(counted(bad, good + 50))
     assert together._logs.any(axis=1).tolist() == [False, False, True, False, False]
 
 

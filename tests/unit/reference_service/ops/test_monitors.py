@@ -208,7 +208,7 @@ def test_rows_are_counted_in_whichever_pieces_they_come():
     bundle = LinearBundle()
     values = np.array([[v, v, k % 3, k % 2, v] for k, v in enumerate(uniform(20_000))])
     whole = bundle.new_counts()
-    bundle.count(bundle.codes(values), whole)
+    bundle.count(values, whole)
     received, total = Received(bundle), bundle.new_counts()
     for k, row in enumerate(values.tolist()):
         received.put(row)
