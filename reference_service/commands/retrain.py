@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     """0: the new version serves, or there was no reason for one. 1: a step refused it, or it was rolled back."""
     parser = argparse.ArgumentParser(prog="seatrial-service retrain", description="Train, gate, release.")
     parser.add_argument("champion", type=Path, help="folder of the bundle that serves")
-    parser.add_argument("data", type=Path, help="Parquet file: the contract's fields, event_ns, label")
+    data = "Parquet file: the contract's fields, event_ns, label; of a service that refuses, decision and reasons"
+    parser.add_argument("data", type=Path, help=data)
     parser.add_argument("version", help="name of the new version")
     parser.add_argument("--gate", required=True, help="command that must end with 0, such as 'seatrial run scenarios'")
     parser.add_argument("--to", type=Path, help="the service's bundles folder, or with --registry its registry")

@@ -17,6 +17,7 @@ from reference_service.bundle import Bundle
 from reference_service.training import features
 from reference_service.training.pull import Refused, pull
 from reference_service.training.validate import UNKNOWN, auc, errors_by_group
+from reference_service.training.weights import at, representative
 
 _NOBODY: Final = ((0, 0), (0, 0))
 _DOUBT: Final = 0.01  # that a fair model is refused, or the champion's gap was larger than it seemed, by bad luck
@@ -65,12 +66,13 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
     def judge(place: Path) -> None:
         bundle = bundles.load(place)
         data = pull(audited, bundle.contract)
-        known = data.labels >= 0
-        rows, labels = data.values[known], data.labels[known]
-        new, old = (auc(labels, each.margin(each.codes(rows))) for each in (bundle, champion))
+        labels, weights = representative(data.labels, data.refused, data.propensity)
+        known = labels >= 0
+        rows, labels, weights = data.values[known], labels[known], at(weights, known)
+        new, old = (auc(labels, each.margin(each.codes(rows)), weights) for each in (bundle, champion))
         if not new >= old - most:
             raise Refused(f"gate: AUC {new:.3f} on {len(labels)} audited rows, the champion's is {old:.3f}")
-        harmed = _harmed(bundle, champion, rows, labels)
+        harmed = _harmed(bundle, champion, rows, labels, weights)
         if harmed:
             raise Refused(f"gate: about {harmed} it is wrong more often, beside the others, than the champion was")
         claimed, moved = (
@@ -91,7 +93,7 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
     return judge
 
 
-def _harmed(bundle: Bundle, champion: Bundle, rows: np.ndarray, labels: np.ndarray) -> str:
+def _harmed(bundle: Bundle, champion: Bundle, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> str:
     """The group that is worst off, if it surely is by more than the champion's held-out rows do not exclude; or ""."""
     learned = champion.profile.group_errors
     if not learned:
@@ -99,7 +101,7 @@ def _harmed(bundle: Bundle, champion: Bundle, rows: np.ndarray, labels: np.ndarr
     field = champion.policy["group_field"]
     approved = np.array([bundle.probability(margin) < bundle.policy["review_from"] for margin in bundle.scores(rows)])
     groups = ["" if name is None else name for name in features.decode(bundle.contract, rows)[field].tolist()]
-    found = errors_by_group(groups, labels, approved)
+    found = errors_by_group(groups, labels, approved, weights)
     new, old = (np.array([each.get(name, _NOBODY) for name in learned]) for each in (found, learned))
     least = least_apart(new[:, :, 0], new[:, :, 1], _DOUBT / old[:, :, 0].size)
     most = most_apart(old[:, :, 0], old[:, :, 1], _DOUBT / old[:, :, 0].size)

@@ -19,6 +19,7 @@ from reference_service.core.compiled import Compiled, compile_model
 from reference_service.core.trees import Model, parse
 from reference_service.training import features
 from reference_service.training.validate import Report, errors_by_group
+from reference_service.training.weights import at
 
 _HOUR_NS: Final = 3600 * 1_000_000_000
 _HOURS: Final = 24
@@ -33,6 +34,7 @@ class Window:
     values: np.ndarray  # float64[n, f] of `features.encode`
     event_ns: np.ndarray  # int64[n], when each row happened
     labels: np.ndarray  # int64[n], 1, 0, or -1 where the label never came
+    weights: np.ndarray | None = None  # float64[n], how many rows each labelled one stands for; None: itself
 
 
 def package(
@@ -114,7 +116,10 @@ def _group_errors(
     groups = features.decode(contract, window.values[rows])[names[j]].tolist()
     known = set(contract.fields[j].categories)
     return errors_by_group(
-        [group if group in known else "" for group in groups], window.labels[rows], scores < policy["review_from"]
+        [group if group in known else "" for group in groups],
+        window.labels[rows],
+        scores < policy["review_from"],
+        at(window.weights, rows),
     )
 
 
@@ -184,9 +189,12 @@ def _rates(contract: Contract, window: Window, fallback_field: str) -> tuple[dic
     """The positive rate of each category, shrunk towards the overall rate, and that rate."""
     j = [field.name for field in contract.fields].index(fallback_field)
     known = window.labels >= 0
-    overall = float(window.labels[known].mean())
+    labels, categories = window.labels[known], window.values[known, j]
+    weights = np.ones(len(labels)) if window.weights is None else window.weights[known]
+    overall = float(np.average(labels, weights=weights))
     rates = {}
     for ordinal, name in enumerate(contract.fields[j].categories):
-        of = window.labels[known & (window.values[:, j] == ordinal)]
-        rates[name] = float((of.sum() + _SHRINK * overall) / (len(of) + _SHRINK))
+        of = categories == ordinal
+        positives = float((weights * labels)[of].sum())
+        rates[name] = (positives + _SHRINK * overall) / (float(weights[of].sum()) + _SHRINK)
     return rates, overall

@@ -30,6 +30,7 @@ class Data:
     labels: np.ndarray  # int64[n]; -1: not known
     sent: Mapping[str, np.ndarray]  # the same rows as a client sends them, by field: what `features.encode` takes
     refused: np.ndarray | None = None  # bool[n]: whom a model decided to refuse, allowed at random or not; None: unsaid
+    propensity: np.ndarray | None = None  # float64[n]: with which probability each was let through; None: all with 1
 
 
 def pull(path: Path, contract: Contract) -> Data:
@@ -47,16 +48,22 @@ def pull(path: Path, contract: Contract) -> Data:
     }
     labels = np.array([-1 if value is None else int(value) for value in table["label"].to_pylist()], dtype=np.int64)
     event_ns = np.array(table["event_ns"].to_pylist(), dtype=np.int64)
-    refused = None
+    refused = chance = None
     if "decision" in table.column_names:
         said = table["reasons"].to_pylist() if "reasons" in table.column_names else [""] * len(table)
-        decided = zip(table["decision"].to_pylist(), said, strict=True)
-        refused = np.array([_refused(decision, reasons or "") for decision, reasons in decided], bool)
-    return Data(features.encode(contract, columns), event_ns, labels, columns, refused)
+        chance = np.array([_chance(path, reasons or "") for reasons in said])
+        refused = (chance < 1) | np.array([decision == "block" for decision in table["decision"].to_pylist()], bool)
+    return Data(features.encode(contract, columns), event_ns, labels, columns, refused, chance)
 
 
-def _refused(decision: str, reasons: str) -> bool:
-    return decision == "block" or propensity(reasons) < 1
+def _chance(path: Path, reasons: str) -> float:
+    try:
+        found = propensity(reasons)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 1:
+        raise Refused(f"pull: {path}: {reasons!r} names no probability above 0 and up to 1")
+    return found
 
 
 def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | None]) -> Data:
@@ -73,6 +80,7 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
     event_ns: list[int] = []
     labels: list[int] = []
     refused: list[bool] = []
+    chances: list[float] = []
     for records in [*segments(folder), folder / RECORDS]:
         for decision, payload in archive.written(records):
             if decision.source == PERSON or payload.received is None or decision.score is None:
@@ -81,9 +89,12 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
             values.append(unpacked(payload.received))
             event_ns.append(decision.at_ns)
             labels.append(-1 if known is None else known)
-            refused.append(_refused(decision.decision, decision.reasons))
+            chance = propensity(decision.reasons)
+            refused.append(decision.decision == "block" or chance < 1)
+            chances.append(chance)
     if not values:
         raise Refused(f"pull: no decision is written down in {folder}")
     received = np.array(values, np.float64)
     sent = features.decode(contract, received)
-    return Data(received, np.array(event_ns, np.int64), np.array(labels, np.int64), sent, np.array(refused, bool))
+    at_ns, known_labels = np.array(event_ns, np.int64), np.array(labels, np.int64)
+    return Data(received, at_ns, known_labels, sent, np.array(refused, bool), np.array(chances))

@@ -24,6 +24,7 @@ from reference_service.training.package import Window, package
 from reference_service.training.pull import Data, Refused
 from reference_service.training.train import Recipe, train
 from reference_service.training.validate import Report, split_by_time, validate
+from reference_service.training.weights import at, effective, representative
 
 # Alerts that say that the model, and not what feeds it, has grown old. A drifted field alone is no reason: a unit that
 # was changed upstream must be repaired there, and not be learned.
@@ -52,25 +53,34 @@ def due(alerts: Iterable[str], last_ns: int, now_ns: int, every_ns: int) -> str:
 
 
 def fit(champion: Bundle, data: Data, recipe: Recipe) -> Candidate:
-    """Train on the earlier labelled rows; judge the new model and the champion on the later ones."""
+    """Train on the earlier labelled rows; judge the new model and the champion on the later ones.
+
+    A refusal that was let through at random counts for all that it stands for, in both.
+    """
     _identified(data)
     contract, values = champion.contract, data.values
-    labelled = np.flatnonzero(data.labels >= 0)
+    known, weights = representative(data.labels, data.refused, data.propensity)
+    labelled = np.flatnonzero(known >= 0)
     earlier, later = (labelled[part] for part in split_by_time(data.event_ns[labelled]))
-    if len(later) < _FEWEST or len(set(data.labels[later].tolist())) < 2:  # noqa: PLR2004 - both outcomes
-        raise Refused(f"fit: {len(later)} later labelled rows; it takes {_FEWEST} with both outcomes to compare models")
+    worth = effective(at(weights, later), len(later))
+    if worth < _FEWEST or len(set(known[later].tolist())) < 2:  # noqa: PLR2004 - both outcomes
+        raise Refused(
+            f"fit: {len(later)} later labelled rows, worth {worth:.0f} of equal weight; "
+            f"it takes {_FEWEST} with both outcomes to compare models"
+        )
     seen = features.for_model(contract, values)
-    booster = train(recipe, [field.name for field in contract.fields], seen[earlier], data.labels[earlier])
+    names = [field.name for field in contract.fields]
+    booster = train(recipe, names, seen[earlier], known[earlier], at(weights, earlier))
     new = np.asarray(booster.predict(seen[later], num_threads=1))
     old = np.array([champion.probability(float(m)) for m in champion.margin(champion.codes(values[later]))])
-    labels, event_ns = data.labels[later], data.event_ns[later]
+    labels, event_ns, counts = known[later], data.event_ns[later], at(weights, later)
     return Candidate(
         booster,
-        Window(values=values, event_ns=data.event_ns, labels=data.labels),
+        Window(values=values, event_ns=data.event_ns, labels=known, weights=weights),
         data.sent,
         later,
-        validate(labels, new, event_ns),
-        validate(labels, old, event_ns),
+        validate(labels, new, event_ns, counts),
+        validate(labels, old, event_ns, counts),
     )
 
 
@@ -136,6 +146,10 @@ def retrain(
     tell(f"champion {champion.version} ({champion.digest[:12]})")
     tell(f"pulled {len(data.labels)} rows, {int((data.labels >= 0).sum())} labelled")
     candidate = compare(fit(champion, data, recipe), tolerated)
+    stands = candidate.window.weights
+    if stands is not None:
+        drawn = stands[(candidate.window.labels >= 0) & (stands > 1)]
+        tell(f"{len(drawn)} labelled refusals that were let through at random stand for {drawn.sum():.0f}")
     tell(f"Brier {candidate.report.brier:.5f}, the champion's {candidate.champion.brier:.5f}")
     place = pack(champion, candidate, version, staging)
     gate(place)

@@ -21,7 +21,9 @@ class Recipe:
     max_bin: int = 200  # and thus thresholds to a feature, which leaves room for the monitors' cuts in one byte
 
 
-def train(recipe: Recipe, names: Sequence[str], values: np.ndarray, labels: np.ndarray) -> lightgbm.Booster:
+def train(
+    recipe: Recipe, names: Sequence[str], values: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> lightgbm.Booster:
     """A binary classifier.
 
     Args:
@@ -29,6 +31,7 @@ def train(recipe: Recipe, names: Sequence[str], values: np.ndarray, labels: np.n
         names: f feature names, which the model keeps.
         values: float64[n, f] of `features.for_model`: ordinals of categories are numbers like any other.
         labels: n labels, 0 or 1.
+        weights: float64[n], how much each row's loss counts; None: all alike. `min_rows_in_leaf` is of rows.
     """
     parameters = {
         "objective": "binary",
@@ -45,5 +48,5 @@ def train(recipe: Recipe, names: Sequence[str], values: np.ndarray, labels: np.n
         "num_threads": 1,
         "verbose": -1,
     }
-    data = lightgbm.Dataset(values, labels, feature_name=list(names), params=parameters)
+    data = lightgbm.Dataset(values, labels, weight=weights, feature_name=list(names), params=parameters)
     return lightgbm.train(parameters, data, num_boost_round=recipe.trees)

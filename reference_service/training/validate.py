@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from reference_service.training.weights import at, effective
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 DAY_ROWS: Final = 100
@@ -40,49 +42,66 @@ def split_by_time(event_ns: np.ndarray, held_out: float = 0.2) -> tuple[np.ndarr
     return order[:cut], order[cut:]
 
 
-def validate(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> Report:
-    """Judge probabilities (float64[n]) by labels (0 or 1, both must occur); `event_ns` (int64[n]) tells the days."""
+def validate(
+    labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray, weights: np.ndarray | None = None
+) -> Report:
+    """Judge probabilities (float64[n]) by labels (0 or 1, both must occur); `event_ns` (int64[n]) tells the days.
+
+    `weights` (float64[n]; None: all alike) say how many rows each one stands for: every number is of what they all
+    stand for, means divided by the sum of the weights (`weights.py`).
+    """
     loss = (probabilities - labels) ** 2
-    cuts, calibration = calibrate(labels, probabilities)
+    cuts, calibration = calibrate(labels, probabilities, weights)
     return Report(
         n=len(labels),
-        auc=auc(labels, probabilities),
-        auc_error=_auc_error(labels, probabilities, event_ns),
-        brier=float(np.mean(loss)),
-        worst_day_brier=_worst_day(loss, event_ns),
-        positive_rate=float(np.mean(labels)),
-        score_deciles=np.quantile(probabilities, np.arange(1, 10) / 10),
+        auc=auc(labels, probabilities, weights),
+        auc_error=_auc_error(labels, probabilities, event_ns, weights),
+        brier=float(np.average(loss, weights=weights)),
+        worst_day_brier=_worst_day(loss, event_ns, weights),
+        positive_rate=float(np.average(labels, weights=weights)),
+        score_deciles=_quantiles(probabilities, np.arange(1, 10) / 10, weights),
         calibration_cuts=cuts,
         calibration=calibration,
     )
 
 
-def errors_by_group(groups: Sequence[str], labels: np.ndarray, approved: np.ndarray) -> dict[str, list[list[int]]]:
+def errors_by_group(
+    groups: Sequence[str], labels: np.ndarray, approved: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, list[list[int]]]:
     """Group → [[wrong, of] of its negatives, [wrong, of] of its positives].
 
     Args:
         groups: n names; rows of "" are left out.
         labels: int64[n], 0 or 1.
         approved: bool[n]: wrong of a positive; anything else is wrong of a negative.
+        weights: float64[n], how many rows each one stands for; None: itself. Then counts are of as many rows of equal
+            weight as say as much (`effective`), so that bounds for counts hold of them.
     """
     names, wrong = np.asarray(groups, object), approved == (labels == 1)
     return {
-        name: [
-            [int((wrong & of).sum()), int(of.sum())] for of in ((names == name) & (labels == label) for label in (0, 1))
-        ]
+        name: [_counts(wrong, (names == name) & (labels == label), weights) for label in (0, 1)]
         for name in sorted(set(names.tolist()) - {""})
     }
 
 
-def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counts(wrong: np.ndarray, of: np.ndarray, weights: np.ndarray | None) -> list[int]:
+    if weights is None or not of.any():
+        return [int((wrong & of).sum()), int(of.sum())]
+    n = effective(weights[of], int(of.sum()))
+    return [round(n * float(np.average(wrong[of], weights=weights[of]))), round(n)]
+
+
+def calibrate(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(float64[k - 1] cuts, float64[k] rates): the isotonic regression of the labels on cells of the probability.
 
     Pool adjacent violators: Barlow et al., Statistical Inference under Order Restrictions (1972).
     """
-    cuts = np.unique(np.quantile(probabilities, _LEVELS))
+    cuts = np.unique(_quantiles(probabilities, _LEVELS, weights))
     cell = np.searchsorted(cuts, probabilities)
-    rows = np.bincount(cell, minlength=len(cuts) + 1).astype(float)
-    positives = np.bincount(cell, weights=labels, minlength=len(cuts) + 1)
+    rows = np.bincount(cell, weights=weights, minlength=len(cuts) + 1).astype(float)
+    positives = np.bincount(cell, weights=labels if weights is None else labels * weights, minlength=len(cuts) + 1)
     blocks: list[tuple[float, float, int]] = []  # positives, rows, cells
     for one in zip(positives.tolist(), rows.tolist(), [1] * len(rows), strict=True):
         blocks.append(one)
@@ -92,30 +111,47 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray
     return cuts, np.repeat([p / max(n, 1.0) for p, n, _ in blocks], [k for _, _, k in blocks])
 
 
-def _auc_error(labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray) -> float:
+def _quantiles(values: np.ndarray, levels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    method: Literal["linear", "inverted_cdf"] = "linear" if weights is None else "inverted_cdf"  # which takes weights
+    return np.asarray(np.quantile(values, levels, weights=weights, method=method))
+
+
+def _auc_error(
+    labels: np.ndarray, probabilities: np.ndarray, event_ns: np.ndarray, weights: np.ndarray | None
+) -> float:
     """Of the mean over tenths of the time, which are nearly independent where rows are not.
 
     Batch means: Law, Simulation Modeling and Analysis. A tenth without both outcomes is left out; `UNKNOWN` of fewer
     than three.
     """
     tenths = np.array_split(np.argsort(event_ns, kind="stable"), BATCHES)
-    found = [auc(labels[rows], probabilities[rows]) for rows in tenths if len(set(labels[rows].tolist())) > 1]
+    found = [
+        auc(labels[rows], probabilities[rows], at(weights, rows))
+        for rows in tenths
+        if len(set(labels[rows].tolist())) > 1
+    ]
     return float(np.std(found, ddof=1) / np.sqrt(len(found))) if len(found) > _FEW else UNKNOWN
 
 
-def _worst_day(loss: np.ndarray, event_ns: np.ndarray) -> float:
+def _worst_day(loss: np.ndarray, event_ns: np.ndarray, weights: np.ndarray | None) -> float:
     # Rows of one day move together (a storm delays everybody), so what a monitor must tolerate is a day, not a row.
     _, day, rows = np.unique(event_ns // DAY_NS, return_inverse=True, return_counts=True)
-    means = np.bincount(day, weights=loss) / rows
-    return float(np.max(means[rows >= DAY_ROWS], initial=np.mean(loss)))
+    weighted = loss if weights is None else loss * weights
+    means = np.bincount(day, weights=weighted) / np.bincount(day, weights=weights)
+    return float(np.max(means[rows >= DAY_ROWS], initial=np.average(loss, weights=weights)))
 
 
-def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The probability that a positive outranks a negative, a tie counting one half (Mann and Whitney's U / nm)."""
+def auc(labels: ArrayLike, scores: ArrayLike, weights: np.ndarray | None = None) -> float:
+    """The probability that a positive outranks a negative, a tie counting one half (Mann and Whitney's U / nm).
+
+    With weights: of a positive and a negative of those that the rows stand for.
+    """
     positive = np.asarray(labels) == 1
-    _, place, size = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
-    middle_rank = np.cumsum(size) - (size - 1) / 2
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
+    _, place = np.unique(np.asarray(scores), return_inverse=True)
+    each = np.ones(len(place)) if weights is None else weights
+    ups, downs = (np.bincount(place, weights=each * of) for of in (positive, ~positive))
+    pairs = ups.sum() * downs.sum()
+    if not pairs:
         raise ValueError("AUC needs positive and negative labels")
-    return float((middle_rank[place][positive].sum() - n * (n + 1) / 2) / (n * m))
+    below = np.cumsum(downs) - downs / 2  # negatives that a positive at that place outranks
+    return float((ups * below).sum() / pairs)

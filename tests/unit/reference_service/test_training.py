@@ -10,6 +10,7 @@ from reference_service.core.trees import parse
 from reference_service.training import features
 from reference_service.training.train import Recipe, train
 from reference_service.training.validate import DAY_NS, DAY_ROWS, auc, errors_by_group, split_by_time, validate
+from reference_service.training.weights import CLIP, representative
 
 CONTRACT = Contract(
     model="m",
@@ -122,3 +123,37 @@ def test_how_far_an_area_moves_over_time_is_known_where_each_tenth_has_both_outc
     assert validate(labels, drifting, at).auc_error > 3 * errors[0]
     assert validate(np.array([0, 1] * 10), np.linspace(0, 1, 20), np.repeat([0, 1], 10)).auc_error < 1
     assert validate(np.array([1] + [0] * 29), np.linspace(0, 1, 30), np.arange(30)).auc_error == 1.0
+
+
+def test_a_row_that_stands_for_several_counts_as_if_it_were_there_so_often():
+    draw = np.random.default_rng(3)
+    labels, scores, days = draw.integers(0, 2, 600), draw.integers(0, 40, 600) / 40, np.sort(draw.integers(0, 3, 600))
+    times = np.where(draw.random(600) < 0.2, 5, 1)
+    weighted = validate(labels, scores, days * DAY_NS, times.astype(float))
+    repeated = validate(*(np.repeat(each, times) for each in (labels, scores, days * DAY_NS)))
+    for name in ("auc", "brier", "worst_day_brier", "positive_rate"):
+        assert getattr(weighted, name) == pytest.approx(getattr(repeated, name)), name
+    everybody = np.quantile(np.repeat(scores, times), np.arange(1, 10) / 10, method="inverted_cdf")
+    assert weighted.score_deciles.tolist() == everybody.tolist()
+    assert weighted.n == 600
+    groups = ["a", "b"] * 300
+    (a, b), (c, d) = errors_by_group(groups, labels, scores < 0.5, times.astype(float))["a"]
+    (e, f), (g, h) = errors_by_group(np.repeat(groups, times), *(np.repeat(x, times) for x in (labels, scores < 0.5)))[
+        "a"
+    ]
+    assert (a / b, c / d) == pytest.approx((e / f, g / h), abs=0.01)
+    assert b < ((np.array(groups) == "a") & (labels == 0)).sum() < f  # weighted rows are worth less than they are
+
+
+def test_weights_have_a_clip_and_leave_out_what_is_stood_for_already():
+    labels, refused = np.array([1, 0, 1, 0]), np.array([False, True, True, True])
+    kept, counted = representative(labels, refused, np.array([1.0, 1.0, 0.1, 0.001]))
+    assert (kept.tolist(), counted.tolist()) == ([1, -1, 1, 0], [1, 1, 10, CLIP])
+    for propensity, known in (
+        (None, labels),
+        (np.ones(4), labels),
+        (np.array([1, 0.1, 1, 1]), np.array([1, -1, 1, 0])),
+    ):
+        kept, counted = representative(known, refused, propensity)
+        assert counted is None
+        assert kept is known

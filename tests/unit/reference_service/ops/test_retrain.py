@@ -25,7 +25,7 @@ from reference_service.training.pull import Data, Refused, pull
 from reference_service.training.retrain import due, retrain
 from reference_service.training.rollout import roll_out
 from reference_service.training.train import Recipe, train
-from reference_service.training.validate import UNKNOWN, validate
+from reference_service.training.validate import UNKNOWN, auc, validate
 
 CONTRACT = Contract(
     model="m", version="v1", entity="who",
@@ -84,7 +84,7 @@ def test_after_the_world_has_turned_a_better_model_comes_out_with_the_same_work_
 
 def test_a_model_that_is_worse_than_the_champion_is_refused_before_anything_is_packed(champion, tmp_path, monkeypatch):
     fit = retraining.train
-    monkeypatch.setattr(retraining, "train", lambda r, names, x, y: fit(r, names, x, 1 - y))
+    monkeypatch.setattr(retraining, "train", lambda r, names, x, y, w: fit(r, names, x, 1 - y, w))
     with pytest.raises(Refused, match="compare: Brier"):
         again(champion, tmp_path, seed=3)
     assert not (tmp_path / "staging").exists()
@@ -147,7 +147,112 @@ def test_a_file_of_decisions_says_what_was_refused_and_what_was_let_through(tmp_
     for name, column in told.items():
         table = table.append_column(name, pa.array(column))
     pq.write_table(table, tmp_path / "decided.parquet")
-    assert pull(tmp_path / "decided.parquet", CONTRACT).refused.nonzero()[0].tolist() == [0, 1]
+    found = pull(tmp_path / "decided.parquet", CONTRACT)
+    assert found.refused.nonzero()[0].tolist() == [0, 1]
+    assert found.propensity[:3].tolist() == [1, 0.05, 1]
+
+
+@pytest.mark.parametrize("reason", ["explored:0", "explored:1.5", "explored:often"])
+def test_a_file_that_names_no_probability_is_refused(tmp_path, reason):
+    table = pq.read_table(file_of(tmp_path, n=10))
+    for name, column in {"decision": ["approve"] * 10, "reasons": [reason] + [""] * 9}.items():
+        table = table.append_column(name, pa.array(column))
+    pq.write_table(table, tmp_path / "decided.parquet")
+    with pytest.raises(Refused, match=f"'{reason}' names no probability"):
+        pull(tmp_path / "decided.parquet", CONTRACT)
+
+
+LET = 0.1  # of refusals, at random
+
+
+def refusing(*, n=20_000, seed=11, reached=0):
+    """(Data as a service has them that refuses by what it knows beyond the model's fields, what would have become of
+    all): a label comes for whom was not refused, for whom was let through, and for the first of the others."""
+    draw = np.random.default_rng(seed)
+    found = rows(n, seed=seed)
+    values, label = np.column_stack([found["size"], (found["colour"] == "green").astype(float)]), found["label"]
+    refused = draw.random(n) < np.where(label, 0.6, 0.05)
+    let = refused & (draw.random(n) < LET)
+    known = ~refused | let
+    known[np.flatnonzero(refused & ~let)[:reached]] = True
+    sent = {"size": found["size"], "colour": found["colour"]}
+    labels = np.where(known, label, -1)
+    return Data(values, found["event_ns"], labels, sent, refused, np.where(let, LET, 1.0)), label
+
+
+def of_all(fitted, values, label):
+    """Brier score, positive rate, AUC and mean prediction on everybody of the later fifth, by the world's truth."""
+    later = np.arange(len(label)) >= 0.8 * len(label)
+    predicted = np.asarray(fitted.booster.predict(values[later]))
+    truth = validate(label[later], predicted, np.arange(later.sum()))
+    return truth, float(predicted.mean())
+
+
+@pytest.mark.parametrize("reached", [0, 1000])
+def test_who_was_let_through_stands_for_all_refused_and_then_a_model_is_right_about_everybody(
+    champion, tmp_path, reached
+):
+    data, label = refusing(reached=reached)
+    old = bundles.load(champion)
+    weighted = retraining.fit(old, data, RECIPE)
+    truth, mean = of_all(weighted, data.values, label)
+    rate = truth.positive_rate
+    assert rate == pytest.approx(0.25, abs=0.02)
+    assert mean == pytest.approx(rate, abs=0.02)
+    assert weighted.report.positive_rate == pytest.approx(rate, abs=0.03)
+    assert weighted.report.brier == pytest.approx(truth.brier, abs=0.02)
+    assert weighted.report.auc == pytest.approx(truth.auc, abs=0.03)
+    profile = bundles.load(retraining.pack(old, weighted, "v2", tmp_path)).profile
+    assert profile.fallback_otherwise == pytest.approx(rate, abs=0.02)
+    by_colour = {name: label[data.sent["colour"] == name].mean() for name in ("red", "green")}
+    assert profile.fallback_rates == pytest.approx(by_colour, abs=0.03)
+    calibrated = profile.calibration[np.searchsorted(profile.calibration_cuts, weighted.booster.predict(data.values))]
+    assert calibrated.mean() == pytest.approx(rate, abs=0.03)
+
+
+def test_who_lets_labels_count_as_they_come_learns_of_another_world_and_is_sure_of_itself(champion):
+    """What the weights are for: without them the model is wrong about everybody, and its report does not tell."""
+    data, label = refusing()
+    old = bundles.load(champion)
+    weighted, _ = of_all(retraining.fit(old, data, RECIPE), data.values, label)
+    naive = retraining.fit(old, dataclasses.replace(data, propensity=None), RECIPE)
+    truth, mean = of_all(naive, data.values, label)
+    assert mean < truth.positive_rate - 0.05
+    assert naive.report.brier < truth.brier - 0.05
+    assert truth.brier > weighted.brier + 0.003
+
+
+def test_where_nobody_was_let_through_nothing_changes(champion, tmp_path):
+    data, _ = refusing(n=10_000, reached=9_000)
+    old, digests = bundles.load(champion), set()
+    for name, chance in (("none", None), ("ones", np.ones(len(data.labels)))):
+        known = dataclasses.replace(data, labels=np.where(data.propensity < 1, -1, data.labels), propensity=chance)
+        place = retraining.pack(old, retraining.fit(old, known, RECIPE), "v2", tmp_path / name)
+        digests.add(bundles.load(place).digest)
+    assert len(digests) == 1
+
+
+def test_few_that_stand_for_many_are_worth_few(champion):
+    data, _ = refusing(n=8_000)
+    rare = dataclasses.replace(data, propensity=np.where(data.propensity < 1, 0.01, 1.0))
+    with pytest.raises(Refused, match=r"fit: 1\d{3} later labelled rows, worth \d{2,3} of equal weight"):
+        retraining.fit(bundles.load(champion), rare, RECIPE)
+
+
+def test_an_examination_counts_who_was_let_through_for_all(champion, tmp_path):
+    old = bundles.load(champion)
+    found = rows(4_000, seed=12)
+    let = (found["size"] > 0.5) & (np.arange(4_000) % 2 == 0)
+    table = pa.table({
+        **found, "decision": ["approve"] * 4_000, "reasons": ["explored:0.25" if each else "" for each in let],
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "audited.parquet")
+    data = pull(tmp_path / "audited.parquet", CONTRACT)
+    each = np.repeat(np.arange(4_000), np.where(let, 4, 1))
+    expected, plainly = (auc(found["label"][k], old.margin(old.codes(data.values[k]))) for k in (each, slice(None)))
+    assert abs(expected - plainly) > 0.01
+    with pytest.raises(Refused, match=f"gate: AUC {expected:.3f} on 4000 audited rows"):
+        examination(tmp_path / "audited.parquet", old, most=-1)(champion)
 
 
 @pytest.mark.parametrize("reversed_labels", [False, True])

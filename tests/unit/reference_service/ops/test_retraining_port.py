@@ -29,7 +29,7 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
         for k in range(5):
             score = None if k == 3 else 0.5  # refused: nobody will ever know
             received = [float(k), float("nan")]
-            decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "")
+            decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "explored:0.2" * (k == 2))
             log.append(decision, Payload(k, packed(received), packed([k, 7.0]), k, "{}"), None)
         # A reviewer's verdict on r0 is a record of its own, of which nothing was received.
         verdict = Decision(5, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
@@ -43,6 +43,7 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
     np.testing.assert_array_equal(found.values, [[k, np.nan] for k in (0, 1, 2, 4)])
     np.testing.assert_array_equal(found.sent["size"], [0, 1, 2, 4])  # what golden requests are made of
     assert found.labels.tolist() == [1, 0, -1, -1]
+    assert (found.refused.tolist(), found.propensity.tolist()) == ([False, False, True, False], [1, 1, 0.2, 1])
     assert found.event_ns.tolist() == [START, START + 1, START + 2, START + 4]
     assert [d.source for d, _ in recorded(read({"bundles": "", "decision_log": str(tmp_path)}), "r0")] == ["model"]
     FileSink(tmp_path / "new").close()
