@@ -104,7 +104,8 @@ def tick(service: Service, now_ns: int) -> None:
         distrusted=releases.distrusted,
         shifted=releases.shifted(service.policy.drift_rows),
         more=service.cost.tick(service.counters.answers),
-        decided=service.ledger.decided(service.policy.cohort_ns),
+        # What is kept is to be whole; otherwise minutes are soon enough for what matures in days.
+        decided=service.ledger.decided(service.policy.cohort_ns, now_ns if service.keeper is None else None),
     )
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)

@@ -13,6 +13,8 @@ that has been written over is older than the ring is long; it ends its chain, so
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +31,8 @@ _OLDER: Final = 1  # of the words of a line, after the hash of the id; both stan
 _GROUP: Final = 4  # float64
 _ROWS: Final = 6  # of the request
 _LABEL: Final = 7
+NOTHING_DECIDED: Final[Mapping[int, tuple[int, int]]] = MappingProxyType({})
+_MANY: Final = 4096  # decisions that do not wait for the end of an interval to be counted
 _STARTS: Final = 4  # intervals that decisions are counted by at once; there are two at most ticks
 
 
@@ -58,12 +62,13 @@ class Ledger:
     """
 
     __slots__ = ("_buckets", "_capacity", "_first", "_kinds", "_lines", "_mask", "_next", "_numbers", "_told",
-                 "_word_of", "_words")  # fmt: skip
+                 "_told_in", "_word_of", "_words")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._next = capacity + 1  # places ever used begin here; a place's slot is this modulo capacity
-        self._told = self._next  # those before were fresh once
+        self._told = self._next  # those before have been told
+        self._told_in = -1  # the interval in which they were
         self._first = _NEVER  # place of the first row of the request that is being set down
         self._mask = (1 << capacity.bit_length()) - 1
         # Zeros, of pages that are touched as the ring fills; as views, whose single values cost a third of an array's.
@@ -109,12 +114,21 @@ class Ledger:
             lines[line + _OLDER] = youngest
             self._buckets[mark & self._mask] = place
 
-    def decided(self, width_ns: int) -> dict[int, tuple[int, int]]:
-        """What models decided since the last call, but for what had to make room meanwhile.
+    def decided(self, width_ns: int, now_ns: int | None = None) -> Mapping[int, tuple[int, int]]:
+        """What models decided since it was last told, but for what had to make room meanwhile.
 
         Start of the interval, of that width, in which it was → how often, and how often they refused (a refusal that
         was allowed at random included).
+
+        Args:
+            width_ns: of an interval.
+            now_ns: for who asks every tick: nothing until an interval has ended, or many decisions wait. None: at once.
         """
+        if now_ns is not None:
+            interval = now_ns // width_ns
+            if interval == self._told_in and self._next - self._told < min(_MANY, self._capacity // 2):
+                return NOTHING_DECIDED
+            self._told_in = interval
         since, self._told = max(self._told, self._next - self._capacity), self._next
         lines, numbers = self._lines.obj, self._numbers.obj  # the arrays that are viewed
         counts: dict[int, tuple[int, int]] = {}

@@ -17,6 +17,7 @@ from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.keeping import keep, recall, recalled
+from reference_service.monitor.labels import NOTHING_DECIDED
 from reference_service.monitor.quarantine import Action, actions
 from reference_service.monitor.review import ReviewShare
 from reference_service.monitor.routes import Routes
@@ -27,7 +28,6 @@ from reference_service.settings import Safeguards
 
 NO_RULES = Rules()
 NOTHING: Final[Mapping[int, tuple[str, Action]]] = {}
-NOTHING_DECIDED: Final[Mapping[int, tuple[int, int]]] = {}
 _UNLOGGED: Final = Condition(
     "decision_log_failing", "", "page", firing=True, summary="decisions cannot be written down"
 )
