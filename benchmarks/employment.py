@@ -101,15 +101,15 @@ def replay(
     monitors, book = InputMonitors(bundle, policy, 0), AlertBook("bench", policy.hold_ns)
     found: Counter[tuple[str, str, str]] = Counter()
     step = policy.tick_ns // _APART_NS
-    for tick, first in enumerate(range(0, len(codes), step), start=1):
+    for tick, first in enumerate(range(0, len(values), step), start=1):
         counts = bundle.new_counts()
-        bundle.count(codes[first : first + step], counts)
+        bundle.count(values[first : first + step], counts)
         monitors.scores.extend(scores[first : first + step].tolist())
         now_ns = tick * policy.tick_ns
         for note in book.update(now_ns, monitors.look(counts, now_ns)):
             if note.firing:
                 found[note.severity, note.name, note.field] += 1
-    return len(codes), found
+    return len(values), found
 
 
 def _field(table: pa.Table, name: str) -> Field:
