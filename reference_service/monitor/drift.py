@@ -35,11 +35,12 @@ class DriftDetector:
         policy: thresholds.
     """
 
-    __slots__ = ("_calm", "_hot", "_policy", "_psi", "_window", "firing", "n", "state")
+    __slots__ = ("_calm", "_hot", "_policy", "_psi", "_window", "firing", "n", "needs", "state")
     KEPT: ClassVar[tuple[str, ...]] = ("_calm", "_hot", "firing", "n", "psi", "state")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.needs = policy.drift_rows  # of which a window can be judged
         self._hot: deque[bool] = deque(maxlen=policy.drift_of)
         self._calm = 0
         self.firing = False
@@ -47,11 +48,6 @@ class DriftDetector:
         self._psi = 0.0
         self._window: tuple[np.ndarray, int, np.ndarray] | None = None  # the last one, if it has not been measured
         self.n = 0
-
-    @property
-    def needs(self) -> int:
-        """Rows of which a window can be judged."""
-        return self._policy.drift_rows
 
     @property
     def psi(self) -> float:
@@ -70,7 +66,7 @@ class DriftDetector:
         The arrays may be kept: nobody may change them afterwards.
         """
         n = int(counts.sum())
-        if n < self._policy.drift_rows:
+        if n < self.needs:
             return self.too_few(reference, n_reference, counts, n)
         return self.judge(reference, n_reference, counts, n, float(psi(reference, n_reference, counts)))
 
@@ -85,7 +81,7 @@ class DriftDetector:
     def judge(self, reference: np.ndarray, n_reference: int, counts: np.ndarray, n: int, index: float) -> bool:
         """The same where the number of rows and the PSI are known."""
         policy = self._policy
-        if n < policy.drift_rows:
+        if n < self.needs:
             return self.too_few(reference, n_reference, counts, n)
         self.n, self.psi = n, index
         evident = self.psi > self._chance(reference, n_reference, counts)

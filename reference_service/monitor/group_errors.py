@@ -131,18 +131,19 @@ class GroupErrors:
         others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
         seen = (total > 0) & (others > 0)
         gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
-        # No gap is surely larger than the one that is seen, and bounds cost ten times as much as that.
-        beyond = np.full_like(gaps, -1.0)
-        near = gaps > allowed
+        # Bounds cost ten times as much as what they cannot exceed: the gap that is seen, and, after k wrong decisions
+        # of however many, what k of k prove.
+        alpha = self._policy.alpha
+        near = (gaps > allowed) & (alpha ** (1 / np.maximum(wrong, 1)) > allowed)
         if near.any():
-            alpha = self._policy.alpha
             least = lower(wrong[near], total[near], alpha) - upper(others_wrong[near], others[near], alpha)
-            beyond[near] = least - allowed[near]
-        if beyond.max() > 0:
-            cell, kind = np.unravel_index(int(beyond.argmax()), beyond.shape)
-            self.firing = True
-            self.worst = f"{self._groups.label(int(cell)) or 'a group'} has more {KINDS[kind]}s than the others"
-        elif self.firing:
+            beyond = least - allowed[near]
+            if beyond.max() > 0:
+                cell, kind = np.argwhere(near)[beyond.argmax()].tolist()
+                self.firing = True
+                self.worst = f"{self._groups.label(cell) or 'a group'} has more {KINDS[kind]}s than the others"
+                return
+        if self.firing:
             self.firing = bool((gaps > allowed / 2).any())
 
     def _gaps(self, learned: Learned) -> np.ndarray | None:

@@ -67,8 +67,8 @@ class ScoreMonitor:
         if self._waiting:
             self._count()
         self.drift.look(self._even, self._n_reference, self._cells)
-        self._cells = np.zeros_like(self._cells)  # the detector keeps the old ones
-        self._closed, self._sums = self._sums, np.zeros_like(self._sums)
+        self._cells = np.zeros(len(self._cells), np.int64)  # the detector keeps the old ones
+        self._closed, self._sums = self._sums, np.zeros(self._sums.shape)
 
     def _count(self) -> None:
         spread(np.asarray(self._waiting), self._deciles, self._cells, self._cuts, self._sums)

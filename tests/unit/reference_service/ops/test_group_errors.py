@@ -8,9 +8,10 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 import pytest
-from conftest import MINUTE, SECOND, START, LinearBundle, plain, run
+from conftest import METHODS, MINUTE, SECOND, START, LinearBundle, plain, run
 
-from reference_service.monitor.group_errors import GroupErrors
+from reference_service.bounds import least_apart
+from reference_service.monitor.group_errors import KINDS, GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.policy import HOUR, Policy
 
@@ -162,3 +163,22 @@ def test_of_the_bounds_by_which_a_gap_is_learned_a_hundredth_is_wrong_at_most():
         learned = dict(zip(("card", "wallet", "transfer"), counts, strict=True))
         wrong += bool((monitor(UNSAID, learned)._allowed[:3, 0] < UNSAID.error_excess).any())
     assert wrong <= 5
+
+
+def test_what_is_spared_the_bounds_could_not_have_fired():
+    """From no wrong decision to many, of few labels or many: the same verdict as by the bounds of every group."""
+    draw, fired = np.random.default_rng(6), 0
+    for _ in range(150):
+        errors = monitor()
+        total = draw.choice([5, 6, 40, 3_000], (3, 2))
+        wrong = draw.binomial(total, draw.choice([0.0, 0.05, 0.3, 1.0], (3, 2)))
+        errors._now[:3] = np.stack([total - wrong, wrong], axis=2)
+        errors._stale = True
+        (told,) = errors.tick(LATER)
+        beyond = least_apart(wrong, total, POLICY.alpha) - POLICY.error_gap
+        assert told.firing == (beyond.max() > 0)
+        if told.firing:
+            fired += 1
+            group, kind = np.unravel_index(beyond.argmax(), beyond.shape)
+            assert told.summary == f"{METHODS[group]} has more {KINDS[kind]}s than the others"
+    assert 10 < fired < 140
