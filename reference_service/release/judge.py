@@ -203,14 +203,19 @@ class CanaryJudge:
         }
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Go on from a snapshot."""
-        for name, logs in kept["logs"].items():
-            self._metrics[name].logs, self._metrics[name].top = list(logs), max(logs)
-        self._answers.canary, self._answers.champion = kept["answers"]
-        self._early.canary, self._early.champion = kept["labels"]
+        """Go on from a snapshot. Raises ValueError, TypeError or KeyError, and then nothing of it was taken."""
+        logs = {name: [float(log) for log in each] for name, each in dict(kept["logs"]).items()}
+        if not logs.keys() <= self._metrics.keys() or any(len(each) != len(_WORSE) for each in logs.values()):
+            raise ValueError("evidence of other metrics")
         # Not in what was kept before late labels were told apart: then they begin anew.
-        self._late.canary, self._late.champion = kept.get("later_labels", (self._late.canary, self._late.champion))
-        self.canary_answers = kept["canary_answers"]
+        later = kept.get("later_labels", (self._late.canary, self._late.champion))
+        exposures = [tuple(map(float, each)) for each in (kept["answers"], kept["labels"], later)]
+        answers = int(kept["canary_answers"])
+        for exposure, (canary, champion) in zip((self._answers, self._early, self._late), exposures, strict=True):
+            exposure.canary, exposure.champion = canary, champion
+        for name, each in logs.items():
+            self._metrics[name].logs, self._metrics[name].top = each, max(each)
+        self.canary_answers = answers
 
     def _verdict(self) -> str:
         champion, canary = (arm.verdict for arm in self._arms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -78,8 +79,11 @@ def encode(releases: Releases, generation: int) -> bytes:
 
 
 def decode(data: bytes) -> Kept:
-    """Raises msgspec.DecodeError (a ValueError) if it is not what `encode` wrote."""
-    return _decode.decode(data)
+    """Raises ValueError if it is not what `encode` wrote: msgspec.ValidationError, if it is JSON of another shape."""
+    found = _decode.decode(data)
+    if found.trial is not None and not found.history:
+        raise ValueError("a trial of no release")
+    return found
 
 
 def versions(kept: Kept) -> list[str]:
@@ -98,7 +102,7 @@ def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None
     loaded = previous = None
     if kept.trial is not None:
         loaded, previous = load(kept.history[-1].version), load(kept.trial.previous)
-    ours = releases.trial.release.id if releases.trial is not None else None
+    ours = releases.trial
     releases.champion, releases.certified = champion, certified
     releases.frozen, releases.taken_back = dict(kept.frozen), dict(kept.taken_back)
     releases.trail, releases.automatic_rollbacks = list(kept.trail), kept.automatic_rollbacks
@@ -109,5 +113,8 @@ def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None
         return
     releases.resume(releases.history[-1], loaded, previous, share=kept.trial.share)
     trial = releases.trial
-    if trial is not None and trial.judge is not None and ours != trial.release.id and kept.trial.evidence:
-        trial.judge.restore(kept.trial.evidence)
+    if trial is not None and trial.judge is not None and trial is not ours and kept.trial.evidence:
+        try:
+            trial.judge.restore(kept.trial.evidence)
+        except (KeyError, TypeError, ValueError):
+            logging.getLogger("reference_service").exception("the judge of %s begins anew", loaded.version)

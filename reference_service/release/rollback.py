@@ -47,7 +47,7 @@ class Releases:
     trail: list[dict[str, Any]] = field(default_factory=list)
     automatic_rollbacks: int = 0
     distrusted: bool = False  # no version is fit to serve: the fallback answers everybody
-    keep: Callable[[Releases], bool] | None = None  # called after every transition; False: it is undone
+    keep: Callable[[Releases], str] | None = None  # called after every transition; why it is not known everywhere
     beside: Callable[[Trial], Sequence[Evidence]] = lambda _: ()  # what other processes know of a split, by labels
     _turn: int = 0
     _calm: int = 0
@@ -141,7 +141,8 @@ class Releases:
     def resume(self, release: Release, loaded: Loaded, previous: Loaded, *, share: float | None) -> None:
         """This release is running, with a split of `share` if it has one. Who judges it already goes on judging."""
         running = self.trial
-        if running is not None and running.release.id == release.id and running.loaded is loaded:
+        # Two processes may have given one number to two releases; only the first of these stands.
+        if running is not None and running.loaded is loaded and _same(running.release, release):
             running.release = release
         else:
             self.leave()
@@ -321,9 +322,14 @@ class Releases:
         """One more line of the trail; then everything is kept.
 
         Raises:
-            ReleaseRefused: An operator's action that came an instant after somebody else's.
+            ReleaseRefused: An operator's action that came an instant after somebody else's, or is known here only.
         """
         self.trail.append({"at_ns": now_ns, "who": who, "what": what, "version": version, "why": why})
         del self.trail[:-_TRAIL]
-        if self.keep is not None and not self.keep(self) and who == "operator":
-            raise ReleaseRefused("somebody else has just changed the releases; look, and ask again")
+        missed = "" if self.keep is None else self.keep(self)
+        if missed and who == "operator":
+            raise ReleaseRefused(missed)
+
+
+def _same(one: Release, other: Release) -> bool:
+    return (one.id, one.by, one.started_ns) == (other.id, other.by, other.started_ns)

@@ -103,6 +103,10 @@ class Store:
         """Replace the state; what is not durable may be lost with the machine, though not with the process."""
         write(self.folder / _STATE, state, durable=durable)
 
+    def set_state_aside(self) -> None:
+        """Keep a state that cannot be used for whoever looks into it."""
+        (self.folder / _STATE).replace(self.folder / f"{_STATE}.damaged")
+
     def read_state(self) -> bytes | None:
         """The state, or None."""
         try:

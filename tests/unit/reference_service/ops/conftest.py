@@ -21,6 +21,7 @@ from reference_service.contract import Contract, Field
 from reference_service.core.cells import N_CELLS, NULL_CELL, UNSEEN_CELL
 from reference_service.features import FeatureStore
 from reference_service.monitor.http_post import HttpPost
+from reference_service.release.store import Store
 from reference_service.settings import read
 
 SECOND = 1_000_000_000
@@ -301,3 +302,25 @@ def harness(versions, spent, monkeypatch):
 def run(scenario):
     """Run one asynchronous test body on a loop of its own."""
     return asyncio.run(scenario)
+
+
+@pytest.fixture
+def shared(harness, tmp_path, monkeypatch):
+    """A factory of services on one registry, each following it."""
+
+    async def at_once(call, *arguments):  # the clock stands still while a thread works
+        return call(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+    for version in ("v1", "v2", "v3"):
+        (tmp_path / "bundles" / version).mkdir(parents=True)
+        (tmp_path / "bundles" / version / "manifest.json").write_text(version)
+
+    def build(seams=None, **settings):
+        folders = {"bundles": str(tmp_path / "bundles"), "registry": str(tmp_path / "registry")}
+        h = harness(seams, **folders, **settings)
+        h.following = asyncio.get_running_loop().create_task(h.service.follower.follow(h.clock))
+        return h
+
+    build.store = Store(tmp_path / "registry")
+    return build

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import threading
@@ -13,28 +12,6 @@ from conftest import MINUTE, ROW, SECOND, LinearBundle, run, settle
 from reference_service.release import gain as gains
 from reference_service.release.judge import Answer
 from reference_service.release.store import ALIASES, Store
-
-
-@pytest.fixture
-def shared(harness, tmp_path, monkeypatch):
-    """A factory of services on one registry, each following it."""
-
-    async def at_once(call, *arguments):  # the clock stands still while a thread works
-        return call(*arguments)
-
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
-    for version in ("v1", "v2", "v3"):
-        (tmp_path / "bundles" / version).mkdir(parents=True)
-        (tmp_path / "bundles" / version / "manifest.json").write_text(version)
-
-    def build(seams=None, **settings):
-        folders = {"bundles": str(tmp_path / "bundles"), "registry": str(tmp_path / "registry")}
-        h = harness(seams, **folders, **settings)
-        h.following = asyncio.get_running_loop().create_task(h.service.follower.follow(h.clock))
-        return h
-
-    build.store = Store(tmp_path / "registry")
-    return build
 
 
 async def post(h, path="", **body):
