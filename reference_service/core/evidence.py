@@ -33,9 +33,11 @@ DECIDED: Final = 1
 REFUSED: Final = 2
 
 
-@entry(types.int64(_EACH2, _EACH2, _EACH3, types.int64, _NUMBERS3, _FLAGS, _FLAGS, types.float64))
-def weigh(counts: Any, of: Any, seen: Any, slot: Any, evidence: Any, evident: Any, firing: Any, limit: Any) -> Any:  # noqa: PLR0917 - machine code knows no keywords
-    """Take in one look at d rates.
+@entry(types.int64(_EACH2, _EACH2, _EACH2, _EACH3, types.int64, _NUMBERS3, _FLAGS, _FLAGS, types.float64))
+def weigh(  # noqa: PLR0917 - machine code knows no keywords
+    counts: Any, window: Any, of: Any, seen: Any, slot: Any, evidence: Any, evident: Any, firing: Any, limit: Any
+) -> Any:
+    """Take in one look at d rates, and add what was received to its window.
 
     Returns `NEAR` where the largest product of one that is quiet has reached the limit, plus `STANDS` where an alarm
     stood before the look.
@@ -44,6 +46,7 @@ def weigh(counts: Any, of: Any, seen: Any, slot: Any, evidence: Any, evident: An
 
     Args:
         counts: int64[f, cells] of received values.
+        window: the same shape, to be added to.
         of: int64[d, 3]: of each rate the field, the cell of it that is bad, and the one left out, or -1.
         seen: int64[looks, 2, d]: bad ones and all, a ring.
         slot: of the ring, to be written.
@@ -53,6 +56,9 @@ def weigh(counts: Any, of: Any, seen: Any, slot: Any, evidence: Any, evident: An
         limit: logarithm of the product that fires.
     """
     found = 0
+    for field in range(counts.shape[0]):
+        for cell in range(counts.shape[1]):
+            window[field, cell] += counts[field, cell]
     for k in range(len(firing)):
         field, total = of[k, 0], 0
         for cell in range(counts.shape[1]):  # an array's own sum takes twice as long over so few

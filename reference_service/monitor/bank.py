@@ -67,11 +67,16 @@ class RateBank:
     def _logs(self, logs: np.ndarray) -> None:
         self._evidence[0] = logs
 
-    def look(self, counts: np.ndarray) -> bool:
-        """Take in int64[fields, cells] of what was received; whether any alarm stands or has just ended."""
+    def look(self, counts: np.ndarray, window: np.ndarray) -> bool:
+        """Take in what was received; whether any alarm stands or has just ended.
+
+        Args:
+            counts: int64[fields, cells].
+            window: the same shape; the counts are added to it, which costs nothing on the way.
+        """
         recent, slot = self._recent, self._looks % len(self._recent)
         self._looks += 1
-        found = weigh(counts, self._of, recent, slot, self._evidence, self._evident, self.firing, self._limit)
+        found = weigh(counts, window, self._of, recent, slot, self._evidence, self._evident, self.firing, self._limit)
         if not found:
             return False
         if found & STANDS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from reference_service.policy import Policy
 
 # `shifted`: surely different, and by too little to matter. Shown, never told.
 State = Literal["ok", "insufficient", "shifted", "drift"]
+# Shares, the rows they were taken from, counts, and which row of the arrays it is: all of it if they have none.
+Window = tuple[np.ndarray, int, np.ndarray, int | EllipsisType]
 
 
 def chance(reference: np.ndarray, n_reference: int, counts: np.ndarray, alpha: float) -> np.ndarray:
@@ -46,14 +49,15 @@ class DriftDetector:
         self.firing = False
         self.state: State = "insufficient"
         self._psi = 0.0
-        self._window: tuple[np.ndarray, int, np.ndarray] | None = None  # the last one, if it has not been measured
+        self._window: Window | None = None  # the last one, if it has not been measured
         self.n = 0
 
     @property
     def psi(self) -> float:
         """Of the last window. One that decides nothing, having too few rows, is measured when somebody asks."""
         if self._window is not None:
-            self.psi = float(psi(*self._window))
+            reference, n_reference, counts, row = self._window
+            self.psi = float(psi(reference[row], n_reference, counts[row]))
         return self._psi
 
     @psi.setter
@@ -65,14 +69,14 @@ class DriftDetector:
 
         The arrays may be kept: nobody may change them afterwards.
         """
-        n = int(counts.sum())
+        n = sum(counts.tolist())
         if n < self.needs:
-            return self.too_few(reference, n_reference, counts, n)
+            return self.too_few((reference, n_reference, counts, ...), n)
         return self.judge(reference, n_reference, counts, n, float(psi(reference, n_reference, counts)))
 
-    def too_few(self, reference: np.ndarray, n_reference: int, counts: np.ndarray, n: int) -> bool:
+    def too_few(self, window: Window, n: int) -> bool:
         """The same where it is known that the window's rows are too few."""
-        self.n, self._window = n, (reference, n_reference, counts)
+        self.n, self._window = n, window
         self.state = "insufficient"
         # An old hot window must not wait for days for a second one.
         self._hot.append(False)
@@ -82,7 +86,7 @@ class DriftDetector:
         """The same where the number of rows and the PSI are known."""
         policy = self._policy
         if n < self.needs:
-            return self.too_few(reference, n_reference, counts, n)
+            return self.too_few((reference, n_reference, counts, ...), n)
         self.n, self.psi = n, index
         evident = self.psi > self._chance(reference, n_reference, counts)
         hot = evident and self.psi >= policy.drift_fire
@@ -104,8 +108,8 @@ def look_at_all(detectors: Sequence[DriftDetector], shares: np.ndarray, n_refere
     """`look` for each of d detectors, by its row of float64[d, K] shares and of int64[d, K] counts."""
     rows = counts.sum(axis=1).tolist()
     if max(rows) < min([detector.needs for detector in detectors]):
-        for detector, reference, counted, n in zip(detectors, shares, counts, rows, strict=True):
-            detector.too_few(reference, n_reference, counted, n)
+        for row, (detector, n) in enumerate(zip(detectors, rows, strict=True)):
+            detector.too_few((shares, n_reference, counts, row), n)
         return
     indices = psi(shares, n_reference, counts).tolist()
     for detector, *window in zip(detectors, shares, counts, rows, indices, strict=True):

@@ -127,24 +127,31 @@ class GroupErrors:
         return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
 
     def _judge(self, allowed: np.ndarray) -> None:
-        wrong, total = self._counts()
-        others_wrong, others = wrong.sum(axis=0) - wrong, total.sum(axis=0) - total
-        seen = (total > 0) & (others > 0)
-        gaps = np.where(seen, wrong / np.maximum(total, 1) - others_wrong / np.maximum(others, 1), 0.0)
-        # Bounds cost ten times as much as what they cannot exceed: the gap that is seen, and, after k wrong decisions
-        # of however many, what k of k prove.
-        alpha = self._policy.alpha
-        near = (gaps > allowed) & (alpha ** (1 / np.maximum(wrong, 1)) > allowed)
-        if near.any():
-            least = lower(wrong[near], total[near], alpha) - upper(others_wrong[near], others[near], alpha)
-            beyond = least - allowed[near]
-            if beyond.max() > 0:
-                cell, kind = np.argwhere(near)[beyond.argmax()].tolist()
+        (wrong, total), alpha = self._counts(), self._policy.alpha
+        all_wrong, everybody = wrong.sum(axis=0).tolist(), total.sum(axis=0).tolist()
+        near, apart = [], False
+        for cell, of_cell in enumerate(zip(wrong.tolist(), total.tolist(), allowed.tolist(), strict=True)):
+            for kind, (k, n, limit) in enumerate(zip(*of_cell, strict=True)):
+                others_wrong, others = all_wrong[kind] - k, everybody[kind] - n
+                if not k or not others:
+                    continue
+                gap = k / n - others_wrong / others
+                apart = apart or gap > limit / 2
+                # Bounds cost far more than what they cannot exceed: the gap that is seen, and, after k wrong decisions
+                # of however many, what k of k prove.
+                if gap > limit and alpha ** (1 / k) > limit:
+                    near.append((cell, kind, k, n, others_wrong, others, limit))
+        if near:
+            cells, kinds, bad, of, others_bad, of_others, limits = map(np.array, zip(*near, strict=True))
+            beyond = lower(bad, of, alpha) - upper(others_bad, of_others, alpha) - limits
+            worst = int(beyond.argmax())
+            if beyond[worst] > 0:
                 self.firing = True
-                self.worst = f"{self._groups.label(cell) or 'a group'} has more {KINDS[kind]}s than the others"
+                who, what = self._groups.label(cells[worst]) or "a group", KINDS[kinds[worst]]
+                self.worst = f"{who} has more {what}s than the others"
                 return
         if self.firing:
-            self.firing = bool((gaps > allowed / 2).any())
+            self.firing = apart
 
     def _gaps(self, learned: Learned) -> np.ndarray | None:
         """float64[cells, kind]: how much more often it may be wrong about each group than about the others."""

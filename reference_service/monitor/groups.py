@@ -98,7 +98,7 @@ class GroupMonitor:
     def _close(self) -> None:
         policy = self._policy
         hot = False
-        if self._bad.any():
+        if any(self._bad.tolist()):
             gap = least_apart(self._bad, np.maximum(self._total, self._bad), policy.alpha)
             hot = bool(gap.max() > policy.fairness_gap)
             if hot:

@@ -82,11 +82,13 @@ class InputMonitors:
 
     def look(self, counts: np.ndarray, now_ns: int) -> list[Condition]:
         """Judge rates by int64[f, 14] counts, and drift where a window has closed. Counts of several workers add up."""
-        self._window += counts
         self.counted = counts
         self.taken, self.scores = self.scores, array("d")
         self.score.add(self.taken)
-        self._stirred = self._look_at_rates(counts)
+        self._stirred = self._rates.look(counts, self._window)
+        if self._stirred:
+            width, firing = len(self.names), self._rates.firing
+            self._explained |= firing[:width] | firing[width : 2 * width]
         closes = now_ns >= self._closes_ns
         if closes:
             self._close(now_ns)
@@ -160,14 +162,6 @@ class InputMonitors:
         """Of something that every rate has: what the nulls of each field have, and what its unseen values have."""
         width = len(self.names)
         return rates[:width], rates[width : 2 * width]
-
-    def _look_at_rates(self, counts: np.ndarray) -> bool:
-        """Whether any alarm stands or has just ended."""
-        stirred = self._rates.look(counts)
-        if stirred:
-            width, firing = len(self.names), self._rates.firing
-            self._explained |= firing[:width] | firing[width : 2 * width]
-        return stirred
 
     def _close(self, now_ns: int) -> None:
         policy = self._policy

@@ -37,7 +37,7 @@ def counted(bad, total):
 @pytest.mark.parametrize("seed", range(6))
 def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
     together, apart = each(), [detector(POLICY, reference) for reference in REFERENCES]
-    alarms = 0
+    alarms, window, whole = 0, np.zeros((len(REFERENCES), 3), dtype=np.int64), 0
     for k, seen in enumerate(looks(seed)):
         bad, total = seen
         if k == 150:  # over a restart
@@ -45,7 +45,8 @@ def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
             together = each()
             recall(together, kept)
         before = together.firing.copy()
-        stirred = together.look(counted(bad, total))
+        stirred = together.look(counted(bad, total), window)
+        whole += counted(bad, total)
         stands = [one.look(int(b), int(n)) for one, b, n in zip(apart, bad, total, strict=True)]
         assert together.firing.tolist() == stands
         assert stirred == bool(before.any() or any(stands))
@@ -53,14 +54,16 @@ def test_the_alarms_are_those_of_one_detector_for_each_rate(seed):
         assert together.latest() == pytest.approx([one.latest for one in apart])
         alarms += int((together.firing & ~before).sum())
     assert alarms  # or nothing has been compared
+    assert window.tolist() == whole.tolist()
 
 
 def test_good_news_about_a_rate_that_nothing_is_held_against_is_only_set_down():
     together = each()
     good, bad = np.zeros(len(REFERENCES), dtype=np.int64), np.array([0, 0, 3, 0, 0])
-    together.look(counted(good, good + 50))
+    window = counted(good, good)
+    together.look(counted(good, good + 50), window)
     assert not together._logs.any()
-    together.look(counted(bad, good + 50))
+    together.look(counted(bad, good + 50), window)
     assert together._logs.any(axis=1).tolist() == [False, False, True, False, False]
 
 
