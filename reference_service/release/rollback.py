@@ -111,22 +111,21 @@ class Releases:
     def learn(self, version: str, labelled: Labelled) -> None:
         """What a label says of one arm of a split that is running; of customers whom nobody drew, nothing."""
         trial = self.trial
-        if (
-            trial is not None
-            and trial.gain is not None
-            and labelled.crowd
-            and labelled.at_ns >= trial.release.started_ns
-        ):
+        if trial is None or trial.gain is None or not labelled.crowd or labelled.at_ns < trial.release.started_ns:
+            return
+        # A process that had not taken this release up yet may have decided by an arm of the one before.
+        if version in (trial.loaded.version, trial.previous.version):
             trial.gain.add(labelled, new=version == trial.loaded.version)
 
     # ------------------------------------------------------------ operators
 
     def start(self, loaded: Loaded, by: By, share: float, now_ns: int, *, override: bool = False) -> Release:
-        """Put a version on trial. `override`: although it is frozen. Raises ReleaseRefused."""
-        if now_ns < self.frozen.get(loaded.version, 0) and not override:
-            raise ReleaseRefused(f"{loaded.version} is frozen")
+        """Put a version on trial. `override`: although it is frozen, which ends by that. Raises ReleaseRefused."""
+        if not override:
+            self._thawed(loaded.version, now_ns)
         if by in _SPLIT | {"shadow"} and loaded is self.champion:
             raise ReleaseRefused(f"{loaded.version} serves already")
+        self.frozen.pop(loaded.version, None)
         if self.trial is not None:
             self._end("superseded", "a newer release", now_ns)
         share = share if by in _SPLIT else 0.0 if by == "shadow" else 1.0
@@ -167,6 +166,7 @@ class Releases:
         if trial is None or trial.release.by not in _SPLIT or trial.release.state != "on_trial" or self.split is None:
             raise ReleaseRefused("no canary is on trial")
         release = trial.release
+        self._thawed(release.version, now_ns)
         release.state, release.promoted_ns = "held_back", now_ns
         self.champion = trial.loaded
         # The same hash with a larger share: nobody who has met the new version is sent back to the old one.
@@ -200,8 +200,12 @@ class Releases:
         self._told(now_ns, "operator", "rollback", release, f"{self.champion.version} serves")
         return release
 
+    def _thawed(self, version: str, now_ns: int) -> None:
+        if now_ns < self.frozen.get(version, 0):
+            raise ReleaseRefused(f"{version} is frozen")
+
     def freeze(self, version: str, until_ns: int, now_ns: int) -> None:
-        """Until then that version is not released; an earlier moment than now lifts it."""
+        """Until then that version is neither released nor promoted; an earlier moment than now lifts it."""
         if until_ns > now_ns:
             self.frozen[version] = until_ns
         else:
@@ -242,6 +246,7 @@ class Releases:
         policy, judge = self.policy, trial.judge
         return (
             isinstance(judge, CanaryJudge)
+            and now_ns >= self.frozen.get(trial.release.version, 0)
             and now_ns - trial.release.started_ns >= policy.promote_after_ns
             and judge.canary_answers >= policy.promote_answers
             and judge.evidence_log10 < policy.promote_evidence

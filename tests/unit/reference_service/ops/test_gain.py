@@ -130,3 +130,18 @@ def test_a_worse_arm_is_told_as_worse_and_agrees_with_the_truth(harness, wrong, 
         assert 'seatrial_service_arm_gain{version="v2",than="v1",bound="to"}' in metrics.decode()
 
     run(body())
+
+
+def test_what_an_arm_of_another_split_decided_is_of_neither_arm(harness):
+    """A process decides by the release before until it has taken the next one up, which began a moment ago."""
+
+    async def body():
+        h = harness()
+        await h.call("POST", "/v1/releases", b'{"version":"v2","by":"ab","share":0.5}')
+        releases = h.service.releases
+        for version in ("v1", "v2", "v0"):
+            at_ns = releases.trial.release.started_ns
+            releases.learn(version, Labelled(at_ns, 7, 0.1, 1.0, refused=False))
+        assert releases.trial.gain.view(1 << 62)["labels"] == {"before": 1, "new": 1}
+
+    run(body())

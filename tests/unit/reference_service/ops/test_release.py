@@ -503,6 +503,22 @@ def test_a_suspect_canary_is_not_promoted(harness):
     run(body())
 
 
+def test_a_canary_that_an_operator_has_frozen_is_not_promoted_by_anybody_until_it_is_lifted(harness):
+    async def body():
+        h = harness(policy={"promote_after_ns": MINUTE, "promote_answers": 20})
+        await h.call("POST", "/v1/releases", b'{"version":"v2","by":"canary","share":0.5}')
+        await h.call("POST", "/v1/releases/freeze", b'{"version":"v2","seconds":600}')
+        await h.traffic(120, plain)
+        assert (await h.call("GET", "/v1/version"))[1].startswith(b'{"serving":"v1"')
+        status, reply = await h.call("POST", "/v1/releases/promote")
+        assert (status, json.loads(reply)["detail"]) == (409, "v2 is frozen")
+        await h.call("POST", "/v1/releases/freeze", b'{"version":"v2","seconds":0}')
+        h.tick()
+        assert (await h.call("GET", "/v1/version"))[1].startswith(b'{"serving":"v2"')
+
+    run(body())
+
+
 def test_five_percent_are_held_back_for_an_hour_and_nobody_is_sent_back(harness):
     async def body():
         h = await promoted(harness)
