@@ -55,12 +55,17 @@ async def _run(options: argparse.Namespace) -> int:
     ) as client:
 
         async def call(method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
-            reply = await client.request(method, path, json=body)
-            return reply.status_code, reply.json()
+            try:
+                reply = await client.request(method, path, json=body)
+                return reply.status_code, reply.json()
+            except (httpx.TransportError, ValueError) as error:  # it may be starting again
+                return 503, {"detail": f"{options.url} does not answer: {type(error).__name__}"}
 
         if options.alerts:
-            _, monitors = await call("GET", "/v1/monitors", None)
-            reason = due([alert["alertname"] for alert in monitors.get("alerts", [])], 0, 0, 0)
+            status, monitors = await call("GET", "/v1/monitors", None)
+            if "alerts" not in monitors:
+                raise Refused(f"evidence: {monitors.get('detail', status)}")
+            reason = due([alert["alertname"] for alert in monitors["alerts"]], 0, 0, 0)
             if not reason:
                 print("no alert asks for it")
                 return 0

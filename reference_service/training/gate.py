@@ -69,6 +69,10 @@ def examination(audited: Path, champion: Bundle, most: float = 0.05) -> Gate:
         labels, weights = representative(data.labels, data.refused, data.propensity)
         known = labels >= 0
         rows, labels, weights = data.values[known], labels[known], at(weights, known)
+        if len(set(labels.tolist())) < 2:  # noqa: PLR2004 - both outcomes
+            raise Refused(
+                f"gate: of {len(labels)} audited labels all are alike, or there are none; nothing is examined"
+            )
         new, old = (auc(labels, each.margin(each.codes(rows)), weights) for each in (bundle, champion))
         if not new >= old - most:
             raise Refused(f"gate: AUC {new:.3f} on {len(labels)} audited rows, the champion's is {old:.3f}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reference_service.audit import archive
@@ -38,7 +39,10 @@ def pull(path: Path, contract: Contract) -> Data:
 
     With a column `decision` it says what was refused; `reasons`, which of these were allowed at random.
     """
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise Refused(f"pull: {path} cannot be read: {error}") from None
     missing = sorted({*(field.name for field in contract.fields), "event_ns", "label"} - set(table.column_names))
     if missing:
         raise Refused(f"pull: {path} has no column {', '.join(missing)}")
@@ -46,8 +50,14 @@ def pull(path: Path, contract: Contract) -> Data:
         field.name: np.array(table[field.name].to_pylist(), dtype=object if field.kind == "category" else np.float64)
         for field in contract.fields
     }
-    labels = np.array([-1 if value is None else int(value) for value in table["label"].to_pylist()], dtype=np.int64)
-    event_ns = np.array(table["event_ns"].to_pylist(), dtype=np.int64)
+    known, times = table["label"].to_pylist(), table["event_ns"].to_pylist()
+    strange = next((value for value in known if value not in {None, 0, 1}), None)
+    if strange is not None:
+        raise Refused(f"pull: {path}: a label is {strange!r}; it is 0, 1, or null where it is not known")
+    if None in times:
+        raise Refused(f"pull: {path}: event_ns is null; when a row happened decides what is learned and what is judged")
+    labels = np.array([-1 if value is None else int(value) for value in known], dtype=np.int64)
+    event_ns = np.array(times, dtype=np.int64)
     refused = chance = None
     if "decision" in table.column_names:
         said = table["reasons"].to_pylist() if "reasons" in table.column_names else [""] * len(table)
@@ -69,7 +79,8 @@ def _chance(path: Path, reasons: str) -> float:
 def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | None]) -> Data:
     """What the service itself wrote down, as it was received, so that training sees what serving saw.
 
-    Rows that were refused or erased are left out. Archives are not read: what retraining wants is recent.
+    Rows that were refused or erased are left out, and a request that came twice is one. Archives are not read: what
+    retraining wants is recent.
 
     Args:
         folder: of the decision log; whoever writes to it has flushed.
@@ -81,10 +92,14 @@ def logged(folder: Path, contract: Contract, label: Callable[[str, int], int | N
     labels: list[int] = []
     refused: list[bool] = []
     chances: list[float] = []
+    seen: set[tuple[str, int]] = set()
     for records in [*segments(folder), folder / RECORDS]:
         for decision, payload in archive.written(records):
             if decision.source == PERSON or payload.received is None or decision.score is None:
                 continue
+            if (decision.id, decision.row) in seen:
+                continue  # as the ledger has it: the first one
+            seen.add((decision.id, decision.row))
             known = label(decision.id, decision.row)
             values.append(unpacked(payload.received))
             event_ns.append(decision.at_ns)

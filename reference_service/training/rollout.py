@@ -14,7 +14,11 @@ Call = Callable[[str, str, dict[str, Any] | None], Awaitable[tuple[int, dict[str
 Outcome = Literal["promoted", "rolled_back", "refused"]
 _ACCEPTED: Final = 300
 _PROMOTED: Final = frozenset({"held_back", "settled"})  # by the service, which had seen enough of a canary
+_AWAY: Final = "away"
+_OPEN: Final = frozenset({"on_trial", _AWAY})
+_FAILED: Final = 500
 _POLL_NS: Final = 10 * SECOND
+_PATIENCE_NS: Final = 600 * SECOND  # with a service that does not answer when the release is to be promoted
 
 
 async def roll_out(
@@ -30,7 +34,7 @@ async def roll_out(
     """Shadow for a while, canary for a while, then promote; (what became of it, why).
 
     Args:
-        call: (method, path, body) of the control plane → (status, document).
+        call: (method, path, body) of the control plane → (status, document); 500 and above where nobody answers.
         version: in the service's registry.
         clock: waits.
         shadow_ns: beside every request, answering none.
@@ -46,20 +50,36 @@ async def roll_out(
         number, until_ns = reply["id"], clock.now_ns() + lasts_ns
         while clock.now_ns() < until_ns:
             await clock.sleep(min(_POLL_NS, until_ns - clock.now_ns()))
-            state, why = await _state(call, number)
+            state, why = await _state(call, number, version)
             if state in _PROMOTED:
                 return "promoted", why
-            if state != "on_trial":
+            if state not in _OPEN:
                 return "rolled_back", f"{by}: {why or state}"
-    status, reply = await call("POST", "/v1/releases/promote", None)
-    if status < _ACCEPTED:
-        return "promoted", ""
-    state, why = await _state(call, number)  # the service may have been quicker, either way
-    if state in _PROMOTED:
-        return "promoted", why
-    return ("refused" if state == "on_trial" else "rolled_back"), f"promote: {reply.get('detail', status)}"
+    return await _promote(call, number, version, clock)
 
 
-async def _state(call: Call, number: int) -> tuple[str, str]:
-    _, document = await call("GET", "/v1/releases", None)
-    return next((each["state"], each["reason"]) for each in document["releases"] if each["id"] == number)
+async def _promote(call: Call, number: int, version: str, clock: Clock) -> tuple[Outcome, str]:
+    """The last word, as often as it takes a service that starts again to hear it."""
+    until_ns = clock.now_ns() + _PATIENCE_NS
+    while True:
+        status, reply = await call("POST", "/v1/releases/promote", None)
+        if status < _ACCEPTED:
+            return "promoted", ""
+        state, why = await _state(call, number, version)  # the service may have been quicker, either way
+        if state in _PROMOTED:
+            return "promoted", why
+        away = status >= _FAILED or state == _AWAY
+        if not away or clock.now_ns() >= until_ns:
+            return ("refused" if state in _OPEN else "rolled_back"), f"promote: {reply.get('detail', status)}"
+        await clock.sleep(_POLL_NS)
+
+
+async def _state(call: Call, number: int, version: str) -> tuple[str, str]:
+    """The state of the release and why; `_AWAY` of a service that does not answer, as while it starts again."""
+    status, document = await call("GET", "/v1/releases", None)
+    if status >= _ACCEPTED:
+        return _AWAY, ""
+    for each in document["releases"]:
+        if (each["id"], each["version"]) == (number, version):
+            return each["state"], each["reason"]
+    return "forgotten", "the service knows nothing of it any more; without a registry a restart forgets"

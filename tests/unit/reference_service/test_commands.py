@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import functools
 import importlib
 import json
 import re
@@ -10,6 +11,7 @@ import tomllib
 from base64 import b64encode
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -170,6 +172,15 @@ def test_a_command_ends_with_the_code_that_the_page_says(name, code, arguments, 
     assert ended == code
     assert told.strip()
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_service_that_does_not_tell_its_alerts_is_no_service_without_any(monkeypatch, capfd, status):
+    says = httpx.MockTransport(lambda _: httpx.Response(status, json={"detail": "not for you"}))
+    monkeypatch.setattr(httpx, "AsyncClient", functools.partial(httpx.AsyncClient, transport=says))
+    asked = ["retrain", "nowhere", "d", "v2", "--gate", "true", "--alerts", "--url", "http://service"]
+    assert entry.main(asked) == 1
+    assert capfd.readouterr().err == "refused: evidence: not for you\n"
 
 
 def test_no_other_exit_code_is_promised():

@@ -162,6 +162,31 @@ def test_a_file_that_names_no_probability_is_refused(tmp_path, reason):
         pull(tmp_path / "decided.parquet", CONTRACT)
 
 
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ({"label": [2, *[0] * 9]}, "a label is 2; it is 0, 1, or null"),
+        ({"label": [0.5, *[0] * 9]}, "a label is 0.5"),
+        ({"event_ns": [None, *range(9)]}, "event_ns is null"),
+        (b"PAR1 and then nothing", "cannot be read"),
+    ],
+)
+def test_a_file_that_nobody_can_learn_from_is_refused_with_the_reason(tmp_path, damage, why):
+    place = tmp_path / "data.parquet"
+    if isinstance(damage, bytes):
+        place.write_bytes(damage)
+    else:
+        pq.write_table(pa.table({**rows(10), **damage}), place)
+    with pytest.raises(Refused, match=why):
+        pull(place, CONTRACT)
+
+
+def test_an_examination_of_one_outcome_examines_nothing(champion, tmp_path):
+    pq.write_table(pa.table({**rows(100), "label": [0] * 100}), tmp_path / "audited.parquet")
+    with pytest.raises(Refused, match="of 100 audited labels all are alike"):
+        examination(tmp_path / "audited.parquet", bundles.load(champion))(champion)
+
+
 LET = 0.1  # of refusals, at random
 
 
@@ -390,7 +415,8 @@ def test_a_version_that_is_promoted_between_the_last_look_and_the_last_word_is_p
     async def call(method, path, _):
         if method == "GET":
             said["canary"].append("held_back" if "promote" in said else "on_trial")
-            return 200, {"releases": [{"id": 1, "state": said["canary"][-1], "reason": "seen enough"}]}
+            release = {"id": 1, "version": "v2", "state": said["canary"][-1], "reason": "seen enough"}
+            return 200, {"releases": [release]}
         if path.endswith("promote"):
             said["promote"] = True
             return 409, {"detail": "no canary is on trial"}
@@ -403,6 +429,51 @@ def test_a_version_that_is_promoted_between_the_last_look_and_the_last_word_is_p
         return await task
 
     assert run(body()) == ("promoted", "seen enough")
+
+
+def controlled(answers):
+    """The outcome of a roll-out of v2, and what was asked; `answers`: (method, path's end, how often asked) → reply."""
+    asked = []
+
+    async def call(method, path, _):
+        asked.append((method, path.rpartition("/")[2]))
+        return answers(*asked[-1], asked.count(asked[-1]))
+
+    async def body():
+        clock = HandClock()
+        task = asyncio.get_running_loop().create_task(roll_out(call, "v2", clock, shadow_ns=MINUTE, canary_ns=MINUTE))
+        await clock.advance(30 * MINUTE)
+        return task.result()
+
+    return run(body()), asked
+
+
+def on_trial(number, version="v2"):
+    return 200, {"releases": [{"id": number, "version": version, "state": "on_trial", "reason": ""}]}
+
+
+@pytest.mark.parametrize("away", [3, 1_000])
+def test_a_service_that_starts_again_is_waited_for(away):
+    """Its canary is on trial all the while; what nobody answers is no rollback, and no traceback."""
+
+    def answers(method, what, often):
+        if what == "promote":
+            return (503, {"detail": "nobody"}) if often <= away else (202, {})
+        if method == "POST":
+            return 202, {"id": 1}
+        return (503, {}) if often % 2 or away > 3 else on_trial(1)
+
+    outcome, asked = controlled(answers)
+    assert outcome == (("promoted", "") if away == 3 else ("refused", "promote: nobody"))
+    assert asked.count(("POST", "promote")) == (4 if away == 3 else 61)
+
+
+@pytest.mark.parametrize("found", [(200, {"releases": []}), on_trial(1, "v3")])
+def test_a_release_that_the_service_has_forgotten_is_not_promoted(found):
+    (outcome, why), asked = controlled(lambda method, _what, _often: (202, {"id": 1}) if method == "POST" else found)
+    assert outcome == "rolled_back"
+    assert "knows nothing of it any more" in why
+    assert ("POST", "promote") not in asked
 
 
 def test_a_version_that_fails_comes_back_and_is_not_promoted(harness):

@@ -31,9 +31,12 @@ def test_it_learns_of_what_was_written_down_as_it_was_received_and_of_the_labels
             received = [float(k), float("nan")]
             decision = Decision(k, START + k, f"r{k}", 0, 1, "v1", score, "approve", "model", "explored:0.2" * (k == 2))
             log.append(decision, Payload(k, packed(received), packed([k, 7.0]), k, "{}"), None)
+        # r1 came again, without a key: two decisions of one row, which has one label.
+        again = Decision(5, START + 8, "r1", 0, 1, "v1", 0.5, "approve", "model", "")
+        log.append(again, Payload(5, packed([1.0, float("nan")]), packed([1.0, 7.0]), 5, "{}"), None)
         # A reviewer's verdict on r0 is a record of its own, of which nothing was received.
-        verdict = Decision(5, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
-        log.append(verdict, Payload(5, packed([float("nan")] * 2)), None)
+        verdict = Decision(6, START + 9, "r0", 0, 1, "v1", 0.5, "block", "person", "review:ann")
+        log.append(verdict, Payload(6, packed([float("nan")] * 2)), None)
         assert await log.committed()
         await log.close()
 
