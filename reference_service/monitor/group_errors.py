@@ -77,7 +77,7 @@ class GroupErrors:
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
         matured = self._matured_ns(now_ns)
-        if matured > self._judged_ns:
+        if matured > self._judged_ns and min(self._young, default=matured) < matured:
             for start in sorted(start for start in self._young if start < matured):
                 self._now += np.reshape(self._young.pop(start), self._now.shape)
                 self._stale = True

@@ -30,7 +30,7 @@ class TrafficMonitors:
 
     def tick(self, dependencies: Sequence[tuple[str, Dependency]]) -> list[Condition]:
         """Judge every rate; what fires. `dependencies` are (name as alerts call it, what is called)."""
-        counters = self._counters
+        counters, rates = self._counters, self._rates
         found: list[Condition] = []
         if counters.invalid:
             self._family(found, "invalid_rate", "page", counters.invalid, "with a wrong type or out of range")
@@ -38,11 +38,11 @@ class TrafficMonitors:
             self._family(found, "schema_change", "page", counters.missing, "without this field")
         if counters.unknown:
             self._family(found, "schema_change", "ticket", counters.unknown, "with this unknown field")
-        rate = self._rate("fallback_rate", "")
+        rate = rates.get(("fallback_rate", "")) or self._rate("fallback_rate", "")
         if rate.look(counters.fallbacks, counters.answers):
             summary = _summary(rate, "answered by fallback")
             found.append(Condition("fallback_rate", "", "page", firing=True, summary=summary))
-        rate = self._rate("load_shedding", "")
+        rate = rates.get(("load_shedding", "")) or self._rate("load_shedding", "")
         if rate.look(counters.shed, counters.arrived):
             found.append(Condition("load_shedding", "", "page", firing=True, summary=_summary(rate, "shed")))
         self._rows = counters.rows
