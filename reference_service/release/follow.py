@@ -47,7 +47,7 @@ class Follower:
         if not self._generation and store.read_state() is not None:
             self._salvage()
         releases.keep = self.keep
-        releases.beside = self._pool.others
+        releases.beside = self._pool.labels
         if not self._generation:
             self.keep(releases)
 
@@ -64,6 +64,8 @@ class Follower:
             found = kept.decode(data)
             if found.generation > self._generation:
                 kept.adopt(self._releases, found, self._registry.get)
+                if self._releases.trial is not None:
+                    self._pool.hear(self._releases.trial)
         except (BundleError, ValueError, OSError) as error:
             self._troubled("the registry's state cannot be taken up", error)
             return False
@@ -101,7 +103,7 @@ class Follower:
         return ""
 
     def save(self, matured_before_ns: int) -> None:
-        """Write down what the judge has seen since, unless there is something to take up first; and what labels say.
+        """Write down what is known of a split, and hear what others know, unless there is something to take up first.
 
         Args:
             matured_before_ns: labels of decisions made before that moment are in.
@@ -111,11 +113,7 @@ class Follower:
         if self._releases.trial is None or self.take_up():
             return
         try:
-            with self._store.alone():
-                if self._store.stamp() == self._stamp:
-                    self._store.write_state(kept.encode(self._releases, self._generation), durable=False)
-                    self._stamp = self._store.stamp()
-            self._pool.write(self._releases.trial, matured_before_ns)
+            self._pool.share(self._releases.trial, matured_before_ns)
         except OSError as error:  # no reason to keep alerts from being sent
             self._troubled("evidence cannot be written down", error)
 

@@ -8,13 +8,18 @@ The mean of several metrics' evidence is again evidence. It may be looked at aft
 is ever rolled back with probability at most alpha (Ville).
 
 Only bad events move the evidence; of the others no more than their number per arm is needed.
+
+Several processes meet different requests, and so does one after a restart: each weighs its own bad events by its own
+exposure, and the likelihood ratios multiply. What the others have seen is heard from time to time, never twice.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
 
 from reference_service.monitor.eprocess import RateDetector, log_mean_exp
 from reference_service.policy import Policy
@@ -37,6 +42,17 @@ class Answer(NamedTuple):
 
 
 GOOD: Final = Answer()
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one process has seen of a canary. Raises ValueError if it is of other metrics."""
+
+    logs: dict[str, list[float]]  # of each metric's alternatives
+    canary_answers: int
+
+    def __post_init__(self) -> None:
+        if not self.logs.keys() <= set(METRICS) or any(len(each) != len(_WORSE) for each in self.logs.values()):
+            raise ValueError("evidence of other metrics")
 
 
 class Exposure:
@@ -67,13 +83,14 @@ class Ownership:
         ratio: risk ratio that is tolerated.
     """
 
-    __slots__ = ("_ratio", "_ratios", "logs", "top")
+    __slots__ = ("_elsewhere", "_ratio", "_ratios", "logs", "top")
 
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
         self._ratios = [ratio * worse for worse in _WORSE]
-        self.logs = [0.0] * len(_WORSE)  # of the alternatives' likelihood ratios
-        self.top = 0.0  # the largest of them
+        self.logs = [0.0] * len(_WORSE)  # of the alternatives' likelihood ratios, by what was seen here
+        self._elsewhere = [0.0] * len(_WORSE)  # and by what others saw
+        self.top = 0.0  # the largest of the sums
 
     def bad(self, exposure: Exposure, *, canary: bool) -> None:
         """One bad event. It is weighed by the exposure before it, so the weight is predictable."""
@@ -84,12 +101,20 @@ class Ownership:
         for index, ratio in enumerate(self._ratios):
             worse = ratio * odds / (1 + ratio * odds)
             self.logs[index] += math.log(worse / null) if canary else math.log((1 - worse) / (1 - null))
-        self.top = max(self.logs)
+        self.top = max(self._sums())
+
+    def hear(self, others: Sequence[Sequence[float]]) -> None:
+        """The logs of all others, as they are by now."""
+        self._elsewhere = [sum(logs) for logs in zip(*others, strict=True)] or [0.0] * len(_WORSE)
+        self.top = max(self._sums())
 
     @property
     def log_evidence(self) -> float:
         """Natural logarithm of the e-value."""
-        return log_mean_exp(self.logs)
+        return log_mean_exp(self._sums())
+
+    def _sums(self) -> list[float]:
+        return [here + there for here, there in zip(self.logs, self._elsewhere, strict=True)]
 
 
 class Arm:
@@ -135,7 +160,7 @@ class CanaryJudge:
         share: the canary's declared share.
     """
 
-    __slots__ = ("_answers", "_arms", "_early", "_late", "_limit", "_metrics", "canary_answers")
+    __slots__ = ("_answers", "_arms", "_early", "_elsewhere", "_late", "_limit", "_metrics", "canary_answers")
 
     def __init__(self, policy: Policy, share: float) -> None:
         tolerated = {"block": policy.canary_block_ratio}
@@ -147,6 +172,7 @@ class CanaryJudge:
         self._arms = (Arm(policy), Arm(policy))  # champion, canary
         self._limit = -math.log(policy.canary_alpha)
         self.canary_answers = 0
+        self._elsewhere = 0  # answers of the canary by other processes
 
     def request(self, answer: Answer, *, new: bool) -> str:
         """One answered request; returns the reason to roll back, or ""."""
@@ -192,30 +218,20 @@ class CanaryJudge:
         """log10 of the mean of the metrics' e-values."""
         return log_mean_exp(metric.log_evidence for metric in self._metrics.values()) / math.log(10)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Everything that has to survive a restart: without it every restart would grant another alpha."""
-        return {
-            "logs": {name: metric.logs for name, metric in self._metrics.items()},
-            "answers": [self._answers.canary, self._answers.champion],
-            "labels": [self._early.canary, self._early.champion],
-            "later_labels": [self._late.canary, self._late.champion],
-            "canary_answers": self.canary_answers,
-        }
+    def told(self) -> Seen:
+        """What other processes, and who comes after a restart, have to know: else each would grant another alpha."""
+        return Seen({name: list(metric.logs) for name, metric in self._metrics.items()}, self.canary_answers)
 
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Go on from a snapshot. Raises ValueError, TypeError or KeyError, and then nothing of it was taken."""
-        logs = {name: [float(log) for log in each] for name, each in dict(kept["logs"]).items()}
-        if not logs.keys() <= self._metrics.keys() or any(len(each) != len(_WORSE) for each in logs.values()):
-            raise ValueError("evidence of other metrics")
-        # Not in what was kept before late labels were told apart: then they begin anew.
-        later = kept.get("later_labels", (self._late.canary, self._late.champion))
-        exposures = [tuple(map(float, each)) for each in (kept["answers"], kept["labels"], later)]
-        answers = int(kept["canary_answers"])
-        for exposure, (canary, champion) in zip((self._answers, self._early, self._late), exposures, strict=True):
-            exposure.canary, exposure.champion = canary, champion
-        for name, each in logs.items():
-            self._metrics[name].logs, self._metrics[name].top = each, max(each)
-        self.canary_answers = answers
+    def hear(self, others: Sequence[Seen]) -> None:
+        """What other processes have seen until now: all of it, and not only what is new."""
+        for name, metric in self._metrics.items():
+            metric.hear([each.logs[name] for each in others if name in each.logs])
+        self._elsewhere = sum(each.canary_answers for each in others)
+
+    @property
+    def met(self) -> int:
+        """How many answers of the canary are known of."""
+        return self.canary_answers + self._elsewhere
 
     def _verdict(self) -> str:
         champion, canary = (arm.verdict for arm in self._arms)
@@ -257,10 +273,3 @@ class SwapJudge:
     def evidence_log10(self) -> float:
         """Not an e-value with a bound over the whole watch: the detector restarts."""
         return 0.0
-
-    def snapshot(self) -> dict[str, Any]:
-        """Nothing: three breaches or a burst of failures are quickly seen again."""
-        return {}
-
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Start anew."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +28,10 @@ class ReleaseKept(msgspec.Struct, frozen=True):
 
 
 class TrialKept(msgspec.Struct, frozen=True):
-    """What the release that is running needs beside its own fields."""
+    """What the release that is running needs beside its own fields, and what is known of it (`pool`)."""
 
     previous: str
     share: float | None  # of the split now; None: nothing is split
-    evidence: dict[str, Any]  # the judge's
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -60,8 +58,7 @@ def encode(releases: Releases, generation: int) -> bytes:
     running = None
     if trial is not None:
         share = None if releases.split is None else releases.split.share
-        evidence = {} if trial.judge is None else trial.judge.snapshot()
-        running = TrialKept(trial.previous.version, share, evidence)
+        running = TrialKept(trial.previous.version, share)
     return msgspec.json.encode(
         Kept(
             generation,
@@ -102,7 +99,6 @@ def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None
     loaded = previous = None
     if kept.trial is not None:
         loaded, previous = load(kept.history[-1].version), load(kept.trial.previous)
-    ours = releases.trial
     releases.champion, releases.certified = champion, certified
     releases.frozen, releases.taken_back = dict(kept.frozen), dict(kept.taken_back)
     releases.trail, releases.automatic_rollbacks = list(kept.trail), kept.automatic_rollbacks
@@ -112,9 +108,3 @@ def adopt(releases: Releases, kept: Kept, load: Callable[[str], Loaded]) -> None
         releases.leave()
         return
     releases.resume(releases.history[-1], loaded, previous, share=kept.trial.share)
-    trial = releases.trial
-    if trial is not None and trial.judge is not None and trial is not ours and kept.trial.evidence:
-        try:
-            trial.judge.restore(kept.trial.evidence)
-        except (KeyError, TypeError, ValueError):
-            logging.getLogger("reference_service").exception("the judge of %s begins anew", loaded.version)

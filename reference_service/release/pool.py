@@ -1,11 +1,12 @@
-"""What the labels of a split say, kept so that neither a restart nor several processes divide it.
+"""What is known of a running split, kept so that neither a restart nor several processes divide it.
 
     splits/<when it began>-<the release's number>/<n>.json    what one process knows, in one life of it
 
-Each process writes a file of its own, from its first matured label on, and reads those of all others, also of those
-that are no more: a restart is just one more process. No label is counted twice, for only who made a decision joins its
-label to it, and that memory ends with the process. For the same reason labels that had not matured are not kept: of
-those decisions no further label would be counted, and those that come early are of the obvious ones.
+Each process writes a file of its own, and reads those of all others, also of those that are no more: a restart is just
+one more process. What the judge has seen multiplies, and what labels say is added up; nothing counts twice, for only
+who answered a request has seen it, and only who made a decision joins its label to it. That memory ends with the
+process. So labels that had not matured are not kept: of those decisions no further label would be counted, and those
+that come early are of the obvious ones.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import logging
 import shutil
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from reference_service.release.gain import Evidence, Gain
+from reference_service.release.judge import CanaryJudge, Seen
 from reference_service.release.store import write
 from reference_service.release.trial import Release, Trial
 
@@ -27,19 +29,27 @@ _log: Final = logging.getLogger("reference_service")
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """`Evidence`, as JSON."""
+    """What one process knows, as JSON."""
 
     refused: tuple[bool, bool]
-    sums: list[list[list[float]]]
+    sums: list[list[list[float]]]  # of `Evidence`; empty: no label has matured
+    seen: Seen
+
+
+class Known(NamedTuple):
+    """What one process knows."""
+
+    labels: Evidence
+    seen: Seen
 
 
 # (which file it was, what it said: None of one that says nothing)
-_Read = tuple[tuple[int, int], Evidence | None]
+_Read = tuple[tuple[int, int], Known | None]
 _decode: Final = msgspec.json.Decoder(_Kept)
 
 
 class Pool:
-    """The evidence of all processes that share a registry.
+    """What all processes that share a registry know of the split that is running.
 
     Args:
         folder: of the files; made when there is something to keep.
@@ -51,26 +61,44 @@ class Pool:
         self._folder = folder
         self._gain: Gain | None = None  # whose evidence is in the file
         self._file: Path | None = None  # of our own
-        self._said = ""  # what of it is written
+        self._said = b""  # what of it is written
         self._read: dict[Path, _Read] = {}
 
-    def write(self, trial: Trial, matured_before_ns: int) -> None:
-        """Let the others, and who comes after us, know what has matured here. Raises OSError."""
-        gain = trial.gain
-        if gain is None:
+    def share(self, trial: Trial, matured_before_ns: int) -> None:
+        """Let the others, and who comes after us, know what is known here; and the judge what they know.
+
+        Args:
+            trial: of a split; others have nothing to share.
+            matured_before_ns: labels of decisions made before that moment are in.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        gain, judge = trial.gain, trial.judge
+        if gain is None or not isinstance(judge, CanaryJudge):
             return
         if gain is not self._gain:
-            self._gain, self._file, self._said = gain, None, ""
-        known = gain.evidence(matured_before_ns)
-        said = f"{known.sums[:, :, 0].sum()} {known.refused}"
-        if said == self._said or not (known.sums.any() or any(known.refused)):
-            return
-        if self._file is None:
-            self._file = self._claim(trial.release)
-        write(self._file, msgspec.json.encode(_Kept(known.refused, known.sums.tolist())), durable=False)
-        self._said = said
+            self._gain, self._file, self._said = gain, None, b""
+        labels, seen = gain.evidence(matured_before_ns), judge.told()
+        sums = labels.sums.tolist() if labels.sums.any() else []
+        said = msgspec.json.encode(_Kept(labels.refused, sums, seen))
+        if said != self._said and (sums or any(labels.refused) or seen.canary_answers or judge.evidence_log10):
+            if self._file is None:
+                self._file = self._claim(trial.release)
+            write(self._file, said, durable=False)
+            self._said = said
+        self.hear(trial)
 
-    def others(self, trial: Trial) -> list[Evidence]:
+    def hear(self, trial: Trial) -> None:
+        """Tell the judge what others have seen until now."""
+        if isinstance(trial.judge, CanaryJudge):
+            trial.judge.hear([known.seen for known in self._others(trial)])
+
+    def labels(self, trial: Trial) -> list[Evidence]:
+        """What other processes know by labels."""
+        return [known.labels for known in self._others(trial)]
+
+    def _others(self, trial: Trial) -> list[Known]:
         """What other processes have written down of this split. What cannot be read is left out, and told once."""
         own = self._file if trial.gain is self._gain else None
         files = sorted(path for path in self._of(trial.release).glob("[0-9]*.json") if path != own)
@@ -90,10 +118,10 @@ class Pool:
             return (0, 0), None  # claimed, and not written yet
         try:
             kept = _decode.decode(data)
-            sums = np.array(kept.sums).reshape(2, 256, 4)
+            sums = np.array(kept.sums or np.zeros((2, 256, 4))).reshape(2, 256, 4)
         except ValueError as error:
             return self._left_out(path, stamp, error)
-        return stamp, Evidence(sums, kept.refused)
+        return stamp, Known(Evidence(sums, kept.refused), kept.seen)
 
     def _left_out(self, path: Path, stamp: tuple[int, int], error: Exception) -> _Read:
         if path not in self._read or self._read[path][0] != stamp:

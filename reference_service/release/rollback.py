@@ -248,7 +248,7 @@ class Releases:
             isinstance(judge, CanaryJudge)
             and now_ns >= self.frozen.get(trial.release.version, 0)
             and now_ns - trial.release.started_ns >= policy.promote_after_ns
-            and judge.canary_answers >= policy.promote_answers
+            and judge.met >= policy.promote_answers
             and judge.evidence_log10 < policy.promote_evidence
         )
 

@@ -4,7 +4,7 @@
     versions/<version>    the digest of that version; a version is given once
     aliases/<alias>       champion, certified, challenger or shadow: a version
     state.json            everything that `Releases` has to know after a restart
-    splits/               what labels say of customers that are split, by process (`pool`)
+    splits/               what each process knows of a split that is running (`pool`)
 
 Whatever changes is written beside its place and renamed into it, so that a reader, in this process or another, sees
 the old or the new one and nothing between. There is no server.
@@ -99,9 +99,9 @@ class Store:
 
     # ------------------------------------------------------------ state
 
-    def write_state(self, state: bytes, *, durable: bool = True) -> None:
-        """Replace the state; what is not durable may be lost with the machine, though not with the process."""
-        write(self.folder / _STATE, state, durable=durable)
+    def write_state(self, state: bytes) -> None:
+        """Replace the state."""
+        write(self.folder / _STATE, state)
 
     def set_state_aside(self) -> None:
         """Keep a state that cannot be used for whoever looks into it."""
@@ -131,7 +131,7 @@ class Store:
 
 
 def write(place: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step; what is not durable may be lost with the machine, though not with the process."""
     fresh = place.with_name(f".{place.name}.{os.getpid()}.{hashlib.sha256(data).hexdigest()[:8]}")
     with fresh.open("wb") as file:
         file.write(data)

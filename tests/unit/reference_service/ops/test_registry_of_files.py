@@ -77,8 +77,12 @@ def test_evidence_goes_on_where_it_was(shared):
             releases.observe(releases.trial.loaded, h.clock.now_ns(), Answer(failed=True))
         h.tick()
         again = shared()
-        assert again.service.releases.trial.judge.snapshot() == releases.trial.judge.snapshot()
-        assert releases.trial.judge.evidence_log10 > 0
+        after, before = again.service.releases.trial.judge, releases.trial.judge
+        assert (after.evidence_log10, after.met) == (before.evidence_log10, before.met)
+        assert before.evidence_log10 > 0
+        again.tick()
+        third = shared().service.releases.trial.judge
+        assert (third.evidence_log10, third.met) == (before.evidence_log10, before.met)  # once, in however many lives
 
     run(body())
 
@@ -195,7 +199,11 @@ def test_another_split_begins_with_nothing_and_clears_away_the_one_before(split,
     run(body())
 
 
-@pytest.mark.parametrize("damage", [b"{", b'{"refused":[false,false],"sums":[[[1]]]}'])
+OTHER = b'{"refused":[false,false],"sums":[],"seen":{"logs":{"smell":[1]},"canary_answers":1}}'
+SHORT = b'{"refused":[false,false],"sums":[[[1]]],"seen":{"logs":{},"canary_answers":1}}'
+
+
+@pytest.mark.parametrize("damage", [b"{", OTHER, SHORT])
 def test_a_damaged_word_on_a_split_is_left_out_and_told_once(split, tmp_path, damage, caplog):
     async def body():
         h = split()
@@ -247,6 +255,32 @@ def test_what_one_worker_takes_back_is_taken_back_everywhere(shared):
         await second(a, b)
         assert b.service.releases.trial is None
         assert (await post(b, version="v2"))[0] == 409
+
+    run(body())
+
+
+def test_what_one_worker_suspects_no_other_promotes(shared):
+    async def body():
+        policy = {"promote_after_ns": MINUTE, "promote_answers": 40}
+        a, b = shared(policy=policy), shared(policy=policy)
+        await post(a, version="v2", by="canary", share=0.5)
+        await second(a, b)
+        for k in range(150):
+            await b.infer({**ROW, "customer": k})
+        trial = a.service.releases.trial
+        for _ in range(14):
+            a.service.releases.observe(trial.loaded, a.clock.now_ns(), Answer(failed=True))
+        assert trial.judge.evidence_log10 > 1
+        a.tick()
+        b.service.follower.save(0)
+        await a.clock.advance(2 * MINUTE)
+        await b.clock.advance(2 * MINUTE)
+        b.tick()
+        assert b.service.releases.trial.judge.evidence_log10 > 1
+        assert (await view(b))["serving"] == "v1"
+        assert a.service.releases.trial.judge.met == 14  # b's answers are heard at a's next tick
+        a.tick()
+        assert a.service.releases.trial.judge.met == b.service.releases.trial.judge.met > 60
 
     run(body())
 

@@ -19,19 +19,13 @@ def state(shared):
 # ---------------------------------------------------------------- damaged
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"history": []},  # a trial of no release
-        {"trial": {"previous": "v1", "share": 0.5, "evidence": {"logs": {"gone": [0.0]}}}},
-        {"trial": {"previous": "v1", "share": 0.5, "evidence": {"logs": 7}}},
-    ],
-)
-def test_a_state_that_reads_well_and_means_nothing_stops_nobody(shared, damage):
+def test_a_state_that_reads_well_and_means_nothing_stops_nobody(shared):
+    """A trial of no release."""
+
     async def body():
         h = shared()
         await post(h, version="v2", by="canary", share=0.5)
-        shared.store.write_state(json.dumps({**state(shared), **damage, "generation": 99}).encode())
+        shared.store.write_state(json.dumps({**state(shared), "history": [], "generation": 99}).encode())
         await second(h)
         assert not h.following.done()
         again = shared()

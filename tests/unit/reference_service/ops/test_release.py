@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reference_service.bundle import BundleError
 from reference_service.policy import Policy
-from reference_service.release.judge import BOTH, GOOD, Answer, CanaryJudge, Exposure, Ownership, SwapJudge
+from reference_service.release.judge import BOTH, GOOD, Answer, CanaryJudge, Exposure, Ownership, Seen, SwapJudge
 from reference_service.release.routing import Split
 
 POLICY = Policy()
@@ -158,15 +158,30 @@ def test_arms_that_are_both_unfit_accuse_nobody():
     assert [judge.request(BREACH, new=k % 2 == 0) for k in range(6)][-1] == BOTH
 
 
-def test_evidence_survives_a_restart():
-    before, after = CanaryJudge(POLICY, 0.1), CanaryJudge(POLICY, 0.1)
-    before.answered(canary=90, champion=910)
-    for _ in range(2):
-        before.request(Answer(failed=True), new=True)
-    after.restore(json.loads(json.dumps(before.snapshot())))
-    assert after.evidence_log10 == before.evidence_log10
-    assert after.request(Answer(slow=True), new=True) == before.request(Answer(slow=True), new=True)
-    assert after.evidence_log10 == before.evidence_log10 > 0
+def test_evidence_of_others_multiplies_and_counts_once_however_often_it_is_heard():
+    whole, first, second = (CanaryJudge(POLICY, 0.1) for _ in range(3))
+    for k, judge in enumerate((first, second)):
+        for each in (judge, whole):
+            each.answered(canary=9, champion=91)
+            each.request(Answer(failed=True), new=True)
+            each.request(Answer(slow=True), new=k == 0)
+    for _ in range(3):
+        second.hear([msgspec.json.decode(msgspec.json.encode(first.told()), type=Seen)])
+        first.hear([CanaryJudge(POLICY, 0.1).told(), second.told()])
+    assert first.evidence_log10 == pytest.approx(second.evidence_log10)
+    assert first.evidence_log10 == pytest.approx(whole.evidence_log10, rel=0.05)  # exposures are each one's own
+    assert first.met == second.met == whole.met == 21
+    second.hear([])
+    assert second.evidence_log10 < first.evidence_log10
+    heard = CanaryJudge(POLICY, 0.5)
+    heard.hear([Seen({"failure": [9.0] * 6}, 0)])
+    assert heard.request(Answer(failed=True), new=True) == "failure"  # the next bad event speaks for all
+
+
+def test_evidence_of_other_metrics_is_none():
+    for logs in ({"smell": [0.0] * 6}, {"failure": [0.0]}):
+        with pytest.raises(msgspec.ValidationError, match="evidence of other metrics"):
+            msgspec.json.decode(msgspec.json.encode({"logs": logs, "canary_answers": 1}), type=Seen)
 
 
 def test_a_swap_is_judged_by_a_fixed_rate():
@@ -767,16 +782,3 @@ def test_other_scores_are_told_and_no_reason_to_go_back(harness, versions):
         assert (await view(h))["releases"][0]["state"] == "on_trial"
 
     run(body())
-
-
-def test_a_judge_goes_on_from_what_was_kept_before_late_labels_were_told_apart():
-    judge, other = CanaryJudge(POLICY, 0.1), CanaryJudge(POLICY, 0.1)
-    for k in range(50):
-        judge.label(new=k % 10 == 0, wrong=k % 7 == 0, reshared=k > 25)
-    kept = judge.snapshot()
-    other.restore(kept)
-    assert other.snapshot() == kept
-    before = {name: value for name, value in kept.items() if name != "later_labels"}
-    third = CanaryJudge(POLICY, 0.1)
-    third.restore(before)
-    assert third.snapshot() == before | {"later_labels": [2.0, 18.0]}
