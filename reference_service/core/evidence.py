@@ -158,11 +158,9 @@ def settle(lines: Any, numbers: Any, kinds: Any, since: Any, until: Any, width: 
     return until
 
 
-@entry(types.boolean(_NUMBERS, _NUMBERS, types.int64, _NUMBERS, _EACH))
-def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> Any:
+@entry(types.void(_NUMBERS, _NUMBERS, types.int64, _NUMBERS, _EACH))
+def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> None:
     """Write scores over the oldest of the latest, and keep count of how many of those reach each edge.
-
-    Returns whether any of these numbers was touched.
 
     Args:
         scores: float64[n].
@@ -171,16 +169,12 @@ def roll(scores: Any, latest: Any, place: Any, edges: Any, above: Any) -> Any:
         edges: float64[e].
         above: int64[e], to be added to.
     """
-    touched = False
     for score in scores:
         slot = place % len(latest)
         for k in range(len(edges)):
-            more = int(score >= edges[k]) - int(latest[slot] >= edges[k])
-            above[k] += more
-            touched |= more != 0
+            above[k] += int(score >= edges[k]) - int(latest[slot] >= edges[k])
         latest[slot] = score
         place += 1
-    return touched
 
 
 ENTRIES: Final = (weigh, ripe, spread, settle, roll)

@@ -24,6 +24,7 @@ from reference_service.policy import Bands, Policy
 
 Verdict = Literal["approve", "block"]
 _SURE: Final = 4.0  # standard errors beyond the band; it is looked at every tick
+_ROOMS: Final = (64, 16, 4)  # scores that may wait together
 _TRAIL: Final = 256  # moves that are remembered
 _LATEST: Final = 4096  # anomaly scores by which "most unusual" is judged
 
@@ -44,7 +45,7 @@ class ReviewShare:
         policy: the band, and how many scores it is judged by.
     """
 
-    __slots__ = ("_edges", "_inside", "_judged_by", "_policy", "_scores", "_seen", "_settled", "trail")
+    __slots__ = ("_edges", "_inside", "_judged_by", "_policy", "_room", "_scores", "_seen", "_waiting", "trail")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -53,7 +54,8 @@ class ReviewShare:
         self._judged_by: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self._edges = np.zeros(3)  # the same
         self._inside = np.zeros(3, dtype=np.int64)  # of the latest, at each of these edges or above
-        self._settled = False  # by these numbers the border is where it should be
+        self._waiting = array("d")  # scores to be counted
+        self._room = 0  # for so many the border stays where it is, whatever they are
         self.trail: deque[Move] = deque(maxlen=_TRAIL)
 
     def start(self) -> None:
@@ -61,41 +63,49 @@ class ReviewShare:
         self._scores[:] = math.nan
         self._seen = 0
         self._inside[:] = 0
-        self._settled = False
+        self._waiting, self._room = array("d"), 0
 
     def look(self, now_ns: int, version: str, bands: Bands, scores: Sequence[float]) -> None:
         """Take in the scores of a tick, and move the border if it has to be."""
-        self._take(scores, (bands.shipped, bands.review_from, bands.block_from))
-        if self._settled or self._seen < len(self._scores):
+        self._waiting.extend(scores)
+        edges = (bands.shipped, bands.review_from, bands.block_from)
+        if len(self._waiting) <= self._room and edges == self._judged_by:
+            return
+        self._count(edges)
+        if self._seen < len(self._scores):
             return
         wanted = self._border(bands)
         if wanted != bands.review_from:
             bands.move(wanted)
             self.trail.append(Move(now_ns, version, wanted, bands.tag))
 
-    def _take(self, scores: Sequence[float], edges: tuple[float, float, float]) -> None:
-        """The scores of a tick, counted as they come and go."""
+    def _count(self, edges: tuple[float, float, float]) -> None:
+        """The scores that wait, as they come and older ones go."""
         if edges != self._judged_by:
             self._judged_by, self._edges = edges, np.array(edges)
             self._inside = np.array([np.count_nonzero(self._scores >= edge) for edge in edges])
-            self._settled = False
-        if len(scores):
-            latest = np.asarray(scores, dtype=np.float64)
-            if roll(latest, self._scores, self._seen, self._edges, self._inside):
-                self._settled = False
-            self._seen += len(scores)
+        roll(np.asarray(self._waiting), self._scores, self._seen, self._edges, self._inside)
+        self._seen += len(self._waiting)
+        self._waiting = array("d")
 
     def _border(self, bands: Bands) -> float:
         policy = self._policy
         rows, (shipped, review, blocked) = policy.review_rows, self._inside.tolist()
-        self._settled = True
-        if self._fits((shipped - blocked) / rows, sure=bands.review_from == bands.shipped):
+        stands = bands.review_from == bands.shipped
+        self._room = self._room_of(shipped - blocked) if stands else 0
+        if self._fits((shipped - blocked) / rows, sure=stands):
             return bands.shipped
-        if bands.review_from != bands.shipped and self._fits((review - blocked) / rows, sure=True):
+        if not stands and self._fits((review - blocked) / rows, sure=True):
             return bands.review_from
-        self._settled = False  # a quantile is of the scores themselves
         level = max(0.0, 1 - blocked / rows - policy.review_share)
         return min(round(float(np.quantile(self._scores, level)), 6), bands.block_from)
+
+    def _room_of(self, inside: int) -> int:
+        """How many scores may come before the share can have left the band: each moves it by a row at most."""
+        for room in _ROOMS:
+            if all(self._fits((inside + by) / self._policy.review_rows, sure=True) for by in (-room, room)):
+                return room
+        return 0
 
     def _fits(self, share: float, *, sure: bool) -> bool:
         """Whether a share lies in the band; or, if one has to be sure to move, whether it may do so."""

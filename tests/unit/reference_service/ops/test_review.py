@@ -80,14 +80,14 @@ def test_whatever_the_scores_become_the_share_ends_in_its_band(power, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_border_is_thought_about_again_whenever_the_answer_could_be_another_one(seed):
-    """A few scores a tick: at most ticks none of them crosses an edge, and nothing is worked out."""
+def test_scores_wait_only_while_they_could_not_move_the_border_whatever_they_were(seed):
+    """A few a tick: at most ticks nothing is worked out."""
     draw = np.random.default_rng(seed)
     lazy, eager = ReviewShare(POLICY), ReviewShare(POLICY)
     bands = Bands(POLICY), Bands(POLICY)
     for tick in range(2_500):
         scores = draw.random(draw.poisson(4)) ** (0.3 if 800 <= tick < 1_600 else 1.0)
-        eager._settled = False
+        eager._room = -1
         for share, its in zip((lazy, eager), bands, strict=True):
             share.look(START + tick, "v1", its, scores)
     assert lazy.trail == eager.trail
