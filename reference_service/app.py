@@ -121,7 +121,7 @@ class App:
             self._beside.stop()
         if service.follower is not None and self._following is not None:
             self._following.cancel()
-            service.follower.save(service.cohorts.judged_before_ns)
+            service.follower.save()
         await service.log.close()
         await service.routes.close()
         await service.connections.close()

@@ -110,8 +110,9 @@ def tick(service: Service, now_ns: int) -> None:
     champion = releases.champion
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)
     service.reviews.tick()
+    releases.matured(*service.cohorts.judged())
     if service.follower is not None:
-        service.follower.save(service.cohorts.judged_before_ns)
+        service.follower.save()
     if service.keeper is not None:
         service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
     service.routes.flush()

@@ -175,7 +175,6 @@ async def freeze(service: Service, body: bytes, _query: str) -> Reply:
 async def releases(service: Service, _body: bytes, _query: str) -> Reply:
     """Every release since the registry was made, oldest first, and the trail of who did what."""
     state = service.releases
-    matured = service.cohorts.quality(service.clock.now_ns()).matured_before_ns
     return _ok(
         {
             "serving": state.champion.version,
@@ -183,7 +182,7 @@ async def releases(service: Service, _body: bytes, _query: str) -> Reply:
             "distrusted": state.distrusted,
             "frozen_until_ns": state.frozen,
             "automatic_rollbacks": state.automatic_rollbacks,
-            "releases": [state.view(each, matured) for each in state.history],
+            "releases": [state.view(each) for each in state.history],
             "trail": state.trail,
         }
     )

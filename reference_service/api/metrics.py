@@ -169,8 +169,7 @@ def _arms(service: Service) -> Iterator[Family]:
     if trial is None or trial.gain is None:
         return
     on = {"version": trial.loaded.version, "than": trial.previous.version}
-    matured = service.cohorts.quality(service.clock.now_ns()).matured_before_ns
-    told = trial.gain.view(matured, service.releases.beside(trial))
+    told = trial.gain.view(service.releases.beside(trial))
     arms = zip(("than", "version"), told["labels"].values(), strict=True)
     yield "arm_labels", "gauge", "Matured labels of each arm.", [({"version": on[arm]}, n) for arm, n in arms]
     bounds = [

@@ -114,9 +114,9 @@ class Cohorts:
         patience_ns: how long after the horizon they are waited for.
     """
 
-    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_given_up_ns",
-                 "_horizon_ns", "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns", "_recent", "_share",
-                 "_width_ns", "missing")  # fmt: skip
+    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_given_up",
+                 "_given_up_ns", "_horizon_ns", "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns",
+                 "_recent", "_share", "_width_ns", "missing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = (
         "_arrivals", "_block", "_censored", "_decided", "_given_up_ns", "_judged_ns", "_losses", "_matured",
         "missing",
@@ -143,6 +143,7 @@ class Cohorts:
         self._patience_ns = patience_ns
         self.missing = False  # whether decisions of the last horizon that matured did so without their labels
         self._given_up_ns = 0  # the last interval that did
+        self._given_up: list[int] = []  # those that did since they were last asked for
 
     def decided(self, seen_ns: int, n: int, refused: int) -> None:
         """At this moment the model decided `n` times, and refused `refused` of them (some may have been allowed)."""
@@ -198,10 +199,10 @@ class Cohorts:
         for cohort in self._cohorts.values():
             cohort.losses = array("d", [math.nan]) * len(cohort.losses)
 
-    @property
-    def judged_before_ns(self) -> int:
-        """Decisions made before this instant were matured at the last look."""
-        return self._judged_ns
+    def judged(self) -> tuple[int, list[int]]:
+        """(decisions made before this instant were matured at the last look, cohorts given up since the last call)."""
+        given_up, self._given_up = self._given_up, []
+        return self._judged_ns, given_up
 
     def matured_before_ns(self, now_ns: int) -> int:
         """Decisions made before this instant are old enough at `now_ns`: the end of the youngest such cohort."""
@@ -295,6 +296,7 @@ class Cohorts:
         """Of a feed that is down for some, a minute now and then is complete: only a horizon of such is an end."""
         if not complete:
             self.missing, self._given_up_ns = True, start
+            self._given_up.append(start)
         elif start - self._given_up_ns >= self._horizon_ns:
             self.missing = False
 

@@ -102,18 +102,14 @@ class Follower:
         self._owed = False
         return ""
 
-    def save(self, matured_before_ns: int) -> None:
-        """Write down what is known of a split, and hear what others know, unless there is something to take up first.
-
-        Args:
-            matured_before_ns: labels of decisions made before that moment are in.
-        """
+    def save(self) -> None:
+        """Write down what is known of a split and hear what others know, unless there is something to take up."""
         if self._owed and self.keep(self._releases):
             return
         if self._releases.trial is None or self.take_up():
             return
         try:
-            self._pool.share(self._releases.trial, matured_before_ns)
+            self._pool.share(self._releases.trial)
         except OSError as error:  # no reason to keep alerts from being sent
             self._troubled("evidence cannot be written down", error)
 

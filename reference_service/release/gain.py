@@ -18,7 +18,7 @@ more, is joined by adding it, crowd by crowd (`pool`). A label is counted by the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import log, sqrt
 from typing import Any, Final, NamedTuple
 
@@ -66,11 +66,13 @@ class Gain:
         width_ns: of a cohort.
     """
 
-    __slots__ = ("_refused", "_sums", "_width_ns", "_young", "since_ns")
+    __slots__ = ("_closed_ns", "_refused", "_sums", "_width_ns", "_young", "matured_before_ns", "since_ns")
 
     def __init__(self, since_ns: int, width_ns: int) -> None:
         self.since_ns = since_ns
+        self.matured_before_ns = 0
         self._width_ns = width_ns
+        self._closed_ns = 0  # no label of a decision before this moment counts any more
         self._young: dict[int, np.ndarray] = {}  # start of a cohort → float64[arm, crowd, 4]
         self._sums = np.zeros((2, 256, 4))  # of the arm that was there before, and of the new one
         self._refused = [False, False]  # whether that arm has ever decided to refuse
@@ -82,25 +84,40 @@ class Gain:
     def add(self, one: Labelled, *, new: bool) -> None:
         """One label of the new version's arm, or of the other."""
         start = one.at_ns - one.at_ns % self._width_ns
+        if start < self._closed_ns:
+            return
         if start not in self._young:
             self._young[start] = np.zeros_like(self._sums)
         told = one.refused or one.weight > 1
         self._young[start][int(new), one.crowd] += (1, one.weight, one.weight * one.loss, told)
 
-    def evidence(self, matured_before_ns: int) -> Evidence:
-        """What decisions made before that moment say, whose labels are in."""
-        for start in sorted(start for start in self._young if start + self._width_ns <= matured_before_ns):
+    def mature(self, before_ns: int, given_up: Iterable[int] = ()) -> None:
+        """Labels of decisions made before that moment are in.
+
+        Args:
+            before_ns: end of a cohort.
+            given_up: starts of cohorts whose labels are not waited for any longer. Those that came may be of one
+                outcome, so nothing of such a cohort counts, nor what comes of it, or of an older one, later.
+        """
+        for start in given_up:
+            self._young.pop(start, None)
+            self._closed_ns = max(self._closed_ns, start + self._width_ns)
+        for start in sorted(start for start in self._young if start + self._width_ns <= before_ns):
             self._sums += self._young.pop(start)
+        self.matured_before_ns = before_ns
+
+    def evidence(self) -> Evidence:
+        """What has matured."""
         return Evidence(self._sums, (self._refused[0], self._refused[1]))
 
-    def view(self, matured_before_ns: int, others: Sequence[Evidence] = ()) -> dict[str, Any]:
-        """The gain by this process' labels of decisions made before that moment, and by those of others."""
-        known = [self.evidence(matured_before_ns), *others]
+    def view(self, others: Sequence[Evidence] = ()) -> dict[str, Any]:
+        """The gain by this process' labels and those of others."""
+        known = [self.evidence(), *others]
         joined, heard = join(known), sum(bool(each.sums.any()) for each in known)
         found, labels = interval(joined), joined.sums[:, :, _N].sum(axis=1).astype(int).tolist()
         return {
             "method": METHOD, "confidence": 1 - ALPHA, "since_ns": self.since_ns,
-            "matured_before_ns": matured_before_ns, "labels": {"before": labels[0], "new": labels[1]},
+            "matured_before_ns": self.matured_before_ns, "labels": {"before": labels[0], "new": labels[1]},
             "processes": heard, "gain": found.gain, "from": found.lower, "to": found.upper, "why": found.why,
         }  # fmt: skip
 

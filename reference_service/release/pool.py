@@ -64,12 +64,11 @@ class Pool:
         self._said = b""  # what of it is written
         self._read: dict[Path, _Read] = {}
 
-    def share(self, trial: Trial, matured_before_ns: int) -> None:
+    def share(self, trial: Trial) -> None:
         """Let the others, and who comes after us, know what is known here; and the judge what they know.
 
         Args:
             trial: of a split; others have nothing to share.
-            matured_before_ns: labels of decisions made before that moment are in.
 
         Raises:
             OSError: It cannot be written.
@@ -79,7 +78,7 @@ class Pool:
             return
         if gain is not self._gain:
             self._gain, self._file, self._said = gain, None, b""
-        labels, seen = gain.evidence(matured_before_ns), judge.told()
+        labels, seen = gain.evidence(), judge.told()
         sums = labels.sums.tolist() if labels.sums.any() else []
         said = msgspec.json.encode(_Kept(labels.refused, sums, seen))
         if said != self._said and (sums or any(labels.refused) or seen.canary_answers or judge.evidence_log10):

@@ -6,7 +6,7 @@ one), and freezes the version that it took back. Every transition, and who cause
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -116,6 +116,11 @@ class Releases:
         # A process that had not taken this release up yet may have decided by an arm of the one before.
         if version in (trial.loaded.version, trial.previous.version):
             trial.gain.add(labelled, new=version == trial.loaded.version)
+
+    def matured(self, before_ns: int, given_up: Iterable[int]) -> None:
+        """Which labels are in, and which cohorts will never have all of theirs (`Gain.mature`)."""
+        if self.trial is not None and self.trial.gain is not None:
+            self.trial.gain.mature(before_ns, given_up)
 
     # ------------------------------------------------------------ operators
 
@@ -306,8 +311,8 @@ class Releases:
         trial = self.trial
         return {} if trial is None or trial.scores is None else {trial.loaded.version: trial.scores.psi(at_least)}
 
-    def view(self, release: Release, matured_before_ns: int = 0) -> dict[str, Any]:
-        """One release, with what its judge, its shadow and labels say so far, these of decisions before that moment."""
+    def view(self, release: Release) -> dict[str, Any]:
+        """One release, with what its judge, its shadow and labels say so far."""
         trial = self.trial
         if trial is None or trial.release is not release:
             return release.view()
@@ -317,7 +322,7 @@ class Releases:
         if trial.shadow is not None:
             live["shadow"] = trial.shadow.view()
         if trial.gain is not None:
-            live["quality"] = trial.gain.view(matured_before_ns, self.beside(trial))
+            live["quality"] = trial.gain.view(self.beside(trial))
         return release.view() | live
 
     def _told(self, now_ns: int, who: str, what: str, release: Release, why: str) -> None:

@@ -37,7 +37,7 @@ def test_the_interval_covers_at_all_looks_together(delta, told):
         found = []
         for _ in range(LOOKS):
             day(rng, gain, who, delta=delta)
-            found.append(interval(gain.evidence(0)))
+            found.append(interval(gain.evidence()))
         assert all(one.why == "" for one in found[4:])
         spans = [(one.lower, one.upper) for one in found if one.gain is not None]
         missed += any(not low <= -(delta**2) <= high for low, high in spans)
@@ -59,15 +59,16 @@ def filled(labels=LABELS, crowds=CROWDS, **last):
     return gain
 
 
-def said(gain):
-    return interval(gain.evidence(MINUTE))
+def said(gain, before_ns=MINUTE):
+    gain.mature(before_ns)
+    return interval(gain.evidence())
 
 
 def test_too_few_labels_or_customers_give_no_interval_and_say_why():
     assert said(filled()).why == ""
     assert "999 labels of 50 crowds" in said(filled(LABELS - 1)).why
     assert "of 49 crowds" in said(filled(crowds=CROWDS - 1)).why
-    assert interval(filled().evidence(MINUTE - 1)).gain is None  # not matured
+    assert said(filled(), MINUTE - 1).gain is None  # not matured
 
 
 def test_an_arm_whose_refusals_have_no_labels_is_not_compared():
@@ -142,6 +143,56 @@ def test_what_an_arm_of_another_split_decided_is_of_neither_arm(harness):
         for version in ("v1", "v2", "v0"):
             at_ns = releases.trial.release.started_ns
             releases.learn(version, Labelled(at_ns, 7, 0.1, 1.0, refused=False))
-        assert releases.trial.gain.view(1 << 62)["labels"] == {"before": 1, "new": 1}
+        releases.matured(1 << 62, [])
+        assert releases.trial.gain.view()["labels"] == {"before": 1, "new": 1}
+
+    run(body())
+
+
+def test_a_cohort_that_was_given_up_says_nothing_neither_then_nor_later(harness):
+    """Of a feed that was down, what came of it first may be of one outcome: half a cohort is no sample of its own."""
+
+    async def body():
+        h = harness(policy={"label_horizon_ns": 10 * MINUTE, "label_patience_ns": 10 * MINUTE})
+        assert (await h.call("POST", "/v1/releases", b'{"version":"v2","by":"ab","share":0.5}'))[0] == 202
+
+        async def labels(numbers):
+            sent = msgspec.json.encode({"labels": [{"id": f"r-{k}", "label": k % 2} for k in numbers]})
+            assert msgspec.json.decode((await h.call("POST", "/v1/labels", sent))[1])["accepted"] == len(numbers)
+
+        async def known():
+            h.tick()
+            return sum((await told(h))["quality"]["labels"].values())
+
+        for k in range(200):
+            await h.infer(plain(k), request_id=f"r-{k}")
+            if k % 100 == 99:
+                h.tick()
+                await h.clock.advance(3 * MINUTE)
+        await labels([*range(0, 100, 5), *range(100, 200)])  # a fifth of the first, all of the second
+        await h.clock.advance(12 * MINUTE)
+        assert await known() == 0  # the first is waited for
+        await h.clock.advance(12 * MINUTE)
+        assert await known() == 100
+        await labels([k for k in range(100) if k % 5])
+        await h.clock.advance(MINUTE)
+        assert await known() == 100
+        assert h.service.cohorts.judged()[1] == []
+
+    run(body())
+
+
+def test_what_has_matured_is_put_together_at_every_tick_whoever_looks(harness):
+    """Else a split that nobody looks at would hold a table for each minute of it."""
+
+    async def body():
+        h = harness(policy={"label_horizon_ns": MINUTE})
+        assert (await h.call("POST", "/v1/releases", b'{"version":"v2","by":"ab","share":0.5}'))[0] == 202
+        for k in range(20):
+            await h.infer(plain(k), request_id=f"r-{k}")
+            await h.call("POST", "/v1/labels", msgspec.json.encode({"labels": [{"id": f"r-{k}", "label": 0}]}))
+            await h.clock.advance(MINUTE)
+            h.tick()
+        assert len(h.service.releases.trial.gain._young) < 5
 
     run(body())

@@ -150,6 +150,7 @@ def test_what_labels_said_of_a_split_outlives_a_process_and_counts_once(split):
         old.tick()
         new = split()
         await new.clock.advance(old.clock.now_ns() - new.clock.now_ns())
+        new.tick()
         assert await quality(new) == before
         again = json.dumps({"labels": [{"id": f"r-{k}", "label": 1} for k in range(130)]}).encode()
         assert json.loads((await new.call("POST", "/v1/labels", again))[1])["accepted"] == 0
@@ -272,7 +273,7 @@ def test_what_one_worker_suspects_no_other_promotes(shared):
             a.service.releases.observe(trial.loaded, a.clock.now_ns(), Answer(failed=True))
         assert trial.judge.evidence_log10 > 1
         a.tick()
-        b.service.follower.save(0)
+        b.service.follower.save()
         await a.clock.advance(2 * MINUTE)
         await b.clock.advance(2 * MINUTE)
         b.tick()
