@@ -79,7 +79,7 @@ class GroupErrors:
         matured = self._matured_ns(now_ns)
         if matured > self._judged_ns and min(self._young, default=matured) < matured:
             for start in sorted(start for start in self._young if start < matured):
-                self._now += np.reshape(self._young.pop(start), self._now.shape)
+                self._now += np.array(self._young.pop(start)).reshape(self._now.shape)
                 self._stale = True
                 if self._now.sum() >= self._policy.error_rows:
                     self._before, self._now = self._now, np.zeros_like(self._now)
