@@ -183,10 +183,11 @@ def observers(history: History, spans: Iterable[tuple[int, int]], route: str | N
     """Heartbeats on the alert route that covers all of `spans` best, which must do so without missing three.
 
     The run's own start and end bound the first and the last gap; at least one heartbeat must be near each span. Where
-    an expectation names a route, no other can vouch for it.
+    an expectation names a route, no other can vouch for it. What came before their end and could not be read may have
+    been any alert.
 
     Raises:
-        PremiseError: On no route.
+        PremiseError: On no route; or something could not be read.
     """
     beats: dict[str, list[int]] = {}
     patience = MISSED * HEARTBEAT_NS
@@ -195,6 +196,7 @@ def observers(history: History, spans: Iterable[tuple[int, int]], route: str | N
             beats.setdefault(str(note.data.get("route", "")), []).append(note.at_ns)
             patience = MISSED * int(note.data.get("every_ns", HEARTBEAT_NS))
     spans = tuple(spans)
+    _legible(history, max((end for _, end in spans), default=0), route)
     counts = [
         sum(start <= at < end for at in each for start, end in spans)
         for each in beats.values()
@@ -208,6 +210,20 @@ def observers(history: History, spans: Iterable[tuple[int, int]], route: str | N
             "wire the alert receiver, and have the service send its heartbeat alert through it",
         )
     return max(counts)
+
+
+def _legible(history: History, until_ns: int, route: str | None) -> None:
+    unread = [
+        note.data
+        for note in history.notes
+        if note.kind == "unread" and note.at_ns < until_ns and route in (None, note.data.get("route"))
+    ]
+    if unread:
+        raise PremiseError(
+            f"observers: {len(unread)} notifications of the {history.header.role} run could not be read: "
+            f"{unread[0].get('why', '')}",
+            "have alerts sent in the format of a route that the target file lists",
+        )
 
 
 def _covered(beats: list[int], span: tuple[int, int], end_ns: int, patience: int) -> bool:

@@ -47,6 +47,13 @@ def without_notes(evidence: Evidence, kind: str) -> Evidence:
     return with_main(evidence, notes=tuple(note for note in evidence.main.notes if note.kind != kind))
 
 
+def with_illegible(evidence: Evidence) -> Evidence:
+    """On each route that has a heartbeat, something else came first that nobody could read."""
+    notes = evidence.main.notes
+    routes = sorted({str(note.data.get("route", "")) for note in notes if note.kind == "heartbeat"})
+    return with_main(evidence, notes=(*(Note(0, "unread", {"route": route, "why": ""}) for route in routes), *notes))
+
+
 def without_receipt(evidence: Evidence, event: str) -> Evidence:
     """The event was planned, and nothing of it was delivered."""
     events = tuple(

@@ -96,6 +96,7 @@ def _premises(case: Case) -> Iterator[Tampering]:
         yield gone("version that is to serve", lambda: edits.with_values(evidence, early, version="another"))
     if family in HEARD:
         yield gone("heartbeat", lambda: edits.without_notes(evidence, "heartbeat"))
+        yield gone("way to read what came", lambda: edits.with_illegible(evidence))
     if family in TWINNED:
         yield gone("twin", lambda: replace(evidence, twin=None))
     if case.expectation.parity is not None and case.expectation.parity.serving is not None:

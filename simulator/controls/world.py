@@ -13,7 +13,7 @@ from simulator.history.schema import History, Note
 from simulator.scenario.model import Expectation
 
 # What the service did comes from the twin; what the harness did, and whether it was fit to speak, from the run.
-OBSERVED: Final = frozenset({"heartbeat", "quality", "capacity", "action"})
+OBSERVED: Final = frozenset({"heartbeat", "unread", "quality", "capacity", "action"})
 DETECTIONS: Final = frozenset({"alert", "resolved", "labels_seen", "fallback", "rollback", "promoted"})
 
 

@@ -20,6 +20,7 @@ from simulator.drivers import of_itself
 from simulator.drivers.bad_ways import Ways, lay, unseen
 from simulator.drivers.cpu_time import used_ns
 from simulator.drivers.dependencies import Dependencies, proxied
+from simulator.drivers.door import Door
 from simulator.drivers.incidents import Incidents, Scene
 from simulator.drivers.interruption import interruptible
 from simulator.drivers.labels import Due
@@ -90,6 +91,7 @@ class Voyage:
             planned for chunk in plan(scenario, population) for planned in self.recorder.take(chunk)
         ]  # fmt: skip
         self.sink = Sink(spec.target.alerts, self.now)
+        self.door = Door(self.sink)
         self.zero_ns = 0
         self.token = os.environ.get("SEATRIAL_TOKEN") or secrets.token_urlsafe(24)
         self.lateness: list[int] = []
@@ -118,7 +120,9 @@ class Voyage:
     async def _go(self, sender: Sender, healing: Callable[[], None]) -> History:
         alerts = self.spec.target.alerts or Alerts()
         host, _, port = alerts.listen.rpartition(":")
-        sink = await asyncio.get_running_loop().create_server(self.sink.protocol, host, int(port))
+        sink = await asyncio.get_running_loop().create_server(
+            lambda: self.sink.protocol(self.door.receive), host, int(port)
+        )
         reach = alerts.reach or f"http://127.0.0.1:{sink.sockets[0].getsockname()[1]}"
         traffic = self.spec.scenario.given.traffic
         async with (
@@ -266,4 +270,6 @@ class Voyage:
         p99 = late[min(len(late) - 1, len(late) * 99 // 100)] if late else 0
         now = self.now()
         self.recorder.note(now, "driver", late_p99_ns=p99, late_max_ns=late[-1] if late else 0)
+        if lost := self.door.lost():
+            self.recorder.note(now, "harness", fault=lost)
         return self.recorder.close(self.sink.alerts, self.sink.notes, self.receipts)

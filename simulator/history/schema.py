@@ -165,6 +165,7 @@ class History:
 
 # Kinds of notes that checks read, and what stands in `data`:
 #   heartbeat     {"route": str, "every_ns": int}         the target's watchdog alert came through the alert path
+#   unread        {"route": str, "why": str}              a notification came that is no alert of a route that is listed
 #   steady_state  {"holds": bool, "why": str}
 #   heal          {"healed": bool, "why": str}
 #   driver        {"late_p99_ns": int, "late_max_ns": int, "attempts": int}  attempts: of clients, where counted
@@ -191,5 +192,5 @@ class History:
 NOTE_KINDS: Final = (
     "heartbeat", "steady_state", "heal", "driver", "harness", "action", "quality", "capacity", "monitor", "ready",
     "feedback", "calls", "log", "retraining", "cpu", "queue", "review", "stands",
-    "metrics", "serving", "counted",
+    "metrics", "serving", "counted", "unread",
 )  # fmt: skip

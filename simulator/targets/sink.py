@@ -36,14 +36,15 @@ class Sink:
             return 503
 
     def _take(self, path: str, body: bytes) -> int:
-        route = path.strip("/")
+        route, at = path.strip("/"), self._now_ns()
         if route not in self._config.receive:
+            if body:  # else somebody asks whether we are there
+                self._unread(at, route, f"the target file lists no route `{route}`")
             return 404
-        at = self._now_ns()
         try:
             records = parse(route, body, at, self._config.match)
         except ValueError as error:
-            self.notes.append(Note(at, "action", {"what": "alert", "status": 400, "body": str(error)}))
+            self._unread(at, route, str(error))
             return 400
         heartbeat = self._config.heartbeat
         for record in records:
@@ -53,6 +54,10 @@ class Sink:
             else:
                 self.alerts.append(record)
         return 200
+
+    def _unread(self, at_ns: int, route: str, why: str) -> None:
+        """It may have been any alert: what cannot be read must not count as silence."""
+        self.notes.append(Note(at_ns, "unread", {"route": route, "why": why}))
 
     # ------------------------------------------------------------ for observers that ask
 

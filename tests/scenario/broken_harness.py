@@ -28,6 +28,19 @@ def receiver_dead(settings, *, clock, seams):
     return create_app(settings, clock=clock, seams=seams)
 
 
+def receiver_hears_heartbeats_alone(settings, *, clock, seams):
+    """Every alert is taken with thanks, and lost; heartbeats are kept, so that the receiver seems to be alive."""
+    receive = Sink.receive
+
+    def deaf(self, path, body):
+        status = receive(self, path, body)
+        self.alerts.clear()
+        return status
+
+    Sink.receive = deaf
+    return create_app(settings, clock=clock, seams=seams)
+
+
 def driver_says_it_is_late(settings, *, clock, seams):
     """58. The driver was two seconds behind its schedule, and says so."""
     note = Scene.note

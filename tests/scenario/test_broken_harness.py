@@ -46,7 +46,6 @@ SOUND = "renamed_field"  # the trial whose evidence is tampered with
 # (broken part, scenario, what must be unknown, and the premise that its reason names)
 BROKEN = [
     ("faults_not_wired", "feature_store_outage", {"covers", "in_time", "paged"}, "receipt"),
-    ("receiver_dead", "renamed_field", {"paged"}, "observers"),
     ("driver_says_it_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
     ("driver_is_late", "feature_store_outage", {"covers", "in_time", "paged", "up"}, "driver"),
     ("driver_sends_twice", "renamed_field", {"handled", "paged", "up"}, "driver: it sent"),
@@ -94,6 +93,17 @@ def test_a_receiver_that_keeps_a_time_of_its_own_is_a_fault_of_the_harness(groun
     verdict = grounds.trial("renamed_field", "broken_harness:receiver_has_its_own_time")
     assert verdict.exit_code == EXIT_HARNESS_FAULT
     assert "by another clock than the driver's" in verdict.cells[0].harness_fault
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param("receiver_dead", marks=pytest.mark.slow), "receiver_hears_heartbeats_alone"]
+)
+def test_a_receiver_that_loses_alerts_is_a_fault_of_the_harness(grounds, part):
+    """Else silence would be certified, and who told everything refused."""
+    verdict = grounds.trial("renamed_field", f"broken_harness:{part}")
+    assert verdict.exit_code == EXIT_HARNESS_FAULT, text.render(verdict)
+    assert re.search(r"the alert receiver kept \d+ of \d+ that came", verdict.cells[0].harness_fault)
+    assert "paged" in reasons(verdict)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ def watched(run: Book, spans: list[tuple[int, int]], only: str | None = None) ->
     end_ns = run.header.end_ns
     gap = 3 * MINUTE
     for note in run.notes:
+        if note.kind == "unread" and only in (None, note.data.get("route")):
+            must(all(end <= note.at_ns for _, end in spans), "something came that nobody could read")
         if note.kind == "heartbeat" and "every_ns" in note.data:
             gap = 3 * note.data["every_ns"]
     routes = {note.data.get("route", "") for note in run.notes if note.kind == "heartbeat"}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.drivers import exposition
+from simulator.drivers.door import Door
 from simulator.drivers.labels import Due
 from simulator.drivers.labels import body as label_body
 from simulator.drivers.record import Recorder
@@ -102,6 +103,7 @@ class _Run:
         loop.network.serve(sinks.HOST, sinks.PORT, lambda: self.sink.protocol(self._received))
         self.seams = {name: Seam(name, scenario.seed) for name in (*target.seams, ALERT_SINK)}
         self.sink.gate = self.seams[ALERT_SINK].wrap(self.sink.gate)
+        self.door = Door(self.sink, lambda: self.seams[ALERT_SINK].broken)
         self.token = hashlib.blake2b(f"token:{scenario.seed}".encode(), digest_size=16).hexdigest()
         shutil.rmtree(spec.folder / "state", ignore_errors=True)  # what an earlier run left is not this one's past
         self.life = Life(loop, lambda: build(str(target.start.asgi), self._offered()))
@@ -130,7 +132,7 @@ class _Run:
     def _received(self, path: str, body: bytes) -> int:
         """What the alert receiver makes of a notification. It keeps the driver's time, or its moments mean nothing."""
         alerts, notes = len(self.sink.alerts), len(self.sink.notes)
-        status = self.sink.receive(path, body)
+        status = self.door.receive(path, body)
         stamps = {one.at_ns for one in self.sink.alerts[alerts:]} | {one.at_ns for one in self.sink.notes[notes:]}
         if stamps - {self.loop.now_ns}:
             self.loop.violations.append("the alert receiver stamps what it gets by another clock than the driver's")
@@ -164,7 +166,7 @@ class _Run:
         except Exception as error:
             logging.getLogger("seatrial").debug("run failed", exc_info=True)
             return f"{type(error).__name__}: {error}"
-        return loop.violations[0] if loop.violations else ""
+        return loop.violations[0] if loop.violations else self.door.lost()
 
     def _tick(self, _: Any) -> None:
         self.progress(min(1.0, self.loop.now_ns / self.end))

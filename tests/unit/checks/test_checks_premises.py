@@ -258,6 +258,31 @@ def test_silence_in_the_twin_must_have_been_listened_to_as_well():
     assert judged(PAGED, replace(alerts(firing(700)), twin=without("heartbeat", "twin").twin)).status is Status.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("at_s", "route", "of", "status"),
+    [
+        (100, "slack", "main", Status.UNKNOWN),  # it may fire still
+        (1799, "alertmanager", "main", Status.UNKNOWN),
+        (1800, "alertmanager", "main", Status.PASS),  # the run is over
+        (700, "alertmanager", "twin", Status.UNKNOWN),
+    ],
+)
+def test_what_nobody_could_read_is_no_silence(at_s, route, of, status):
+    it = {"no_alert": {"route": "alertmanager"}} if of == "twin" else SPECIMENS["no_alert"].it
+    base = evidence()
+    found = with_notes(
+        (*getattr(base, of).notes, Note(at_s * SECOND, "unread", {"route": route, "why": "no JSON"})), of, base
+    )
+    finding = judged(it, found)
+    assert finding.status is status
+    whole = scenario({"id": "it"} | it)
+    court = naive.read(found.main, found.twin, found.aa, found.tolerance)
+    assert naive.opinion(whole.then[0], whole, court).status is status
+    assert status is Status.PASS or finding.why.startswith(f"observers: 1 notifications of the {of} run could not be")
+    if route == "slack":  # of another route than the one that is asked for
+        assert judged({"no_alert": {"route": "alertmanager"}}, found).status is Status.PASS
+
+
 def test_an_alert_received_proves_that_somebody_listened():
     loud = with_notes((n for n in notes() if n.kind != "heartbeat"), base=alerts(firing(100)))
     assert judged(SPECIMENS["no_alert"].it, loud).status is Status.FAIL
