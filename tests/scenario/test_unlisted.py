@@ -33,6 +33,7 @@ LONGER = [
     ("three_windows_of_three", "unit_change", {"paged"}),
     ("nobody_asks_whose_customers_suffer", "one_country_suffers", {"told_whose"}),
     ("half_open_is_open", "gently_back", {"gently"}),
+    ("the_reference_moves", "slowly_another_world", {"told"}),
     ("nobody_looks_at_scores", "alarms_that_rarely_ring", {"scores"}),
     ("nobody_looks_at_tails", "alarms_that_rarely_ring", {"tail"}),
     ("promoted_by_the_clock", "too_few_to_promote", {"still_a_canary"}),

@@ -18,6 +18,7 @@ from reference_service.guards.breaker import Breaker
 from reference_service.guards.fallback import Heuristic
 from reference_service.guards.kept_answers import KeptAnswers
 from reference_service.guards.limiter import Limiter
+from reference_service.monitor import inputs
 from reference_service.monitor.drift import DriftDetector
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
@@ -248,6 +249,20 @@ def nobody_asks_whose_customers_suffer():
     """The alarm of groups that are served worse is dead."""
     tick = GroupMonitor.tick
     GroupMonitor.tick = lambda self, *now: [one._replace(firing=False) for one in tick(self, *now)]
+
+
+@saboteur
+def the_reference_moves():
+    """Each window is compared with those before it, so that what changes slowly never changes."""
+    look, known = inputs.look_at_all, {}
+
+    def moving(detectors, shares, n_reference, counts):
+        reference = known.get(id(detectors), shares)
+        look(detectors, reference, n_reference, counts)
+        if counts[0].sum():
+            known[id(detectors)] = (reference + counts / counts.sum(axis=1, keepdims=True)) / 2
+
+    inputs.look_at_all = moving
 
 
 def dead(name):
