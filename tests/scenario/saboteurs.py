@@ -594,7 +594,9 @@ def cuts_follow_the_window():
 def reference_nulls_forgotten():
     """23. The null rate of training counts as zero, so that a field that always had nulls always pages."""
     bank = inputs.bank
-    inputs.bank = lambda policy, rates: bank(policy, [(0.0 if share < 1 else share, excess) for share, excess in rates])
+    inputs.bank = lambda policy, rates: bank(
+        policy, [(of, 0.0 if share < 1 else share, excess) for of, share, excess in rates]
+    )
 
 
 @saboteur
