@@ -10,6 +10,7 @@ from simulator.targets.model import POLLED
 from simulator.targets.sink import Sink
 
 _DOWN: Final = 503
+_SEVERAL: Final = "alertmanager"
 
 
 class Door:
@@ -30,7 +31,7 @@ class Door:
         shut = self._shut()
         status = self._sink.receive(path, body)
         if body and not (shut and status == _DOWN):
-            self._came += _alerts_in(body) if status < 400 or status >= 500 else 1  # noqa: PLR2004 - else noted whole
+            self._came += _alerts_in(path, body) if status < 400 or status >= 500 else 1  # noqa: PLR2004 - else noted whole
         return status
 
     def lost(self) -> str:
@@ -40,9 +41,11 @@ class Door:
         return "" if kept == self._came else f"the alert receiver kept {kept} of {self._came} that came"
 
 
-def _alerts_in(body: bytes) -> int:
-    """Alertmanager sends several at once, all others one by one."""
+def _alerts_in(path: str, body: bytes) -> int:
+    """Alertmanager sends several at once, all others one by one, whatever else their bodies say."""
+    if path.strip("/") != _SEVERAL:
+        return 1
     try:
-        return len(json.loads(body).get("alerts", (None,)))
-    except (ValueError, RecursionError, AttributeError, TypeError):
+        return len(json.loads(body)["alerts"])
+    except (ValueError, RecursionError, KeyError, TypeError):
         return 1  # that nobody can read, and ours did not say so

@@ -40,6 +40,13 @@ def test_what_was_kept_is_what_came(sink):
     ]  # fmt: skip
 
 
+def test_what_a_body_says_beside_its_alert_is_no_alert():
+    door = Door(Sink(Alerts(receive=["slack"]), lambda: 7))
+    event = {"alertname": "a", "fingerprint": "a", "status": "firing"}
+    body = {"metadata": {"event_payload": event}, "alerts": ["one", "two"]}
+    assert (door.receive("/slack", json.dumps(body).encode()), door.lost()) == (200, "")
+
+
 def test_a_receiver_that_keeps_heartbeats_alone_is_found_out(sink):
     door = Door(sink)
     door.receive("/alertmanager", told("Watchdog"))
