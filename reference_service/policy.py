@@ -74,7 +74,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     retry_burst: float = 10.0  # tokens at most: a quiet night does not save up a storm
 
     # Monitors
-    tick_ns: int = 10 * SECOND  # rates are judged each tick
+    tick_ns: int = 10 * SECOND  # rates are judged each tick …
+    look_rows: int = 16  # … or, while nothing is out of the ordinary, when so many requests have come, …
+    look_ns: int = MINUTE  # … and no later than that
     window_ns: int = 2 * MINUTE  # drift is judged on tumbling windows
     drift_fire: float = 0.1  # PSI that matters (about .32 standard deviations)
     drift_clear: float = 0.05  # hysteresis

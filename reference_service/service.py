@@ -96,6 +96,22 @@ def tick(service: Service, now_ns: int) -> None:
         watch.start(releases.champion.bundle, now_ns)
     if service.log.durable or service.keeper is not None:
         service.log.flush()  # a log that is in memory alone is closed when it is full, or when somebody asks
+    others = service.log.failing, releases.distrusted, len(releases.taken_back), releases.trial is None
+    # While a release is on trial every tick counts; and what is kept for a restart is to be whole.
+    if releases.trial is None and service.keeper is None and watch.idle(now_ns, others):
+        watch.beat(now_ns)
+    else:
+        _look(service, now_ns)
+    if service.follower is not None:
+        service.follower.save()
+    if service.keeper is not None:
+        service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
+    service.routes.flush()
+
+
+def _look(service: Service, now_ns: int) -> None:
+    """Judge what came since the last look."""
+    releases, watch = service.releases, service.watch
     watch.tick(
         now_ns,
         service.dependencies(),
@@ -111,8 +127,3 @@ def tick(service: Service, now_ns: int) -> None:
     watch.review.look(now_ns, champion.version, champion.bands, watch.inputs.taken)
     service.reviews.tick()
     releases.matured(*service.cohorts.judged())
-    if service.follower is not None:
-        service.follower.save()
-    if service.keeper is not None:
-        service.keeper.save({**watch.keep(), "reviews": service.reviews.keep()})
-    service.routes.flush()

@@ -1,7 +1,9 @@
-"""The ordinary body, read in one pass: names, types and ranges are checked by the JSON decoder itself.
+"""The ordinary body, read in one pass: names, types and ranges are checked while it is read.
 
-The decoder is compiled from the contract for one order of columns, the one in which clients were last seen to send
-them. Whatever it does not accept is not judged here: the caller reads it again, in the general way.
+Two readers, the faster first. A form (`forms`) knows all of a body's text but its values: clients write the same text
+again and again. A JSON decoder, compiled from the contract for one order of columns, reads that order however it is
+written, and what it has read is the next form. Whatever neither accepts is not judged here: the caller reads it again,
+in the general way.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from reference_service.api.forms import Form
 from reference_service.api.oip import NOTHING, Parameters
 from reference_service.validation import Validator
 from reference_service.values import NAN, Plain
 
 _RELEARNED: Final = 16  # orders compiled at most: a client that shuffles its columns must not keep us compiling
+_MISSED: Final = 8  # bodies in a row that the form did not know, and the decoder did: another form is worth learning
 
 
 class _Layout(NamedTuple):
@@ -35,16 +39,50 @@ class Ordinary:
         validator: the contract. What is ordinary is so without validation, too: only what is odd is treated otherwise.
     """
 
-    __slots__ = ("_layout", "_learned", "_order", "_validator")
+    __slots__ = ("_form", "_formed", "_layout", "_learned", "_missed", "_order", "_validator")
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
         self._layout: _Layout | None = None
         self._order: list[str] = []
         self._learned = 0
+        self._form: Form | None = None
+        self._formed = self._missed = 0
 
     def read(self, body: bytes) -> tuple[str, list[Any]] | None:
         """The request's id, and its values as `Validator.clean` gives them; None if the body is not ordinary."""
+        if self._form is not None and (found := self._form.read(body)) is not None:
+            self._missed = 0
+            return found
+        found = self._decoded(body)
+        if found is not None:
+            self._missed += 1
+            if self._missed >= _MISSED and self._formed < _RELEARNED:
+                self._learn_form(body, found)
+        return found
+
+    def learn(self, names: Sequence[str]) -> None:
+        """A request with its columns in this order turned out to be ordinary."""
+        order = list(names)
+        if order != self._order and self._learned < _RELEARNED:
+            self._order = order
+            self._layout = _compile(self._validator, order)
+            self._learned += 1
+
+    def _learn_form(self, body: bytes, found: tuple[str, list[Any]]) -> None:
+        self._missed = 0
+        self._formed += 1
+        try:
+            form = Form(body, [self._validator.plain[name] for name in self._order], self._validator.width)
+        except ValueError:
+            return
+        again = form.read(body)
+        if again is not None and [again[0], *map(repr, map(float, again[1][:-1])), again[1][-1]] == [
+            found[0], *map(repr, map(float, found[1][:-1])), found[1][-1]
+        ]:  # fmt: skip
+            self._form = form
+
+    def _decoded(self, body: bytes) -> tuple[str, list[Any]] | None:
         if self._layout is None:
             return None
         decode, arrange, coded = self._layout
@@ -60,14 +98,6 @@ class Ordinary:
             return None
         said = request.outputs is not msgspec.UNSET or request.parameters.event_time_ms is not None
         return None if said else (request.id, row)
-
-    def learn(self, names: Sequence[str]) -> None:
-        """A request with its columns in this order turned out to be ordinary."""
-        order = list(names)
-        if order != self._order and self._learned < _RELEARNED:
-            self._order = order
-            self._layout = _compile(self._validator, order)
-            self._learned += 1
 
 
 def _compile(validator: Validator, order: list[str]) -> _Layout:

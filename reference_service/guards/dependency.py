@@ -77,8 +77,7 @@ class Dependency:
         """Make the call. Returns the answer, or an `Unavailable`, or an awaitable to hand to `finish`."""
         self.calls += 1
         breaker = self.breaker
-        smooth = now_ns < breaker.smooth_until_ns
-        if not smooth and not breaker.allow(now_ns):
+        if now_ns >= breaker.smooth_until_ns and not breaker.allow(now_ns):
             self.unusable += 1
             return Unavailable("open")
         try:
@@ -86,7 +85,7 @@ class Dependency:
         except Exception:  # noqa: BLE001  # whatever a dependency raises is its failure, never ours
             return self._failed_fast(now_ns, args)
         if type(answer) is self.kind:
-            if smooth and not self.check(answer, now_ns):
+            if now_ns < breaker.smooth_until_ns and not self.check(answer, now_ns):
                 breaker.successes += 1
                 return answer
         elif isinstance(answer, Awaitable):

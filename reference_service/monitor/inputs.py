@@ -71,7 +71,7 @@ class InputMonitors:
             *(((k, UNSEEN_CELL, NONE), float(share), policy.rate_excess) for k, share in enumerate(unseen)),
             *(((k, cell, NULL_CELL), share, policy.tail_excess) for k, cell, share in tails),  # a null is in no tail
         ])  # fmt: skip
-        self._stirred = False  # whether any alarm of a rate stands, or ended with the last look
+        self.stirred = False  # whether any alarm of a rate stands, or ended with the last look
         self._quiet: list[Condition] = []  # what is told of a service that nothing is held against
         self._standing: list[Condition] = []  # as it was told last; none: to be told anew
         self.firing: list[Condition] = []  # of those, what is held against the service
@@ -85,17 +85,22 @@ class InputMonitors:
         self.counted = counts
         self.taken, self.scores = self.scores, array("d")
         self.score.add(self.taken)
-        self._stirred = self._rates.look(counts, self._window)
-        if self._stirred:
+        self.stirred = self._rates.look(counts, self._window)
+        if self.stirred:
             width, firing = len(self.names), self._rates.firing
             self._explained |= firing[:width] | firing[width : 2 * width]
         closes = now_ns >= self._closes_ns
         if closes:
             self._close(now_ns)
-        if self._stirred or closes or not self._standing:
+        if self.stirred or closes or not self._standing:
             self._standing = self._conditions()
             self.firing = [each for each in self._standing if each.firing]
         return self._standing
+
+    @property
+    def closes_ns(self) -> int:
+        """When the open window ends."""
+        return self._closes_ns
 
     def late(self, event_ns: int, rows: Sequence[Sequence[float]]) -> bool:
         """Count rows that happened before the open window began, in the window in which they did; else False.
@@ -132,7 +137,7 @@ class InputMonitors:
 
     def mostly_absent(self, share: float) -> frozenset[str]:
         """Fields under a null or unseen alarm of which more than `share` was null or unseen at the last look."""
-        if not self._stirred:
+        if not self.stirred:
             return NOTHING
         absent = self._rates.firing & (self._rates.latest() > share)
         return frozenset(
@@ -156,7 +161,7 @@ class InputMonitors:
             recall(self.score, kept["score"])
             recall_all([*self.drift, self.score.drift], kept["windows"])
             recall(self._rates, kept["rates"])
-            self._stirred, self._standing = True, []
+            self.stirred, self._standing = True, []
 
     def _of_fields(self, rates: list[Any]) -> tuple[list[Any], list[Any]]:
         """Of something that every rate has: what the nulls of each field have, and what its unseen values have."""

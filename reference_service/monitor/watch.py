@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reference_service.bundle import Bundle
 from reference_service.guards.dependency import Dependency
-from reference_service.monitor.alerts import AlertBook, Condition
+from reference_service.monitor.alerts import AlertBook, Condition, Notification
 from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
@@ -79,6 +79,9 @@ class Watch:
         self._rules = rules
         self.review = ReviewShare(policy)
         self.quarantined: Mapping[int, tuple[str, Action]] = {}
+        self._looked: tuple[object, ...] = ()  # what is looked at at once when it changes, as it was at the last look
+        self._arrived = 0  # requests, by then
+        self._look_by_ns = started_ns
         self.start(bundle, started_ns)
 
     def start(self, bundle: Bundle, now_ns: int) -> None:
@@ -89,6 +92,7 @@ class Watch:
         self.groups = GroupMonitor(bundle, self._policy, now_ns)
         self.errors = GroupErrors(self.groups, self._policy, bundle.profile.group_errors)
         self._cohorts.start()
+        self._look_by_ns = now_ns
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),
@@ -97,6 +101,33 @@ class Watch:
             alpha=min(0.01, self._policy.alpha * max(1, self._policy.loss_block_ns // self._policy.tick_ns)),
             calm_rows=self._policy.loss_rows,
         )
+
+    def idle(self, now_ns: int, others: tuple[object, ...]) -> bool:
+        """Whether the next look can wait: since the last there were a few ordinary answers, and nothing else.
+
+        A handful of rows decides nothing by itself, and looking at it costs as much as answering it. What is out of
+        the ordinary is looked at at the next tick: an answer that is not the model's own, a window that ends, an
+        alarm that stands, and whatever of `others` has changed.
+        """
+        counters = self._counters
+        seen = (counters.arrived - counters.model, *others)
+        if (
+            now_ns < self._look_by_ns
+            and counters.arrived - self._arrived < self._policy.look_rows
+            and seen == self._looked
+            and not self.book.episodes
+            and not self.inputs.stirred
+        ):
+            return True
+        self._looked, self._arrived = seen, counters.arrived
+        self._look_by_ns = min(now_ns + self._policy.look_ns, self.inputs.closes_ns)
+        return False
+
+    def beat(self, now_ns: int) -> None:
+        """The heartbeat alone, where it is due."""
+        told = self._beaten(now_ns)
+        if told:
+            self._routes.tell(told)
 
     def tick(
         self,
@@ -147,10 +178,7 @@ class Watch:
             if firing or self.book.episodes:
                 told = self.book.update(now_ns, self._rules.apply(firing))
             self._distrust()
-        if now_ns >= self._heartbeat_ns:
-            self._heartbeat_ns += self._policy.heartbeat_ns
-            told.append(self._routes.heartbeat(now_ns))
-            self._routes.repeat(self.book.episodes.values())
+        told += self._beaten(now_ns)
         if told:
             self._routes.tell(told)
 
@@ -193,6 +221,13 @@ class Watch:
             self._cohorts.start()
         self._distrust()
         return lost
+
+    def _beaten(self, now_ns: int) -> list[Notification]:
+        if now_ns < self._heartbeat_ns:
+            return []
+        self._heartbeat_ns += self._policy.heartbeat_ns
+        self._routes.repeat(self.book.episodes.values())
+        return [self._routes.heartbeat(now_ns)]
 
     def _of_releases(self, now_ns: int, shifted: Mapping[str, float], taken_back: Mapping[str, int]) -> list[Condition]:
         policy = self._policy
