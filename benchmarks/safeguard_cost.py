@@ -63,18 +63,23 @@ def share_of_checks(folder: Path, sent: list[bytes]) -> float:
         reader.learn(names)
     decode = msgspec.json.Decoder(_LooseRequest).decode
     loose._layout = loose._layout._replace(decode=decode)  # type: ignore[union-attr]  # noqa: SLF001 - the same reader otherwise
-    if any(strict.read(body) != loose.read(body) for body in sent):
+    readers = strict.read, loose._decoded  # noqa: SLF001 - as it reads what its form does not know
+    if not all(_alike(*(read(body) for read in readers)) for body in sent):
         raise SystemExit("the two readers differ")
     saved = []
     for _ in range(TIMES):
         spent = []
-        for reader in (strict, loose):
+        for read in readers:
             begin = time.process_time_ns()
             for body in sent:
-                reader.read(body)
+                read(body)
             spent.append(time.process_time_ns() - begin)
         saved.append(1 - spent[1] / spent[0])
     return max(0.0, statistics.median(saved))
+
+
+def _alike(*found: tuple[str, list[Any]] | None) -> bool:
+    return len({str(each and (each[0], [*map(float, each[1])])) for each in found}) == 1
 
 
 def sampled(folder: Path, ours: Server, file: Path, seconds: float) -> tuple[Samples, float]:

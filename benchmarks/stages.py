@@ -62,6 +62,7 @@ FILES: Final = {
     "reference_service/api/": "pipeline and core",
     "reference_service/api/oip": "reply",
     "reference_service/api/ordinary": READ,
+    "reference_service/api/form": READ,
     "reference_service/api/keyed": "guards",
     "reference_service/pipeline": "pipeline and core",
     "reference_service/noted": "monitors",

@@ -1,6 +1,6 @@
 """The ordinary body, read in one pass: names, types and ranges are checked while it is read.
 
-Two readers, the faster first. A form (`forms`) knows all of a body's text but its values: clients write the same text
+Two readers, the faster first. A `form` knows all of a body's text but its values: clients write the same text
 again and again. A JSON decoder, compiled from the contract for one order of columns, reads that order however it is
 written, and what it has read is the next form. Whatever neither accepts is not judged here: the caller reads it again,
 in the general way.
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from reference_service.api.forms import Form
+from reference_service.api.form import Form
 from reference_service.api.oip import NOTHING, Parameters
 from reference_service.validation import Validator
 from reference_service.values import NAN, Plain

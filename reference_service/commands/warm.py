@@ -15,9 +15,9 @@ def main(arguments: list[str]) -> int:
     """Compile, and say how much there was to do."""
     argparse.ArgumentParser(prog="seatrial-service warm", description=__doc__).parse_args(arguments)
     begin = time.perf_counter()
-    from reference_service.core import evidence, kernel  # noqa: PLC0415 - importing them is compiling them
+    from reference_service.core import evidence, kernel, reading  # noqa: PLC0415 - importing them is compiling them
 
-    stats = [entry.stats for entry in (*kernel.ENTRIES, *evidence.ENTRIES)]
+    stats = [entry.stats for entry in (*kernel.ENTRIES, *evidence.ENTRIES, *reading.ENTRIES)]
     hits, misses = (
         sum(sum(of.values()) for of in each)
         for each in zip(*((of.cache_hits, of.cache_misses) for of in stats), strict=True)

@@ -81,7 +81,6 @@ class Watch:
         self.quarantined: Mapping[int, tuple[str, Action]] = {}
         self._looked: tuple[object, ...] = ()  # what is looked at at once when it changes, as it was at the last look
         self._arrived = 0  # requests, by then
-        self._look_by_ns = started_ns
         self.start(bundle, started_ns)
 
     def start(self, bundle: Bundle, now_ns: int) -> None:
@@ -92,7 +91,7 @@ class Watch:
         self.groups = GroupMonitor(bundle, self._policy, now_ns)
         self.errors = GroupErrors(self.groups, self._policy, bundle.profile.group_errors)
         self._cohorts.start()
-        self._look_by_ns = now_ns
+        self._looked_ns = now_ns - self._policy.look_ns
         tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
             min(0.9, tolerated + self._policy.loss_excess),
@@ -106,21 +105,20 @@ class Watch:
         """Whether the next look can wait: since the last there were a few ordinary answers, and nothing else.
 
         A handful of rows decides nothing by itself, and looking at it costs as much as answering it. What is out of
-        the ordinary is looked at at the next tick: an answer that is not the model's own, a window that ends, an
-        alarm that stands, and whatever of `others` has changed.
+        the ordinary is looked at at the next tick: an answer that is not the model's own, a window that ends, what
+        pages while it stands, and whatever of `others` has changed.
         """
         counters = self._counters
         seen = (counters.arrived - counters.model, *others)
         if (
-            now_ns < self._look_by_ns
+            now_ns < min(self._looked_ns + self._policy.look_ns, self.inputs.closes_ns)
             and counters.arrived - self._arrived < self._policy.look_rows
             and seen == self._looked
-            and not self.book.episodes
             and not self.inputs.stirred
+            and not any(each.severity == "page" for each in self.book.episodes.values())
         ):
             return True
-        self._looked, self._arrived = seen, counters.arrived
-        self._look_by_ns = min(now_ns + self._policy.look_ns, self.inputs.closes_ns)
+        self._looked, self._looked_ns, self._arrived = seen, now_ns, counters.arrived
         return False
 
     def beat(self, now_ns: int) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reference_service.core import form as kernel
+from reference_service.core import reading as kernel
 from reference_service.values import Plain
 
 _TOKEN: Final = re.compile(rb'[ \t\n\r]*(?:([\[\]{},:])|("[^"]*"|[^\[\]{},:" \t\n\r]+))')
@@ -44,7 +44,9 @@ class Form:
         gaps = [_ID if which < 0 else columns[which] for which, _, _ in places]
         self._id = next((2 * k for k, (which, _, _) in enumerate(places) if which < 0), -1)
         # What a number or an ordinal stands for is in the row; an entity is taken word for word.
-        own = [k for k, gap in enumerate(gaps) if width in gap.positions and gap.codes is None and gap.kind is not float]
+        own = [
+            k for k, gap in enumerate(gaps) if width in gap.positions and gap.codes is None and gap.kind is not float
+        ]
         self._entity = (2 * own[0], gaps[own[0]].kind is int) if own else None
         self._hard = [Hard(gap.positions, gap.low, gap.high) for gap in gaps]
         self._words = _words(body, [(begin, end) for _, begin, end in places], gaps, width + 1)
@@ -52,8 +54,8 @@ class Form:
         spans = width + 1
         self._page = np.zeros(spans + 2 * len(gaps) + -(-self._room // 8) + 1, dtype=np.int64)
         self._row = self._page[:spans].view(np.float64)
-        self._spans = memoryview(self._page)[spans : spans + 2 * len(gaps)]
-        self._inlet = memoryview(self._page).cast("B")[8 * (spans + 2 * len(gaps)) :]
+        self._spans = self._page.data[spans : spans + 2 * len(gaps)]
+        self._inlet = self._page.data.cast("B")[8 * (spans + 2 * len(gaps)) :]
 
     def read(self, body: bytes) -> tuple[str, list[Any]] | None:
         """The request's id, and its values as `Validator.clean` gives them; None if the body is not of this form."""
@@ -89,41 +91,42 @@ def _places(body: bytes, columns: int) -> list[tuple[int, int, int]]:
     """Where values stand in a request that is known to be one: (column, or -1 for the id; begin; end), in order."""
     if b"\\" in body:
         raise ValueError("a text with escapes")
-    wanted: Mapping[tuple[Any, ...], int] = {
-        (b'"id"',): -1, **{(b'"inputs"', k, b'"data"', 0): k for k in range(columns)}
-    }  # fmt: skip
-    found: list[tuple[int, int, int]] = []
-    path: list[Any] = []  # of where we are: keys with their quotes, and numbers of elements
+    wanted: dict[tuple[Any, ...], int] = {(b'"inputs"', k, b'"data"', 0): k for k in range(columns)}
+    wanted[b'"id"',] = -1
+    found = [(wanted[path], begin, end) for path, begin, end in _scalars(body) if path in wanted]
+    if sorted(which for which, _, _ in found) not in (list(range(columns)), list(range(-1, columns))):
+        raise ValueError("a key that comes twice")
+    if len(found) > _MOST_GAPS:
+        raise ValueError("too many columns")
+    return found
+
+
+def _scalars(body: bytes) -> Iterator[tuple[tuple[Any, ...], int, int]]:
+    """All scalars of a JSON text without escapes: keys (with their quotes) and indices that lead there; begin; end."""
+    path: list[Any] = []
     keyless = False  # whether the next string is a key
     for token in _TOKEN.finditer(body):
         mark, scalar = token.groups()
-        if mark == b"{":
-            path.append(None)
-            keyless = True
-        elif mark == b"[":
-            path.append(0)
-            keyless = False
-        elif mark in {b"}", b"]"}:
+        if scalar is not None:
+            if keyless:
+                path[-1] = scalar
+            else:
+                yield tuple(path), *token.span(2)
+        elif mark in b"]}":
             path.pop()
-            keyless = False
-        elif mark == b"," and path and type(path[-1]) is int:
+        elif mark in b"[{":
+            path.append(0)
+        elif mark == b"," and type(path[-1]) is int:
             path[-1] += 1
-        elif mark == b",":
-            keyless = True
-        elif scalar is not None and keyless:
-            path[-1], keyless = scalar, False
-        elif scalar is not None and (which := wanted.get(tuple(path))) is not None:
-            found.append((which, *token.span(2)))
-    expected = sorted(which for which, _, _ in found)
-    if expected not in (list(range(columns)), [-1, *range(columns)]) or len(found) > _MOST_GAPS:
-        raise ValueError("a key that comes twice")
-    return found
+        keyless = mark == b"{" or (mark == b"," and type(path[-1]) is bytes)
 
 
 def _words(body: bytes, spans: Sequence[tuple[int, int]], gaps: Sequence[Plain], width: int) -> np.ndarray:
     """The form as `kernel.fill_in` reads it."""
     text = bytearray()
-    names = [{str(k).encode(): v for k, v in gap.codes.items()} if gap.kind is str and gap.codes else {} for gap in gaps]
+    names = [
+        {str(k).encode(): v for k, v in gap.codes.items()} if gap.kind is str and gap.codes else {} for gap in gaps
+    ]
     first_name = kernel.HEAD + kernel.GAP * len(gaps)
     first_text = 8 * (first_name + kernel.NAMED * sum(map(len, names)))
 
