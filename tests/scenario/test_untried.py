@@ -28,6 +28,10 @@ UNTRIED = [
     ("the_endpoint_remembers_the_last_release", "rollback_to_certified", {"counted"}),
     ("a_second_episode_is_an_old_story", "nulls_come_back", {"told_again"}),
     ("learns_from_what_it_allowed", "retrained_without_refusals", {"stopped", "nobody"}),
+    ("each_that_was_let_through_counts_once", "some_refusals_are_let_through", {"knows_how_much"}),
+    ("nobody_is_let_through", "some_refusals_are_let_through", {"knows_how_much"}),
+    ("the_least_suspect_are_let_through", "some_refusals_are_let_through", {"knows_how_much"}),
+    ("twice_as_many_are_let_through_as_it_says", "some_refusals_are_let_through", {"knows_how_much"}),
     ("each_of_many_breakers_sees_too_little", "gently_back", {"gently"}),
     ("each_of_many_breakers_sees_too_little", "feature_store_slow", {"spared"}),
 ]

@@ -13,15 +13,17 @@ from reference_service.api.oip import Replies
 from reference_service.app import create_app
 from reference_service.audit import decision_log
 from reference_service.audit.records import PERSON
+from reference_service.guards import exploration
 from reference_service.guards.breaker import Breaker
 from reference_service.guards.kept_answers import KeptAnswers
-from reference_service.monitor import burn
+from reference_service.monitor import burn, labels
 from reference_service.monitor.alerts import AlertBook
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.review import ReviewQueue
 from reference_service.pipeline import Pipeline
 from reference_service.policy import HOUR
 from reference_service.release.rollback import Releases
+from reference_service.thorough import Thorough
 from reference_service.training import retrain
 
 # ---------------------------------------------------------------- keys and clocks
@@ -156,6 +158,43 @@ def what_falls_back_says_model():
 def learns_from_what_it_allowed():
     """A model is retrained on whatever has a label, where what is refused never gets one."""
     retrain._identified = lambda _: None
+
+
+# ---------------------------------------------------------------- refusals that are let through
+
+
+@saboteur
+def each_that_was_let_through_counts_once():
+    """A refusal that was let through stands for itself, and not for those that were not."""
+    propensity = labels.propensity
+    labels.propensity = lambda reasons: 1.0 if propensity(reasons) == 1.0 else 0.999_999
+
+
+@saboteur
+def nobody_is_let_through():
+    """Only the allowed have labels, and a number is told of all."""
+    exploration.chosen = lambda *_: False
+    Cohorts._hidden = lambda _: False
+
+
+@saboteur
+def the_least_suspect_are_let_through():
+    """One refusal in five is let through, as the reply says: the one that looks best."""
+    decide = Thorough._decide
+
+    def decided(self, loaded, row, request_id):
+        looks_good = row.score is not None and row.score < loaded.bands.block_from + 0.1
+        exploration.chosen = lambda *_: looks_good
+        decide(self, loaded, row, request_id)
+
+    Thorough._decide = decided
+
+
+@saboteur
+def twice_as_many_are_let_through_as_it_says():
+    """The reply says one in five, and it is two."""
+    chosen = exploration.chosen
+    exploration.chosen = lambda request_id, row, share: chosen(request_id, row, 2 * share)
 
 
 # ---------------------------------------------------------------- a restart
