@@ -128,3 +128,20 @@ def test_windows_end_on_their_border(harness, looks):
         assert found == [12, 24, 36]  # windows of two minutes
 
     run(body())
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])  # seconds from one request to the next
+def test_nulls_that_the_model_knows_are_told_within_two_minutes_also_where_hardly_anybody_asks(harness, every):
+    async def body():
+        h = harness()
+        h.tick()
+        for second in range(1, 121):
+            if second % every == 0:
+                await h.infer({**plain(second), "age_days": None})  # ordinary: training had nulls there
+            await h.clock.advance(SECOND)
+            if second % 10 == 0:
+                h.tick()
+        await settle()
+        assert h.alerts(name="null_rate")
+
+    run(body())
