@@ -118,8 +118,9 @@ def _number(octets: Any, at: Any, end: Any) -> Any:
         minus = begin < end and octets[begin] == _MINUS
         if minus or (begin < end and octets[begin] == _PLUS):
             begin += 1
-        at, exponent, _ = _digits(octets, begin, end, np.int64(0), np.int64(0))
+        at, exponent, places = _digits(octets, begin, end, np.int64(0), np.int64(0))
         power += -exponent if minus else exponent
+        count = max(count, places)  # of either too many are somebody else's
         if at == begin:
             return ODD, digits, count, power, whole
     return at, digits, count, power, whole

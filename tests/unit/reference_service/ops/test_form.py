@@ -102,6 +102,21 @@ def test_a_number_is_the_nearest_float_however_many_digits_it_has(digits, power)
 
 
 @pytest.mark.parametrize(
+    "number",
+    [
+        f"1e{'0' * 25}1",
+        f"1e-{'0' * 25}1",
+        f"1e{'0' * 17}3",
+        f"0.{'0' * 25}1e26",
+        f"1{'0' * 30}e-28",
+        "0e9999999999999999999",
+    ],
+)
+def test_no_zero_is_too_many(number):
+    assert READ(text({**USUAL, "amount": number}))[1][0] == float(number)
+
+
+@pytest.mark.parametrize(
     ("field", "odd"),
     [("amount", "00"), ("amount", "01"), ("amount", ".5"), ("amount", "5."), ("amount", "1e"), ("amount", "+1"),
      ("amount", "-"), ("amount", "0x1"), ("amount", "NaN"), ("amount", "1e999"), ("amount", "-1"), ("amount", "null"),
