@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,14 +15,6 @@ _TOKEN: Final = re.compile(rb'[ \t\n\r]*(?:([\[\]{},:])|("[^"]*"|[^\[\]{},:" \t\
 _MOST_GAPS: Final = 60  # a bit for each must fit one word
 _SPARE: Final = 1024  # octets by which a body may be longer than the one that was learned
 _ID: Final = Plain(str, (), nullable=False, low=0.0, high=0.0, codes=None)
-
-
-class Hard(NamedTuple):
-    """A number that takes more than one operation."""
-
-    positions: tuple[int, ...]
-    low: float
-    high: float
 
 
 class Form:
@@ -37,7 +29,7 @@ class Form:
         ValueError: it has no such form: escapes, or a key that comes twice.
     """
 
-    __slots__ = ("_entity", "_hard", "_id", "_inlet", "_page", "_room", "_row", "_spans", "_words")
+    __slots__ = ("_entity", "_gaps", "_id", "_inlet", "_page", "_room", "_row", "_spans", "_words")
 
     def __init__(self, body: bytes, columns: Sequence[Plain], width: int) -> None:
         places = _places(body, len(columns))
@@ -48,7 +40,7 @@ class Form:
             k for k, gap in enumerate(gaps) if width in gap.positions and gap.codes is None and gap.kind is not float
         ]
         self._entity = (2 * own[0], gaps[own[0]].kind is int) if own else None
-        self._hard = [Hard(gap.positions, gap.low, gap.high) for gap in gaps]
+        self._gaps = gaps
         self._words = _words(body, [(begin, end) for _, begin, end in places], gaps, width + 1)
         self._room = len(body) + _SPARE
         spans = width + 1
@@ -77,12 +69,13 @@ class Form:
         return "" if gap < 0 else body[spans[gap] : spans[gap + 1]].decode(), row
 
     def _read_hard(self, body: bytes, row: list[Any], hard: int) -> bool:
-        for gap, (positions, low, high) in enumerate(self._hard):
-            if hard >> gap & 1:
-                value = float(body[self._spans[2 * gap] : self._spans[2 * gap + 1]])
-                if not low <= value <= high:
+        """Numbers that take more than one operation."""
+        for k, gap in enumerate(self._gaps):
+            if hard >> k & 1:
+                value = float(body[self._spans[2 * k] : self._spans[2 * k + 1]])
+                if not gap.low <= value <= gap.high:
                     return False
-                for position in positions:
+                for position in gap.positions:
                     row[position] = value
         return True
 
@@ -104,11 +97,11 @@ def _places(body: bytes, columns: int) -> list[tuple[int, int, int]]:
 def _scalars(body: bytes) -> Iterator[tuple[tuple[Any, ...], int, int]]:
     """All scalars of a JSON text without escapes: keys (with their quotes) and indices that lead there; begin; end."""
     path: list[Any] = []
-    keyless = False  # whether the next string is a key
+    key_next = False  # whether the next string is a key
     for token in _TOKEN.finditer(body):
         mark, scalar = token.groups()
         if scalar is not None:
-            if keyless:
+            if key_next:
                 path[-1] = scalar
             else:
                 yield tuple(path), *token.span(2)
@@ -118,7 +111,7 @@ def _scalars(body: bytes) -> Iterator[tuple[tuple[Any, ...], int, int]]:
             path.append(0)
         elif mark == b"," and type(path[-1]) is int:
             path[-1] += 1
-        keyless = mark == b"{" or (mark == b"," and type(path[-1]) is bytes)
+        key_next = mark == b"{" or (mark == b"," and type(path[-1]) is bytes)
 
 
 def _words(body: bytes, spans: Sequence[tuple[int, int]], gaps: Sequence[Plain], width: int) -> np.ndarray:

@@ -106,7 +106,7 @@ class Watch:
 
         A handful of rows decides nothing by itself, and looking at it costs as much as answering it. What is out of
         the ordinary is looked at at the next tick: an answer that is not the model's own, a window that ends, what
-        pages while it stands, and whatever of `others` has changed.
+        pages while it stands, and whatever of `others` has changed. Labels wait as well: they are hours late.
         """
         counters = self._counters
         seen = (counters.arrived - counters.model, *others)
