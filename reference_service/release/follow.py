@@ -42,7 +42,7 @@ class Follower:
         self._stamp = (0, 0)
         self._owed = False  # whether something that was done here is not written down yet
         self._trouble = ""  # that was told last
-        self._pool = Pool(store.splits)
+        self._pool = Pool(store.trials)
         self.take_up()
         if not self._generation and store.read_state() is not None:
             self._salvage()
@@ -103,7 +103,7 @@ class Follower:
         return ""
 
     def save(self) -> None:
-        """Write down what is known of a split and hear what others know, unless there is something to take up."""
+        """Write down what is known of a trial and hear what others know, unless there is something to take up."""
         if self._owed and self.keep(self._releases):
             return
         if self._releases.trial is None or self.take_up():

@@ -45,10 +45,11 @@ GOOD: Final = Answer()
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one process has seen of a canary. Raises ValueError if it is of other metrics."""
+    """What one process has seen of a release on trial. Raises ValueError if it is of other metrics."""
 
-    logs: dict[str, list[float]]  # of each metric's alternatives
-    canary_answers: int
+    logs: dict[str, list[float]] = {}  # of each metric's alternatives, where anything bad was seen
+    canary_answers: int = 0
+    breaches: tuple[int, int] = (0, 0)  # of the champion, of the canary
 
     def __post_init__(self) -> None:
         if not self.logs.keys() <= set(METRICS) or any(len(each) != len(_WORSE) for each in self.logs.values()):
@@ -120,7 +121,7 @@ class Ownership:
 class Arm:
     """One arm by itself: breaches, and whether it fails more often than any version may."""
 
-    __slots__ = ("_failures", "_good", "_limit", "breaches")
+    __slots__ = ("_failures", "_good", "_limit", "breaches", "elsewhere")
 
     def __init__(self, policy: Policy) -> None:
         tolerated = policy.swap_failures
@@ -130,6 +131,7 @@ class Arm:
         self._limit = policy.breaches
         self._good = 0  # answers since the last bad one: the evidence can only cross its limit at a bad one
         self.breaches = 0
+        self.elsewhere = 0  # breaches that other processes saw
 
     def good(self, count: int) -> None:
         """So many answers that nothing was wrong with."""
@@ -147,7 +149,7 @@ class Arm:
     @property
     def verdict(self) -> str:
         """Why this arm should not serve, or ""."""
-        if self.breaches >= self._limit:
+        if self.breaches + self.elsewhere >= self._limit:
             return "breach"
         return "failure" if self._failures.firing else ""
 
@@ -220,10 +222,14 @@ class CanaryJudge:
 
     def told(self) -> Seen:
         """What other processes, and who comes after a restart, have to know: else each would grant another alpha."""
-        return Seen({name: list(metric.logs) for name, metric in self._metrics.items()}, self.canary_answers)
+        logs = {name: list(metric.logs) for name, metric in self._metrics.items() if any(metric.logs)}
+        champion, canary = self._arms
+        return Seen(logs, self.canary_answers, (champion.breaches, canary.breaches))
 
     def hear(self, others: Sequence[Seen]) -> None:
         """What other processes have seen until now: all of it, and not only what is new."""
+        for index, arm in enumerate(self._arms):
+            arm.elsewhere = sum(each.breaches[index] for each in others)
         for name, metric in self._metrics.items():
             metric.hear([each.logs[name] for each in others if name in each.logs])
         self._elsewhere = sum(each.canary_answers for each in others)
@@ -268,6 +274,14 @@ class SwapJudge:
     def label(self, *, new: bool, wrong: bool, reshared: bool = False) -> str:  # noqa: ARG002  # a common signature
         """Labels come too late to judge a swap."""
         return ""
+
+    def told(self) -> Seen:
+        """What other processes, and who comes after a restart, have to know. Its rate of failures each weighs anew."""
+        return Seen(breaches=(0, self._arm.breaches))
+
+    def hear(self, others: Sequence[Seen]) -> None:
+        """What other processes have seen until now."""
+        self._arm.elsewhere = sum(each.breaches[1] for each in others)
 
     @property
     def evidence_log10(self) -> float:

@@ -1,12 +1,12 @@
-"""What is known of a running split, kept so that neither a restart nor several processes divide it.
+"""What is known of a release on trial, kept so that neither a restart nor several processes divide it.
 
-    splits/<when it began>-<the release's number>/<n>.json    what one process knows, in one life of it
+    trials/<when it began>-<the release's number>/<n>.json    what one process knows, in one life of it
 
 Each process writes a file of its own, and reads those of all others, also of those that are no more: a restart is just
-one more process. What the judge has seen multiplies, and what labels say is added up; nothing counts twice, for only
-who answered a request has seen it, and only who made a decision joins its label to it. That memory ends with the
-process. So labels that had not matured are not kept: of those decisions no further label would be counted, and those
-that come early are of the obvious ones.
+one more process. What the judge of a split has seen multiplies; what labels say, breaches, scores, and what a shadow
+scored are added up. Nothing counts twice, for only who answered a request has seen it, and only who made a decision
+joins its label to it. That memory ends with the process. So labels that had not matured are not kept: of those
+decisions no further label would be counted, and those that come early are of the obvious ones.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from reference_service.release.gain import Evidence, Gain
-from reference_service.release.judge import CanaryJudge, Seen
+from reference_service.release.gain import Evidence
+from reference_service.release.judge import Seen
+from reference_service.release.scores import Counts
+from reference_service.release.shadow import Tally
 from reference_service.release.store import write
 from reference_service.release.trial import Release, Trial
 
@@ -29,11 +32,13 @@ _log: Final = logging.getLogger("reference_service")
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What one process knows, as JSON."""
+    """What one process knows, as JSON; empty where a trial of its kind has nothing."""
 
-    refused: tuple[bool, bool]
-    sums: list[list[list[float]]]  # of `Evidence`; empty: no label has matured
-    seen: Seen
+    refused: tuple[bool, bool] = (False, False)
+    sums: list[list[list[float]]] = []  # of `Evidence`; empty: no label has matured
+    seen: Seen = Seen()
+    scores: Counts = ([], [])
+    shadow: Tally = Tally()
 
 
 class Known(NamedTuple):
@@ -41,47 +46,46 @@ class Known(NamedTuple):
 
     labels: Evidence
     seen: Seen
+    scores: Counts
+    shadow: Tally
 
 
 # (which file it was, what it said: None of one that says nothing)
 _Read = tuple[tuple[int, int], Known | None]
 _decode: Final = msgspec.json.Decoder(_Kept)
+_NOTHING: Final = _Kept()
 
 
 class Pool:
-    """What all processes that share a registry know of the split that is running.
+    """What all processes that share a registry know of the release that is on trial.
 
     Args:
         folder: of the files; made when there is something to keep.
     """
 
-    __slots__ = ("_file", "_folder", "_gain", "_read", "_said")
+    __slots__ = ("_file", "_folder", "_read", "_said", "_whose")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._gain: Gain | None = None  # whose evidence is in the file
+        self._whose: object = None  # knowledge is in the file: a trial's that is taken up again is another one
         self._file: Path | None = None  # of our own
         self._said = b""  # what of it is written
         self._read: dict[Path, _Read] = {}
 
     def share(self, trial: Trial) -> None:
-        """Let the others, and who comes after us, know what is known here; and the judge what they know.
+        """Let the others, and who comes after us, know what is known here, and hear what they know.
 
         Args:
-            trial: of a split; others have nothing to share.
+            trial: that is running.
 
         Raises:
             OSError: It cannot be written.
         """
-        gain, judge = trial.gain, trial.judge
-        if gain is None or not isinstance(judge, CanaryJudge):
-            return
-        if gain is not self._gain:
-            self._gain, self._file, self._said = gain, None, b""
-        labels, seen = gain.evidence(), judge.told()
-        sums = labels.sums.tolist() if labels.sums.any() else []
-        said = msgspec.json.encode(_Kept(labels.refused, sums, seen))
-        if said != self._said and (sums or any(labels.refused) or seen.canary_answers or judge.evidence_log10):
+        if _mark(trial) is not self._whose:
+            self._whose, self._file, self._said = _mark(trial), None, b""
+        known = _known(trial)
+        said = msgspec.json.encode(known)
+        if said != self._said and known != _NOTHING:
             if self._file is None:
                 self._file = self._claim(trial.release)
             write(self._file, said, durable=False)
@@ -89,17 +93,22 @@ class Pool:
         self.hear(trial)
 
     def hear(self, trial: Trial) -> None:
-        """Tell the judge what others have seen until now."""
-        if isinstance(trial.judge, CanaryJudge):
-            trial.judge.hear([known.seen for known in self._others(trial)])
+        """Tell whoever judges or counts what others have seen until now."""
+        others = self._others(trial)
+        if trial.judge is not None:
+            trial.judge.hear([known.seen for known in others])
+        if trial.scores is not None:
+            trial.scores.hear([known.scores for known in others])
+        if trial.shadow is not None:
+            trial.shadow.hear([known.shadow for known in others])
 
     def labels(self, trial: Trial) -> list[Evidence]:
         """What other processes know by labels."""
         return [known.labels for known in self._others(trial)]
 
     def _others(self, trial: Trial) -> list[Known]:
-        """What other processes have written down of this split. What cannot be read is left out, and told once."""
-        own = self._file if trial.gain is self._gain else None
+        """What other processes have written down of this trial. What cannot be read is left out, and told once."""
+        own = self._file if _mark(trial) is self._whose else None
         files = sorted(path for path in self._of(trial.release).glob("[0-9]*.json") if path != own)
         self._read = {path: self._evidence(path) for path in files}
         return [known for _, known in self._read.values() if known is not None]
@@ -120,15 +129,15 @@ class Pool:
             sums = np.array(kept.sums or np.zeros((2, 256, 4))).reshape(2, 256, 4)
         except ValueError as error:
             return self._left_out(path, stamp, error)
-        return stamp, Known(Evidence(sums, kept.refused), kept.seen)
+        return stamp, Known(Evidence(sums, kept.refused), kept.seen, kept.scores, kept.shadow)
 
     def _left_out(self, path: Path, stamp: tuple[int, int], error: Exception) -> _Read:
         if path not in self._read or self._read[path][0] != stamp:
-            _log.warning("what %s says of a split is left out: %s", path, error)
+            _log.warning("what %s says of a trial is left out: %s", path, error)
         return stamp, None
 
     def _claim(self, release: Release) -> Path:
-        """A file that is nobody else's. Those of earlier splits, which nobody asks for any more, are removed."""
+        """A file that is nobody else's. Those of earlier trials, which nobody asks for any more, are removed."""
         folder = self._of(release)
         folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.iterdir():
@@ -146,3 +155,22 @@ class Pool:
 
     def _of(self, release: Release) -> Path:
         return self._folder / f"{release.started_ns}-{release.id}"
+
+
+def _mark(trial: Trial) -> object:
+    """What is made anew with each trial, and holds no model."""
+    return trial.judge or trial.shadow
+
+
+def _known(trial: Trial) -> _Kept:
+    found = _NOTHING
+    if trial.gain is not None:
+        labels = trial.gain.evidence()
+        found = replace(found, refused=labels.refused, sums=labels.sums.tolist() if labels.sums.any() else [])
+    if trial.judge is not None:
+        found = replace(found, seen=trial.judge.told())
+    if trial.scores is not None:
+        found = replace(found, scores=trial.scores.told())
+    if trial.shadow is not None:
+        found = replace(found, shadow=trial.shadow.told())
+    return found

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from reference_service.guards.dependency import Unavailable
@@ -18,6 +19,22 @@ from reference_service.policy import Policy
 from reference_service.release.registry import Loaded
 
 _QUEUE: Final = 1024  # rows; at 10 % of a core for the shadow this is under a second of a busy service
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How a shadow compared, in rows; `gap` is the sum of the absolute differences of the scores."""
+
+    seen: int = 0  # that it scored
+    failed: int = 0  # that it gave no usable answer to
+    dropped: int = 0
+    differing: int = 0  # whose decision would have been another one
+    gap: float = 0.0
+
+
+def together(tallies: Iterable[Tally]) -> Tally:
+    """The tallies of several processes as one."""
+    fields = list(zip(*map(msgspec.structs.astuple, tallies), strict=True))
+    return Tally(*map(sum, fields))
 
 
 class Shadow:
@@ -28,18 +45,18 @@ class Shadow:
         policy: its deadline is the replies' own.
     """
 
-    __slots__ = ("_deadline_ns", "_loaded", "_queue", "_task", "differing", "dropped", "failed", "gap", "seen")
+    __slots__ = (
+        "_deadline_ns", "_elsewhere", "_loaded", "_queue", "_task", "differing", "dropped", "failed", "gap", "seen",
+    )  # fmt: skip
 
     def __init__(self, loaded: Loaded, policy: Policy) -> None:
         self._loaded = loaded
         self._deadline_ns = policy.deadline_ns
         self._queue: deque[tuple[Sequence[float], float]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self.seen = 0  # rows that it scored
-        self.failed = 0  # rows that it gave no usable answer to
-        self.dropped = 0
-        self.differing = 0  # rows whose decision would have been another one
-        self.gap = 0.0  # sum of absolute differences of the scores
+        self.seen = self.failed = self.dropped = self.differing = 0  # as in `Tally`
+        self.gap = 0.0
+        self._elsewhere = Tally()  # by other processes
 
     def offer(self, values: Sequence[float], score: float) -> None:
         """Remember a row, in contract order, and the champion's score of it. Takes no time that a caller waits for."""
@@ -56,14 +73,23 @@ class Shadow:
         if self._task is not None:
             self._task.cancel()
 
+    def told(self) -> Tally:
+        """What was counted here."""
+        return Tally(self.seen, self.failed, self.dropped, self.differing, self.gap)
+
+    def hear(self, others: Iterable[Tally]) -> None:
+        """What other processes have counted until now."""
+        self._elsewhere = together(others)
+
     def view(self) -> dict[str, Any]:
-        """For operators."""
+        """For operators: by all processes."""
+        known = together((self.told(), self._elsewhere))
         return {
-            "seen": self.seen,
-            "failed": self.failed,
-            "dropped": self.dropped,
-            "differing": self.differing,
-            "mean_gap": round(self.gap / self.seen, 6) if self.seen else 0.0,
+            "seen": known.seen,
+            "failed": known.failed,
+            "dropped": known.dropped,
+            "differing": known.differing,
+            "mean_gap": round(known.gap / known.seen, 6) if known.seen else 0.0,
         }
 
     async def _drain(self) -> None:

@@ -4,7 +4,7 @@
     versions/<version>    the digest of that version; a version is given once
     aliases/<alias>       champion, certified, challenger or shadow: a version
     state.json            everything that `Releases` has to know after a restart
-    splits/               what each process knows of a split that is running (`pool`)
+    trials/               what each process knows of the release that is on trial (`pool`)
 
 Whatever changes is written beside its place and renamed into it, so that a reader, in this process or another, sees
 the old or the new one and nothing between. There is no server.
@@ -35,7 +35,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.splits = folder / "splits"
+        self.trials = folder / "trials"
         for name in ("bundles", "versions", "aliases"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 

@@ -11,6 +11,7 @@ from conftest import MINUTE, ROW, SECOND, LinearBundle, run, settle
 
 from reference_service.release import gain as gains
 from reference_service.release.judge import Answer
+from reference_service.release.scores import ScoreShift
 from reference_service.release.store import ALIASES, Store
 
 
@@ -85,6 +86,78 @@ def test_evidence_goes_on_where_it_was(shared):
         assert (third.evidence_log10, third.met) == (before.evidence_log10, before.met)  # once, in however many lives
 
     run(body())
+
+
+@pytest.mark.parametrize("by", ["canary", "swap"])
+def test_breaches_of_all_lives_and_all_workers_are_counted_together(shared, by):
+    """A version whose process dies after each second NaN would never be taken back."""
+
+    async def body():
+        breach = Answer(failed=True, breach=True)
+        h = shared()
+        await post(h, version="v2", by=by, **({"share": 0.5} if by == "canary" else {}))
+        h.service.releases.observe(h.service.releases.trial.loaded, h.clock.now_ns(), breach)
+        h.tick()
+        beside, again = shared(), shared()
+        beside.service.releases.observe(beside.service.releases.trial.loaded, beside.clock.now_ns(), breach)
+        assert beside.service.releases.trial is not None
+        for each in (beside, again, again):  # heard twice, and counted once
+            each.tick()
+        releases = again.service.releases
+        releases.observe(releases.trial.previous, again.clock.now_ns(), breach)  # of the other arm
+        assert releases.trial is not None
+        releases.observe(releases.trial.loaded, again.clock.now_ns(), breach)
+        assert (await view(again))["releases"][0]["reason"] == "breach"
+
+    run(body())
+
+
+def test_what_a_shadow_has_scored_is_the_same_from_every_worker_and_after_a_restart(shared):
+    async def body():
+        a, b = shared(), shared()
+        await post(a, version="v2", by="shadow")
+        await second(a, b)
+        for k in range(30):
+            await (a, b)[k % 3 == 0].infer({**ROW, "customer": k, "amount": 10.0 + k})
+        for h in (a, b, a):
+            await settle()
+            h.tick()
+        counts = [(await view(h))["releases"][0]["shadow"] for h in (a, b, shared())]
+        assert counts[0] == counts[1] == counts[2]
+        assert (counts[0]["seen"], counts[0]["failed"]) == (30, 0)
+        alone = a.service.releases.trial.shadow.told(), b.service.releases.trial.shadow.told()
+        assert [each.seen for each in alone] == [20, 10]
+        assert counts[0]["mean_gap"] == round(sum(each.gap for each in alone) / 30, 6) > 0
+
+    run(body())
+
+
+def test_how_far_scores_lie_apart_is_known_after_a_restart(shared):
+    async def body():
+        h = shared()
+        await post(h, version="v2", by="ab", share=0.5)
+        for k in range(120):
+            await h.infer({**ROW, "customer": k, "amount": 10.0 + k % 90})
+        h.tick()
+        again = shared()
+        far = h.service.releases.shifted(40)["v2"]
+        assert again.service.releases.shifted(40)["v2"] == far > 0
+        again.tick()
+        assert shared().service.releases.shifted(40)["v2"] == far
+
+    run(body())
+
+
+def test_scores_in_cells_of_another_number_are_left_out():
+    here, there = (ScoreShift([0.1 * k for k in range(1, 10)]) for _ in range(2))
+    for k in range(50):
+        here.add(k / 50, new=k % 2 == 0)
+        there.add(k / 50, new=k % 2 == 1)
+    alone = here.psi(20)
+    here.hear([([1], [2]), ([], []), there.told()])
+    assert here.psi(45) != alone
+    here.hear([([1], [2]), ([], [])])
+    assert (here.psi(20), here.psi(45)) == (alone, 0)
 
 
 def test_a_damaged_state_is_no_reason_not_to_serve(shared):
@@ -194,7 +267,7 @@ def test_another_split_begins_with_nothing_and_clears_away_the_one_before(split,
         assert (await quality(split()))["processes"] == 0
         await labelled(h, range(100, 160))
         assert sum((await quality(h))["labels"].values()) == 60
-        (kept,) = (tmp_path / "registry" / "splits").iterdir()
+        (kept,) = (tmp_path / "registry" / "trials").iterdir()
         assert kept.name.endswith("-2")
 
     run(body())
@@ -210,7 +283,7 @@ def test_a_damaged_word_on_a_split_is_left_out_and_told_once(split, tmp_path, da
         h = split()
         await post(h, version="v2", by="ab", share=0.5)
         await labelled(h, range(60))
-        (kept,) = (tmp_path / "registry" / "splits").glob("*/*.json")
+        (kept,) = (tmp_path / "registry" / "trials").glob("*/*.json")
         kept.write_bytes(damage)
         new = split()
         for _ in range(2):
