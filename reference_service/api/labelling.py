@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from reference_service.monitor.labels import Verdict, by_model
+from reference_service.monitor.labels import Remembered, Verdict, by_model
 from reference_service.release.gain import Labelled
 from reference_service.service import Service
-
-_WRONG: Final = ("block", "approve")  # the decision that a label of 0, of 1 proves wrong; a review is never wrong
 
 
 def labelled(service: Service, request_id: str, row: int, label: int, now_ns: int) -> Verdict:
     """Take in a label; each row has one."""
-    verdict, judged = service.ledger.label(request_id, row, label)
-    if judged is not None and judged.score is not None:
-        chance = judged.propensity
-        serving = judged.version == service.watch.bundle.version
-        if by_model(judged):
-            service.cohorts.add(
-                judged.at_ns, judged.score, label, now_ns, refused=judged.decision == "block", propensity=chance,
-                tested=serving,
-            )  # fmt: skip
-        if serving:
-            service.watch.errors.add(
-                judged.group, label, approved=judged.decision == "approve" and chance == 1,
-                seen_ns=judged.at_ns, now_ns=now_ns,
-            )  # fmt: skip
-        if judged.crowd:
-            loss, refused = (judged.score - label) ** 2, judged.decision == "block"
-            service.releases.learn(judged.version, Labelled(judged.at_ns, judged.crowd, loss, 1 / chance, refused))
-        service.releases.label(judged.version, judged.at_ns, now_ns, wrong=judged.decision == _WRONG[label])
+    verdict, made = service.ledger.label(request_id, row, label)
+    if made is not None and made.score is not None:
+        let_through = made.propensity < 1
+        refused = let_through or made.decision == "block"
+        # Where some refusals are let through at random they stand for all: one that nobody drew would count twice.
+        if let_through or not (refused and service.policy.explore_share):
+            _learn(service, made, made.score, label, now_ns)
+        # A review is never wrong, and a refusal that was let through is as wrong as any other.
+        wrong = not label if refused else made.decision == "approve" and label == 1
+        service.releases.label(made.version, made.at_ns, now_ns, wrong=wrong)
     return verdict
+
+
+def _learn(service: Service, made: Remembered, score: float, label: int, now_ns: int) -> None:
+    """Whoever estimates something from labels is told of one."""
+    chance, refused = made.propensity, made.decision == "block"
+    serving = made.version == service.watch.bundle.version
+    if by_model(made):
+        service.cohorts.add(
+            made.at_ns, score, label, now_ns, refused=refused, propensity=chance, tested=serving,
+        )  # fmt: skip
+    if serving:
+        service.watch.errors.add(
+            made.group, label, approved=made.decision == "approve", propensity=chance, seen_ns=made.at_ns, now_ns=now_ns
+        )
+    if made.crowd:
+        loss = (score - label) ** 2
+        service.releases.learn(made.version, Labelled(made.at_ns, made.crowd, loss, 1 / chance, refused))

@@ -3,7 +3,8 @@
 False positives: decisions other than *approve* where the truth was negative, of all negatives. False negatives:
 approvals of all positives. Each rate has an interval (Clopper and Pearson). Like quality they are told of cohorts
 older than the label horizon only: early labels differ between groups for reasons of their own. Where a refusal keeps
-its truth from being known, the rates are about decisions that were no refusals.
+its truth from being known, the rates are about decisions that were no refusals, unless a share of refusals is let
+through at random: then they are about all decisions (`bounds.Rates`).
 
 Groups may differ lawfully, for their base rates do (Chouldechova, Big Data 2017), so what is unfair is no constant. The
 gap that is allowed is learned from training: what the rows that the model was held out from do not exclude, and a
@@ -14,11 +15,12 @@ surely above all others' by more than that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from reference_service.bounds import lower, most_apart, upper
+from reference_service.bounds import Rates, most_apart
 from reference_service.core.cells import N_VALUE_CELLS
 from reference_service.monitor.alerts import Condition
 from reference_service.monitor.groups import NOBODY, GroupMonitor
@@ -28,6 +30,7 @@ from reference_service.policy import Policy
 Learned = Mapping[str, Sequence[Sequence[int]]]
 _DOUBT: Final = 0.01  # that training excludes by bad luck what is so, about any group
 KINDS: Final = ("false_positive", "false_negative")  # of a label of 0, of 1
+_REFUSAL_IS_WRONG: Final = np.array([True, False])  # of each
 
 
 class GroupErrors:
@@ -45,9 +48,9 @@ class GroupErrors:
         self._groups = groups
         self._policy = policy
         self._young: dict[int, list[int]] = {}  # start of a cohort → as below, row by row: lists are quick to add to
-        # int64[cells, label, (right, wrong)] of matured labels, of the batch that is being filled and of the one
-        # before: the recent past, and no more.
-        self._now = np.zeros((N_VALUE_CELLS, 2, 2), dtype=np.int64)
+        # int64[cells, label, (right, wrong, refused and let through)] of matured labels, of the batch that is being
+        # filled and of the one before: the recent past, and no more.
+        self._now = np.zeros((N_VALUE_CELLS, 2, 3), dtype=np.int64)
         self._before = np.zeros_like(self._now)
         self._allowed = self._gaps(learned)  # float64[cells, kind]; None: nothing is told
         self._judged_ns = 0  # cohorts that began before are in it
@@ -56,7 +59,9 @@ class GroupErrors:
         self.worst = ""
         self._standing = [] if self._allowed is None else self._told()
 
-    def add(self, value: float, label: int, *, approved: bool, seen_ns: int, now_ns: int) -> None:
+    def add(
+        self, value: float, label: int, *, approved: bool, seen_ns: int, now_ns: int, propensity: float = 1.0
+    ) -> None:
         """One labelled decision.
 
         Args:
@@ -65,14 +70,20 @@ class GroupErrors:
             approved: whether the decision was *approve*.
             seen_ns: when it was made; a straggler's cohort has been judged without it.
             now_ns: now.
+            propensity: with which probability a decision like it was let through; below 1 it was a refusal. One of
+                another share than is let through now says nothing of those of now.
         """
+        let_through = propensity < 1
+        if let_through and not isclose(propensity, self._policy.explore_share, rel_tol=1e-5):
+            return
         start = seen_ns - seen_ns % self._policy.cohort_ns
         if self._groups.position == NOBODY or not value >= 0 or start < self._matured_ns(now_ns):
             return
         counts = self._young.get(start)
         if counts is None:
             counts = self._young[start] = [0] * self._now.size
-        counts[4 * self._groups.cell(value) + 2 * label + (approved == bool(label))] += 1
+        kind = 2 if let_through else approved == bool(label)
+        counts[6 * self._groups.cell(value) + 3 * label + kind] += 1
 
     def tick(self, now_ns: int) -> list[Condition]:
         """Take in the cohorts that have matured, and judge."""
@@ -93,14 +104,14 @@ class GroupErrors:
 
     def view(self) -> dict[str, dict[str, Any]]:
         """Group → labels of it, and of each kind the rate with its interval at 99 % (null where there is nothing)."""
-        wrong, total = self._counts()
-        low, high = lower(wrong, total, 0.005), upper(wrong, total, 0.005)
+        rates = self._rates(self._before + self._now)
+        total, rate, (low, high) = rates.known, rates.rate, rates.between(0.01)
         return {
             self._groups.label(cell) or "others": {
                 "n": int(total[cell].sum()),
                 **{
                     kind: {
-                        "rate": float(wrong[cell, k] / total[cell, k]),
+                        "rate": float(rate[cell, k]),
                         "from": float(low[cell, k]),
                         "to": float(high[cell, k]),
                         "gap_allowed": None if self._allowed is None else float(self._allowed[cell, k]),
@@ -115,10 +126,12 @@ class GroupErrors:
 
     def keep(self) -> dict[str, Any]:
         """Everything, for a restart."""
-        return {"self": keep(self), "young": list(self._young.items())}
+        return {"self": keep(self), "young": list(self._young.items()), "share": self._policy.explore_share}
 
     def recall(self, kept: dict[str, Any]) -> None:
-        """The reverse of `keep`."""
+        """The reverse of `keep`. Raises ValueError, and then nothing of it was taken."""
+        if kept["share"] != self._policy.explore_share:
+            raise ValueError("another share of refusals was let through")
         recall(self, kept["self"])
         self._stale = True  # what is allowed may be another gap now
         self._young = {start: np.array(counts, dtype=np.int64).ravel().tolist() for start, counts in kept["young"]}
@@ -127,31 +140,22 @@ class GroupErrors:
         return [Condition("error_rates", self._policy.group_field, "page", self.firing, self.worst)]
 
     def _judge(self, allowed: np.ndarray) -> None:
-        (wrong, total), alpha = self._counts(), self._policy.alpha
-        all_wrong, everybody = wrong.sum(axis=0).tolist(), total.sum(axis=0).tolist()
-        near, apart = [], False
-        for cell, of_cell in enumerate(zip(wrong.tolist(), total.tolist(), allowed.tolist(), strict=True)):
-            for kind, (k, n, limit) in enumerate(zip(*of_cell, strict=True)):
-                others_wrong, others = all_wrong[kind] - k, everybody[kind] - n
-                if not k or not others:
-                    continue
-                gap = k / n - others_wrong / others
-                apart = apart or gap > limit / 2
-                # Bounds cost far more than what they cannot exceed: the gap that is seen, and, after k wrong decisions
-                # of however many, what k of k prove.
-                if gap > limit and alpha ** (1 / k) > limit:
-                    near.append((cell, kind, k, n, others_wrong, others, limit))
-        if near:
-            cells, kinds, bad, of, others_bad, of_others, limits = map(np.array, zip(*near, strict=True))
-            beyond = lower(bad, of, alpha) - upper(others_bad, of_others, alpha) - limits
+        counts, alpha = self._before + self._now, self._policy.alpha
+        mine, others = self._rates(counts), self._rates(counts.sum(axis=0) - counts)
+        gap = mine.rate - others.rate  # NaN, and thus no larger than anything, where there is nothing to compare
+        # Bounds cost far more than what they cannot exceed: the gap that is seen, and, after k wrong decisions of
+        # however many, what k of k prove.
+        near = (gap > allowed) & (mine.most(alpha) > allowed)
+        if near.any():
+            beyond = mine.at(near).between(2 * alpha)[0] - others.at(near).between(2 * alpha)[1] - allowed[near]
             worst = int(beyond.argmax())
             if beyond[worst] > 0:
                 self.firing = True
-                who, what = self._groups.label(cells[worst]) or "a group", KINDS[kinds[worst]]
-                self.worst = f"{who} has more {what}s than the others"
+                cell, kind = np.argwhere(near)[worst].tolist()
+                self.worst = f"{self._groups.label(cell) or 'a group'} has more {KINDS[kind]}s than the others"
                 return
         if self.firing:
-            self.firing = apart
+            self.firing = bool((gap > allowed / 2).any())
 
     def _gaps(self, learned: Learned) -> np.ndarray | None:
         """float64[cells, kind]: how much more often it may be wrong about each group than about the others."""
@@ -164,13 +168,12 @@ class GroupErrors:
         for name, both in learned.items():
             counts[self._groups.named(name)] += np.array(both)
         most = most_apart(counts[:, :, 0], counts[:, :, 1], _DOUBT / counts[:, :, 0].size)
-        return np.asarray(most + policy.error_excess)
+        # Whom it was wrong about more seldom than about the others is not harmed until that is the other way round.
+        return np.asarray(np.maximum(most, 0.0) + policy.error_excess)
 
     def _matured_ns(self, now_ns: int) -> int:
         edge = now_ns - self._policy.label_horizon_ns
         return edge - edge % self._policy.cohort_ns
 
-    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """int64[cells, 2] twice: wrong decisions of negatives and of positives, and all of them."""
-        both = self._before + self._now
-        return both[:, :, 1], both.sum(axis=2)
+    def _rates(self, counts: np.ndarray) -> Rates:
+        return Rates(counts[..., 0], counts[..., 1], counts[..., 2], _REFUSAL_IS_WRONG, self._policy.explore_share)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import METHODS, MINUTE, SECOND, START, LinearBundle, plain, run
 
-from reference_service.bounds import least_apart
+from reference_service.bounds import Rates, least_apart, lower, upper
 from reference_service.monitor.group_errors import KINDS, GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.policy import HOUR, Policy
@@ -121,6 +121,82 @@ def test_the_service_tells_of_each_group_what_its_labels_say(harness):
     run(body())
 
 
+# ---------------------------------------------------------------- refusals that are let through at random
+
+
+def decided(draw, n, *, positive, refused, suspected, share, errors=None, group=0.0):
+    """So many decisions about one group, and the labels of those whose truth comes out."""
+    errors = errors or monitor(msgspec.structs.replace(POLICY, explore_share=share))
+    for label, block, review, lot in zip(
+        (draw.random(n) < positive).astype(int).tolist(), draw.random(n), draw.random(n), draw.random(n), strict=True
+    ):
+        blocked = block < refused[label]
+        approved = not blocked and review >= suspected
+        if blocked and lot >= share:
+            continue  # nobody ever hears of it
+        errors.add(
+            group, label, approved=approved or blocked, seen_ns=START, now_ns=START + MINUTE,
+            propensity=share if blocked else 1.0,
+        )  # fmt: skip
+    return errors
+
+
+def test_error_rates_are_about_all_decisions_where_a_share_of_refusals_is_let_through():
+    draw, outside, found = np.random.default_rng(7), 0, []
+    for _ in range(50):
+        errors = decided(draw, 2_000, positive=0.3, refused=(0.2, 0.6), suspected=0.1, share=0.1)
+        errors.tick(LATER)
+        said = errors.view()["card"]
+        for kind, expected in zip(KINDS, (0.2 + 0.8 * 0.1, 0.4 * 0.9), strict=True):
+            outside += not said[kind]["from"] <= expected <= said[kind]["to"]
+            found.append((kind, said[kind]["rate"] - expected))
+    assert outside <= 5  # of 100, where 1 % is promised
+    for kind in KINDS:
+        off = np.array([gap for which, gap in found if which == kind])
+        assert abs(off.mean()) < 4 * off.std() / np.sqrt(len(off))
+    # Counted once each, refusals would be a tenth of what they are.
+    counts = errors._before + errors._now
+    assert counts[0, 0, 1] + counts[0, 0, 2] < 0.6 * (0.2 + 0.8 * 0.1) * counts[0, 0].sum()
+
+
+@pytest.mark.parametrize(("refused", "told"), [((0.2, 0.2, 0.2), False), ((0.2, 0.2, 0.5), True)])
+def test_a_group_that_is_refused_more_often_without_reason_is_harmed_and_one_that_is_not_is_not(refused, told):
+    policy = msgspec.structs.replace(POLICY, explore_share=0.2)
+    for seed in range(3):
+        errors, draw = monitor(policy), np.random.default_rng(seed)
+        for group, (n, rate) in enumerate(zip((8_000, 4_000, 3_000), refused, strict=True)):
+            decided(
+                draw, n, positive=0.1, refused=(rate, rate), suspected=0.05, share=0.2, errors=errors,
+                group=float(group),
+            )  # fmt: skip
+        (condition,) = errors.tick(LATER)
+        assert condition.firing == told
+        assert not told or "transfer has more false_positives" in condition.summary
+
+
+def test_refusals_of_another_share_are_stood_for_by_nobody():
+    policy = msgspec.structs.replace(POLICY, explore_share=0.2)
+    errors = monitor(policy)
+    for share in (0.1, 0.2):
+        errors.add(0.0, 0, approved=True, seen_ns=START, now_ns=START + MINUTE, propensity=share)
+    errors.tick(LATER)
+    assert errors.view()["card"]["n"] == 1
+    with pytest.raises(ValueError, match="another share"):
+        monitor(msgspec.structs.replace(POLICY, explore_share=0.1)).recall(errors.keep())
+
+
+def test_without_such_a_slice_the_bounds_are_those_of_the_counts():
+    draw = np.random.default_rng(3)
+    total = draw.integers(0, 400, (50, 2))
+    wrong = draw.binomial(total, 0.3)
+    rates = Rates(total - wrong, wrong, np.zeros_like(wrong), np.array([True, False]), 0.0)
+    low, high = rates.between(0.02)
+    assert (low == lower(wrong, total, 0.01)).all()
+    assert (high == upper(wrong, total, 0.01)).all()
+    assert (rates.most(0.01) >= low).all()
+    assert (low <= np.nan_to_num(rates.rate)).all()
+
+
 # ---------------------------------------------------------------- what training had
 
 UNSAID = Policy(group_field="method", label_horizon_ns=HOUR)
@@ -172,7 +248,7 @@ def test_what_is_spared_the_bounds_could_not_have_fired():
         errors = monitor()
         total = draw.choice([5, 6, 40, 3_000], (3, 2))
         wrong = draw.binomial(total, draw.choice([0.0, 0.05, 0.3, 1.0], (3, 2)))
-        errors._now[:3] = np.stack([total - wrong, wrong], axis=2)
+        errors._now[:3, :, :2] = np.stack([total - wrong, wrong], axis=2)
         errors._stale = True
         (told,) = errors.tick(LATER)
         beyond = least_apart(wrong, total, POLICY.alpha) - POLICY.error_gap
