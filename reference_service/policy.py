@@ -15,6 +15,11 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 
+_RARELY = (
+    1e-6  # the smallest share of refusals that may be let through, and of those that may not: six digits are logged
+)
+
+
 class PolicyError(ValueError):
     """A policy that cannot be served."""
 
@@ -214,4 +219,10 @@ def read(policy: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) 
         raise PolicyError("policy: needs 0 < review_from <= block_from")
     if parsed.window_ns % parsed.tick_ns:
         raise PolicyError("policy: window_ns must be a multiple of tick_ns")
+    share = parsed.explore_share
+    if share and not _RARELY <= share <= 1 - _RARELY:
+        raise PolicyError(f"policy: explore_share is 0, or from {_RARELY:f} to {1 - _RARELY:f}: some are let through")
+    share = parsed.explore_share
+    if share and not _RARELY <= share <= 1 - _RARELY:
+        raise PolicyError(f"policy: explore_share is 0, or from {_RARELY:f} to {1 - _RARELY:f}")
     return parsed

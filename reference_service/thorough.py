@@ -215,7 +215,7 @@ class Thorough:
             fell_back=any(row.cause for row in rows),
             breach=any(row.cause == "model:nan" for row in rows),
             # Only what the model itself refused: a fallback or a default is not its doing.
-            blocked=any(row.decision == "block" and row.source in BY_THE_MODEL for row in rows),
+            blocked=any((row.decision == "block" or row.let_through) and row.source in BY_THE_MODEL for row in rows),
         )
         self.releases.observe(loaded, now_ns, answer)
 
@@ -227,7 +227,7 @@ class Thorough:
         row.decision = loaded.bands.decide(score)
         share = self.policy.explore_share
         if row.decision == "block" and share and exploration.chosen(request_id, row.index, share):
-            row.decision = "approve"
+            row.decision, row.let_through = "approve", True
             row.reasons.append(exploration.reason(share))
         row.version = loaded.version
         if row.source != "fallback" and loaded is self.releases.champion:
@@ -255,8 +255,7 @@ class Thorough:
     def _crowd(self, arrival: Arrival, loaded: Loaded, row: Row) -> int:
         if arrival.pinned is not None:
             return 0  # who chooses its version was not drawn
-        refused = row.decision == "block" or exploration.propensity(",".join(row.reasons)) < 1
-        return self.releases.crowd(loaded, row.entity, refused=refused)
+        return self.releases.crowd(loaded, row.entity, refused=row.decision == "block" or row.let_through)
 
 
 def _flattened(arrival: Arrival) -> str:

@@ -36,8 +36,8 @@ class Problem(NamedTuple):
 class Row:
     """One row on its way. Lists are float in contract order; `received` holds what came, `used` what the model gets."""
 
-    __slots__ = ("breaches", "cause", "decision", "entity", "index", "problems", "reasons", "received", "score",
-                 "source", "unread", "used", "version")  # fmt: skip
+    __slots__ = ("breaches", "cause", "decision", "entity", "index", "let_through", "problems", "reasons", "received",
+                 "score", "source", "unread", "used", "version")  # fmt: skip
 
     def __init__(self, index: int, received: list[float], used: list[float], entity: Any) -> None:
         self.index = index
@@ -52,6 +52,7 @@ class Row:
         self.cause = ""  # why the model was not asked, or could not answer
         self.score = NAN
         self.decision = ""
+        self.let_through = False  # it was refused, and is one of those whose truth is to be known
         self.version = ""
 
 

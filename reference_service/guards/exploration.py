@@ -2,12 +2,13 @@
 
 A decision that keeps its own truth from being known can only be judged by such a slice (Swaminathan and Joachims,
 Counterfactual risk minimization, ICML 2015: logged propensities). Each says so in its reasons, with the probability
-with which it was chosen; the lot is keyed by the request's id, so that a retry meets the same fate.
+with which it was chosen; the lot is keyed by the request's id, so that a retry meets the same fate. By a hash that
+mixes: neighbours among ids that are counted up must not share their fate, as a checksum has them do.
 """
 
 from __future__ import annotations
 
-import zlib
+from hashlib import blake2b
 from typing import Final
 
 _REASON: Final = "explored:"
@@ -15,7 +16,8 @@ _REASON: Final = "explored:"
 
 def chosen(request_id: str, row: int, share: float) -> bool:
     """Whether this refusal belongs to the random slice."""
-    return zlib.crc32(f"explore\x1f{request_id}\x1f{row}".encode()) < share * 2**32
+    lot = blake2b(f"explore\x1f{request_id}\x1f{row}".encode(), digest_size=8).digest()
+    return int.from_bytes(lot, "little") < share * 2**64
 
 
 def reason(share: float) -> str:

@@ -193,7 +193,7 @@ class CanaryJudge:
         exposure.add(canary=new)
         self.canary_answers += new
         self._arms[new].see(answer)
-        return self._verdict() if bad else ""
+        return self.verdict if bad else ""
 
     def answered(self, *, canary: int, champion: int) -> None:
         """So many answers that nothing was wrong with: the same as `request` for each of them, at once."""
@@ -208,7 +208,7 @@ class CanaryJudge:
         if wrong:
             self._metrics["mistake"].bad(exposure, canary=new)
         exposure.add(canary=new)
-        return self._verdict() if wrong else ""
+        return self.verdict if wrong else ""
 
     def reshare(self, share: float) -> None:
         """The arms have other shares from now on. What is known stays known."""
@@ -239,7 +239,9 @@ class CanaryJudge:
         """How many answers of the canary are known of."""
         return self.canary_answers + self._elsewhere
 
-    def _verdict(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """Why the canary should not serve, or "". Only bad events move it, here or elsewhere."""
         champion, canary = (arm.verdict for arm in self._arms)
         if canary and champion:
             return BOTH  # neither is fit to serve: which of them is the worse does not matter
@@ -269,7 +271,12 @@ class SwapJudge:
         if not new:
             return ""
         self._arm.see(answer)
-        return self._arm.verdict if answer.failed or answer.slow else ""
+        return self.verdict if answer.failed or answer.slow else ""
+
+    @property
+    def verdict(self) -> str:
+        """Why it should not serve, or ""."""
+        return self._arm.verdict
 
     def label(self, *, new: bool, wrong: bool, reshared: bool = False) -> str:  # noqa: ARG002  # a common signature
         """Labels come too late to judge a swap."""

@@ -158,7 +158,7 @@ class Pool:
 
 
 def _mark(trial: Trial) -> object:
-    """What is made anew with each trial, and holds no model."""
+    """What is made anew with each trial."""
     return trial.judge or trial.shadow
 
 

@@ -220,14 +220,15 @@ class Releases:
     # ------------------------------------------------------------ every tick
 
     def tick(self, now_ns: int) -> None:
-        """Golden rows, readiness, promotion, certification: what no request brings about."""
+        """Golden rows, readiness, what others saw, promotion, certification: what no request brings about."""
         self._turn += 1
         if self.distrusted:
             self._trust_again(now_ns)
         trial = self.trial
         if trial is None or trial.judge is None:
             return
-        reason = self._unfit(trial.loaded)
+        # What others have seen may have been the last that was missing.
+        reason = trial.judge.verdict or self._unfit(trial.loaded)
         if reason:
             if self.enabled:
                 self._take_back(trial, reason, now_ns)

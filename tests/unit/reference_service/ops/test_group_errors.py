@@ -174,6 +174,27 @@ def test_a_group_that_is_refused_more_often_without_reason_is_harmed_and_one_tha
         assert not told or "transfer has more false_positives" in condition.summary
 
 
+def test_few_that_stand_for_many_hold_no_alarm_up_once_groups_are_served_alike():
+    policy = msgspec.structs.replace(POLICY, explore_share=0.01, error_gap=0.03, error_rows=20_000)
+    held = 0
+    for seed in range(20):
+        errors, draw = monitor(policy), np.random.default_rng(seed)
+        errors.firing = True  # of yesterday
+        of = draw.multinomial(20_000, [0.2] * 5)
+        refused, wrong = draw.binomial(of, 0.02), draw.binomial(of, 0.05)
+        errors._now[:5, 0] = np.stack([of - wrong, wrong, draw.binomial(refused, 0.01)], axis=1)
+        errors._stale = True
+        held += errors.tick(LATER)[0].firing
+    assert held <= 1
+    # And what is as bad as yesterday goes on.
+    errors = monitor(msgspec.structs.replace(policy, explore_share=0.2))
+    errors._now[:3, 0] = [[4_000, 200, 16], [4_000, 200, 16], [3_000, 1_000, 12]]
+    errors._stale = True
+    assert errors.tick(LATER)[0].firing
+    errors._stale = True
+    assert errors.tick(LATER + MINUTE)[0].firing
+
+
 def test_refusals_of_another_share_are_stood_for_by_nobody():
     policy = msgspec.structs.replace(POLICY, explore_share=0.2)
     errors = monitor(policy)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from conftest import MINUTE, ROW, SECOND, run
 from test_control import get, label
+
+from reference_service.guards.exploration import chosen
+from reference_service.policy import PolicyError, read
 
 REFUSED = {**ROW, "amount": 99.0, "foreign": True}
 POLICY = {
@@ -75,3 +79,32 @@ def test_the_judge_of_a_canary_takes_a_refusal_for_one_though_it_was_let_through
         assert (h.service.releases.trial is None or h.service.releases.trial.judge.evidence_log10 > 0.1) == suspected
 
     run(body())
+
+
+def test_the_judge_sees_the_model_refuse_whoever_is_let_through(harness, monkeypatch):
+    async def body():
+        h = harness(policy=POLICY)
+        body = json.dumps({"version": "v2", "by": "canary", "share": 0.5}).encode()
+        assert (await h.call("POST", "/v1/releases", body))[0] == 202
+        seen = []
+        monkeypatch.setattr(type(h.service.releases), "observe", lambda _, __, ___, answer, *____: seen.append(answer))
+        decisions = [(await h.one(REFUSED, request_id=f"r-{k}"))[3] for k in range(60)]
+        assert set(decisions) == {"approve", "block"}
+        assert [answer.blocked for answer in seen] == [True] * 60
+
+    run(body())
+
+
+@pytest.mark.parametrize("share", [1, 0.9999999, -0.2, 7, 1e-9])
+def test_a_share_that_leaves_nobody_to_tell_apart_is_refused(share):
+    with pytest.raises(PolicyError, match="explore_share is 0, or from"):
+        read({}, {"explore_share": share})
+
+
+@pytest.mark.parametrize("share", [0.05, 0.25])
+def test_neighbours_do_not_share_their_lot(share):
+    """A checksum gave ids that are counted up one lot in ten at a time, and every estimate too narrow a bound."""
+    lots = np.array([[chosen(f"r-{k}", row, share) for row in range(4)] for k in range(5_000)])
+    assert abs(lots.mean() - share) < 4 * (share * (1 - share) / lots.size) ** 0.5
+    for one, other in ((lots[1:], lots[:-1]), (lots[:, 1:], lots[:, :-1])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / one.size**0.5

@@ -112,6 +112,29 @@ def test_breaches_of_all_lives_and_all_workers_are_counted_together(shared, by):
     run(body())
 
 
+@pytest.mark.parametrize("by", ["canary", "swap"])
+def test_breaches_one_in_each_worker_are_acted_on_though_no_request_comes_any_more(shared, by):
+    """It was promoted, or certified, by three workers of which each had seen one breach."""
+
+    async def body():
+        workers = [shared() for _ in range(3)]
+        await post(workers[0], version="v2", by=by, **({"share": 0.5} if by == "canary" else {}))
+        await second(*workers)
+        for h in workers:
+            h.service.releases.observe(
+                h.service.releases.trial.loaded, h.clock.now_ns(), Answer(failed=True, breach=True)
+            )
+        for h in (*workers, *workers):  # written at one tick, heard at the next
+            h.tick()
+        await second(*workers)
+        for h in workers:
+            state = await view(h)
+            assert (state["serving"], state["certified"]) == ("v1", "v1")
+            assert state["releases"][0]["reason"] == "breach"
+
+    run(body())
+
+
 def test_what_a_shadow_has_scored_is_the_same_from_every_worker_and_after_a_restart(shared):
     async def body():
         a, b = shared(), shared()
