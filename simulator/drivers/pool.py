@@ -10,11 +10,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, Final
 
 from simulator.drivers.spec import RunSpec
@@ -49,7 +51,8 @@ def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str],
                 spec = waiting.pop()
                 near, far = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(spec, far), name=f"seatrial-{spec.role}")
-                process.start()
+                with _nobodys_script():
+                    process.start()
                 far.close()
                 running[near] = _Running(spec, process, time.perf_counter())
                 listen(spec, "started", None)
@@ -58,6 +61,16 @@ def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str],
                 _hear(connection, running, listen)
     finally:
         _end(running, listen)
+
+
+@contextlib.contextmanager
+def _nobodys_script() -> Iterator[None]:
+    """Each process would first run the script again that asked for the trial. A run needs nothing of it."""
+    script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _end(running: dict[Connection, _Running], listen: Listener) -> None:

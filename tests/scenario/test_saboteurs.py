@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import short
 
 import seatrial
 from simulator.history.schema import Source
@@ -68,7 +69,9 @@ MORE = [
 ]
 
 
-TRIED = {scenario for _, scenario, _ in SABOTEURS}
+# The days of this folder are collected as they are, and pass as every scenario file does.
+DAYS = {path.name.partition(".")[0] for path in short.DAYS.glob("*.scenario.yaml")}
+TRIED = {scenario for _, scenario, _ in SABOTEURS} - DAYS
 ALONE = sorted({scenario for _, scenario, _ in MORE} - TRIED)
 
 

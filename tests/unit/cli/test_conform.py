@@ -34,7 +34,9 @@ def harbour(tmp_path):
     return lay
 
 
-@pytest.mark.parametrize(("defect", "code", "broken"), [("none", 3, False), ("batch", 1, True)])
+@pytest.mark.parametrize(
+    ("defect", "code", "broken"), [("none", 3, False), pytest.param("batch", 1, True, marks=pytest.mark.slow)]
+)
 def test_a_server_is_started_tried_and_stopped(harbour, tmp_path, capsys, monkeypatch, defect, code, broken):
     # The small service does work for clients who left; on a slow machine that is enough of it to be seen.
     monkeypatch.setattr(abandoned, "PLAIN", 60.0)
