@@ -88,7 +88,6 @@ def compose(
         # With fewer, absence alone could look like too much loss; a feed brings each worker its part of the labels.
         share=policy.label_share / settings.workers / policy.loss_factor,
         patience_ns=policy.label_patience_ns,
-        explores=policy.explore_share > 0,
     )
     post = post or _post(settings)
     routes = Routes(settings.alerts, post, clock=clock, service=settings.service, routing_key=settings.routing_key)

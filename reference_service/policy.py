@@ -221,8 +221,5 @@ def read(policy: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) 
         raise PolicyError("policy: window_ns must be a multiple of tick_ns")
     share = parsed.explore_share
     if share and not _RARELY <= share <= 1 - _RARELY:
-        raise PolicyError(f"policy: explore_share is 0, or from {_RARELY:f} to {1 - _RARELY:f}: some are let through")
-    share = parsed.explore_share
-    if share and not _RARELY <= share <= 1 - _RARELY:
         raise PolicyError(f"policy: explore_share is 0, or from {_RARELY:f} to {1 - _RARELY:f}")
     return parsed

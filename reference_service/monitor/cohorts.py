@@ -10,9 +10,8 @@ each label is weighted by one over the share of labels of its outcome that matur
 (Horvitz and Thompson, JASA 1952). Beside it stands what a naive look at them says, as a warning.
 
 Where a refusal keeps the truth from ever being known, no number is told: the status is *unidentifiable*. What
-identifies it is a slice of refusals that were allowed at random, each counting for all those it stands for. In the test
-of losses as well: such a refusal loses 1/p times what it lost and the others nothing, so that the mean is that of all
-decisions, and no factor of the bet is expected to be above 1.
+identifies it is a slice of refusals that were allowed at random, each counting for all those it stands for. The test of
+losses weighs nothing: each label is one loss, also that of a refusal which others stand for in the estimate.
 """
 
 from __future__ import annotations
@@ -33,8 +32,10 @@ _AGES: Final = 128  # steps in which the horizon's arrivals are counted
 _EDGES: Final = np.arange(_AGES + 1)
 _TRUSTED: Final = 200  # labels of an outcome whose arrivals say how labels of it arrive
 _ARRIVED: Final = 0.1  # a cohort of which fewer labels are in by now says too little to be weighted
-_REFUSED: Final = 2  # kinds of labels, each by outcome: of no refusal, from here on of refusals …
-_ALLOWED: Final = 4  # … and from here on of those that were allowed
+# Kinds of labels, each by outcome: of no refusal, of a refusal, of one that was allowed, of one that is stood for.
+_REFUSED: Final = 2
+_ALLOWED: Final = 4
+_STOOD_FOR: Final = 6
 _CHANCE: Final = 0.01  # that all labels of refused decisions are missing by bad luck
 
 
@@ -100,17 +101,6 @@ class _Cohort:
             for mark, loss in zip(self.marks, self.losses, strict=True)
         ]
 
-    def stood_for(self, n: int, refused: int) -> int:
-        """How many of so many refusals would be tested too if nobody hid their truth, and are stood for by others.
-
-        As large a part of refusals as of other decisions: some labels are missing, or are another worker's.
-        """
-        known = ~np.isnan(np.asarray(self.losses))
-        kinds = np.asarray(self.marks)[known] // _AGES
-        allowed, others = int((kinds >= _ALLOWED).sum()), int((kinds < _REFUSED).sum())
-        part = others / (n - refused) if n > refused else float(allowed > 0)
-        return max(0, round(part * refused) - allowed)
-
     def add(self, kind: int, age: int, loss: float | None) -> None:
         """One more."""
         self.marks.append(kind * _AGES + age)
@@ -127,26 +117,18 @@ class Cohorts:
             thousands of independent proofs, row by row. 0: each for itself.
         share: of decisions that were no refusals, which must have their label; 0: whatever has come by the horizon.
         patience_ns: how long after the horizon they are waited for.
-        explores: whether refusals are allowed at random, which stand for the others.
     """
 
-    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_explores",
-                 "_given_up", "_given_up_ns", "_horizon_ns", "_judged_ns", "_looked_ns", "_losses", "_matured",
-                 "_patience_ns", "_recent", "_share", "_width_ns", "missing")  # fmt: skip
+    __slots__ = ("_arrivals", "_block", "_block_ns", "_censored", "_cohorts", "_decided", "_due", "_given_up",
+                 "_given_up_ns", "_horizon_ns", "_judged_ns", "_looked_ns", "_losses", "_matured", "_patience_ns",
+                 "_recent", "_share", "_width_ns", "missing")  # fmt: skip
     KEPT: ClassVar[tuple[str, ...]] = (
         "_arrivals", "_block", "_censored", "_decided", "_given_up_ns", "_judged_ns", "_losses", "_matured",
         "missing",
     )  # fmt: skip
 
     def __init__(
-        self,
-        horizon_ns: int,
-        width_ns: int,
-        block_ns: int = 0,
-        *,
-        share: float = 0.0,
-        patience_ns: int = 0,
-        explores: bool = False,
+        self, horizon_ns: int, width_ns: int, block_ns: int = 0, *, share: float = 0.0, patience_ns: int = 0
     ) -> None:
         self._horizon_ns = horizon_ns
         self._width_ns = width_ns
@@ -164,7 +146,6 @@ class Cohorts:
         self._looked_ns = 0
         self._share = share
         self._patience_ns = patience_ns
-        self._explores = explores
         self.missing = False  # whether decisions of the last horizon that matured did so without their labels
         self._given_up_ns = 0  # the last interval that did
         self._given_up: list[int] = []  # those that did since they were last asked for
@@ -186,6 +167,7 @@ class Cohorts:
         refused: bool = False,
         propensity: float = 1.0,
         tested: bool = True,
+        stood_for: bool = False,
     ) -> None:
         """One labelled decision. A straggler joins its matured cohort's estimate, though no longer its test.
 
@@ -197,10 +179,13 @@ class Cohorts:
             refused: whether the decision was a refusal.
             propensity: with which probability a decision like it was allowed; below 1 it stands for others.
             tested: whether the version that serves made it: the loss of another is no evidence about this one.
+            stood_for: a refusal that nobody drew where others were allowed: it is tested, and counts in no estimate.
         """
         start = seen_ns - seen_ns % self._width_ns
         loss, weight, explored = (score - label) ** 2, 1 / propensity, propensity < 1
         if start < self._judged_ns:
+            if stood_for:
+                return
             self._censored[explored] += refused or explored
             sums = self._matured[label]
         else:
@@ -210,8 +195,10 @@ class Cohorts:
             sums = cohort.sums[label]
             old_ns = arrived_ns - seen_ns
             age = _AGES - 1 if old_ns >= self._horizon_ns else max(0, old_ns) * _AGES // self._horizon_ns
-            kind = label + (_ALLOWED if explored else _REFUSED * refused)
-            cohort.add(kind, age, loss * weight if tested else None)
+            kind = label + (_STOOD_FOR if stood_for else _ALLOWED if explored else _REFUSED * refused)
+            cohort.add(kind, age, loss if tested else None)
+            if stood_for:
+                return
             self._due.add(1, start // self._width_ns, int(kind < _REFUSED))  # those of refusals are not expected
         sums[_N] += 1
         sums[_WEIGHT] += weight
@@ -309,12 +296,11 @@ class Cohorts:
             if cohort is None:
                 continue
             self._matured = _added(self._matured, cohort.sums)
-            if complete and self._explores and decided is not None:
-                for _ in range(cohort.stood_for(*decided)):
-                    self._lost(start, 0.0)
             for kind, age, loss in cohort.labels:
                 if complete and loss is not None:
                     self._lost(start, loss)
+                if kind >= _STOOD_FOR:
+                    continue
                 arrivals[kind & 1, age] += 1
                 if kind >= _REFUSED:
                     self._censored[kind >= _ALLOWED] += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 import numpy as np
@@ -18,9 +18,7 @@ import numpy as np
 # How far an alternative lies from the tolerated rate towards 1: from a trickle to everything.
 STEPS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99)
 # Bets of the loss detector, as shares of the largest bet that keeps every factor positive.
-BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-# Where few losses stand for many, most of them are 0 and some large: only small bets gain by them.
-SMALL_BETS: Final = (0.001, 0.004, 0.015)
+_BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def log_mean_exp(logs: Iterable[float]) -> float:
@@ -94,7 +92,7 @@ class RateDetector:
 
 
 class LossDetector:
-    """Alarms when the mean of a loss that is never negative is above `tolerated`, by betting against it.
+    """Alarms when the mean of a loss in [0, 1] is above `tolerated`, by betting against it.
 
     Each factor is 1 + bet x (loss - tolerated) with a fixed bet < 1 / tolerated, so it stays positive and its
     expectation is at most 1 while the mean loss is at most `tolerated`.
@@ -104,18 +102,15 @@ class LossDetector:
         normal: trailing mean that counts as recovered.
         alpha: false alarms per look, at most.
         calm_rows: trailing losses whose mean decides about recovery.
-        bets: shares of the largest bet.
     """
 
     __slots__ = ("_bets", "_limit", "_logs", "_normal", "_recent", "_tolerated", "firing")
     KEPT: ClassVar[tuple[str, ...]] = ("_logs", "_recent", "firing")
 
-    def __init__(
-        self, tolerated: float, normal: float, *, alpha: float, calm_rows: int, bets: Sequence[float] = BETS
-    ) -> None:
+    def __init__(self, tolerated: float, normal: float, *, alpha: float, calm_rows: int) -> None:
         self._tolerated = tolerated
-        self._bets = [share / tolerated for share in bets]
-        self._logs = np.zeros(len(bets))
+        self._bets = [share / tolerated for share in _BETS]
+        self._logs = [0.0] * len(_BETS)
         self._limit = -math.log(alpha)
         self._normal = normal
         self._recent: deque[float] = deque(maxlen=calm_rows)
@@ -134,12 +129,12 @@ class LossDetector:
         if block and not self.firing:
             excess = np.array(block, dtype=np.float64) - self._tolerated
             gains = np.log1p(np.multiply.outer(self._bets, excess)).sum(axis=1)
-            self._logs = np.maximum(self._logs, 0.0) + gains
-            if self._logs.max() >= self._limit and log_mean_exp(self._logs) >= self._limit:
+            self._logs = (np.maximum(self._logs, 0.0) + gains).tolist()
+            if max(self._logs) >= self._limit and log_mean_exp(self._logs) >= self._limit:
                 self.firing = True
                 self._recent.clear()
         recent = self._recent
         if self.firing and len(recent) == recent.maxlen and math.fsum(recent) <= self._normal * len(recent):
             self.firing = False
-            self._logs = np.zeros(len(self._logs))
+            self._logs = [0.0] * len(self._logs)
         return self.firing

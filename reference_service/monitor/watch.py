@@ -12,7 +12,7 @@ from reference_service.monitor.alerts import AlertBook, Condition, Notification
 from reference_service.monitor.burn import BurnRates
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.counters import Counters
-from reference_service.monitor.eprocess import BETS, SMALL_BETS, LossDetector
+from reference_service.monitor.eprocess import LossDetector
 from reference_service.monitor.group_errors import GroupErrors
 from reference_service.monitor.groups import GroupMonitor
 from reference_service.monitor.inputs import InputMonitors
@@ -92,15 +92,13 @@ class Watch:
         self.errors = GroupErrors(self.groups, self._policy, bundle.profile.group_errors)
         self._cohorts.start()
         self._looked_ns = now_ns - self._policy.look_ns
-        policy, tolerated = self._policy, bundle.profile.brier * self._policy.loss_factor
-        few = bool(policy.explore_share)  # refusals that were let through stand for many, and most losses are 0
+        tolerated = bundle.profile.brier * self._policy.loss_factor
         self._concept = LossDetector(
-            min(0.9, tolerated + policy.loss_excess),
-            min(0.9, tolerated + policy.loss_excess / 2),
+            min(0.9, tolerated + self._policy.loss_excess),
+            min(0.9, tolerated + self._policy.loss_excess / 2),
             # A block gives one look where single losses give one at every tick: as many false alarms a month.
-            alpha=min(0.01, policy.alpha * max(1, policy.loss_block_ns // policy.tick_ns)),
-            calm_rows=round(policy.loss_rows / max(policy.explore_share, 0.01)) if few else policy.loss_rows,
-            bets=SMALL_BETS + BETS if few else BETS,
+            alpha=min(0.01, self._policy.alpha * max(1, self._policy.loss_block_ns // self._policy.tick_ns)),
+            calm_rows=self._policy.loss_rows,
         )
 
     def idle(self, now_ns: int, others: tuple[object, ...]) -> bool:

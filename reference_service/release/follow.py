@@ -1,7 +1,7 @@
 """One registry, several processes: each writes its transitions down, and takes up those of the others within a second.
 
 A process that wants to change something takes up first what the others did, under the registry's lock. What a judge
-finds at the same moment as somebody else acts is dropped: the evidence stays, and speaks again at the next bad event.
+finds at the same moment as somebody else acts is dropped: the evidence stays, and speaks again at the next tick.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import ModuleType
 from typing import Any, Final
 
 from simulator.drivers.spec import RunSpec
@@ -24,6 +24,7 @@ from simulator.drivers.spec import RunSpec
 # What every run needs, and what services under asyncio usually import with their first await; names that are not
 # there are skipped.
 _HEAVY: Final = ("simulator.drivers.locust.fleet", "simulator.drivers.virtual.run", "anyio._backends._asyncio")
+_HIDING: Final = threading.Lock()
 Listener = Callable[
     [RunSpec, str, Any], None
 ]  # (spec, "started" | "progress" | "finished" | "died" | "interrupted", value)
@@ -65,12 +66,20 @@ def carry_out(specs: Sequence[RunSpec], *, workers: int, preload: Sequence[str],
 
 @contextlib.contextmanager
 def _nobodys_script() -> Iterator[None]:
-    """Each process would first run the script again that asked for the trial. A run needs nothing of it."""
-    script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
+    """Each process would first run the script again that asked for the trial. A run needs nothing of it.
+
+    multiprocessing looks at two attributes of the script's module for what to run; they are out of sight meanwhile.
+    """
+    with _HIDING:
+        script = sys.modules["__main__"]
+        spec, file = script.__spec__, script.__dict__.pop("__file__", None)
+        script.__spec__ = None
+        try:
+            yield
+        finally:
+            script.__spec__ = spec
+            if file is not None:
+                script.__file__ = file
 
 
 def _end(running: dict[Connection, _Running], listen: Listener) -> None:

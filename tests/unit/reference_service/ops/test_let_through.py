@@ -37,6 +37,8 @@ def test_quality_is_that_of_all_decisions_whoever_else_gets_a_label(harness, eve
         labels += [(f"bad-{k}", 0, 1) for k in range(400) if everybody or through[k]]
         assert (await label(h, *labels))[0] == len(labels)
         await h.clock.advance(3 * MINUTE)
+        tested = h.service.cohorts.matured_losses(h.clock.now_ns())
+        assert len(tested) == len(labels)  # whoever tests for harm leaves no label out
         h.tick()
         quality = await get(h, "/v1/quality")
         stands_for = sum(through) / 0.25

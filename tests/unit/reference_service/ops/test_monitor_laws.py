@@ -18,7 +18,7 @@ from reference_service.core.cells import N_CELLS, QUANTILES, psi, quantile_cuts
 from reference_service.monitor.alerts import AlertBook
 from reference_service.monitor.cohorts import Cohorts
 from reference_service.monitor.drift import DriftDetector, chance
-from reference_service.monitor.eprocess import BETS, SMALL_BETS, LossDetector, RateDetector
+from reference_service.monitor.eprocess import LossDetector, RateDetector
 from reference_service.monitor.inputs import InputMonitors
 from reference_service.monitor.received import Received
 from reference_service.monitor.scores import ScoreMonitor
@@ -345,46 +345,6 @@ def censored(share):
         if not refused[k] or allowed[k]:
             cohorts.add(at, float(score[k]), int(label[k]), at + MINUTE, propensity=share if allowed[k] else 1.0)
     return cohorts.quality(START + DAY), ((score - label) ** 2).mean(), label.mean()
-
-
-SHARE = 0.05
-TOLERATED = 0.05 * 1.25 + 0.01
-
-
-def losses_of(seed, *, refused, lost, otherwise, answered=1.0, n=12_000):
-    """Losses as they are tested where one refusal in twenty is let through, and what quality says of the same labels;
-    `answered`: of all labels so many come, to this worker."""
-    draw = np.random.default_rng(seed)
-    cohorts = Cohorts(MINUTE, SECOND, explores=True)
-    for k, (block, lot, comes) in enumerate(draw.random((n, 3)).tolist()):
-        at, is_refused = START + k * SECOND // 100, block < refused
-        cohorts.decided(at, 1, int(is_refused))
-        if comes < answered and (not is_refused or lot < SHARE):
-            loss, chance = (lost, SHARE) if is_refused else (otherwise, 1.0)
-            cohorts.add(at, loss**0.5, 0, at, propensity=chance)
-    end = START + n * SECOND
-    return cohorts.matured_losses(end), cohorts.quality(end).brier
-
-
-@pytest.mark.parametrize("answered", [1.0, 0.25])
-def test_losses_are_tested_of_all_decisions_where_a_share_of_refusals_is_let_through(answered):
-    found = [losses_of(k, refused=0.1, lost=0.8, otherwise=0.03, answered=answered) for k in range(12)]
-    means, said = np.array([(np.mean(losses), brier) for losses, brier in found]).T
-    assert means.mean() == pytest.approx(0.1 * 0.8 + 0.9 * 0.03, rel=0.1)
-    assert said.mean() == pytest.approx(means.mean(), rel=0.05)
-
-
-def test_a_model_that_is_wrong_about_refusals_alone_is_found_and_one_that_loses_what_it_may_is_not():
-    def alarm(alpha, **rates):
-        losses, _ = losses_of(**rates)
-        detector = LossDetector(TOLERATED, 0.06, alpha=alpha, calm_rows=len(losses), bets=SMALL_BETS + BETS)
-        return any(detector.look(losses[k : k + 100]) for k in range(0, len(losses), 100))
-
-    assert alarm(POLICY.alpha, seed=1, refused=0.1, lost=0.8, otherwise=0.05, n=20_000)
-    assert not alarm(POLICY.alpha, seed=1, refused=0.0, lost=0.8, otherwise=0.05, n=20_000)
-    at_the_limit = {"refused": 0.1, "lost": 0.4, "otherwise": (TOLERATED - 0.04) / 0.9}
-    # 120 looks of which one in 2,000 may be wrong.
-    assert sum(alarm(1 / 2_000, seed=k, n=6_000, **at_the_limit) for k in range(40)) <= 7
 
 
 def test_14_where_refusals_hide_the_truth_there_is_no_number():
