@@ -244,6 +244,12 @@ def test_a_gap_that_training_had_is_none_and_a_larger_one_pages_though_nobody_ha
     assert not filled((0.1, 0.25, 0.3), label=0, errors=wide, **wallets).tick(LATER)[0].firing
 
 
+def test_whom_training_favoured_is_not_harmed_by_being_served_like_the_others():
+    favoured = {"card": [[1_200, 4_000], [0, 0]], "wallet": [[300, 1_000], [0, 0]], "transfer": [[0, 3_000], [0, 0]]}
+    (told,) = filled((0.2, 0.2, 0.2), label=0, n=(8_000, 4_000, 8_000), errors=monitor(UNSAID, favoured)).tick(LATER)
+    assert not told.firing
+
+
 def test_what_training_saw_few_of_is_allowed_more_and_what_it_never_saw_everything():
     few = HELD_OUT | {"transfer": [[9, 30], [0, 0]]}
     allowed = [monitor(UNSAID, each)._allowed[2, 0] for each in (HELD_OUT, few, {"card": [[400, 4000], [0, 0]]})]
